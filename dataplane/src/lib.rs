@@ -1,0 +1,4 @@
+//! The data plane: one thread per core, NVMe/TCP connections and the storage engine.
+//!
+//! `rt` is the only part that touches the kernel; `engine` and `target` are the same code on real hardware
+//! and under the seeded simulator. `node` is what the control plane holds.

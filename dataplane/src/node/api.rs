@@ -1,0 +1,198 @@
+//! What the control plane says to a node and hears from it: plain values, no reactor type, no HTTP type.
+//! Sizes are bytes unless the name says otherwise.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use uuid::Uuid;
+
+/// Everything a node needs to start.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// Reactor threads; queue pairs are spread over them.
+    pub cores: usize,
+    pub drives: Vec<DriveConfig>,
+    pub portals: Vec<PortalConfig>,
+    /// Memory for resident map pages of each drive (E10).
+    pub map_memory_bytes: u64,
+    /// The NQN that discovery controllers name as their own subsystem is the well-known one; this prefix
+    /// (`nqn.2026-11.io.basalt:` by default, provisioner D57) begins the unique ones.
+    pub nqn_prefix: String,
+    /// Stable name of this node (its persistentID); serial numbers derive from it.
+    pub node_id: String,
+}
+
+/// Where a drive lives and how far its word is trusted.
+#[derive(Debug, Clone)]
+pub struct DriveConfig {
+    pub medium: DriveMedium,
+    /// Size for creation only; an existing drive keeps its own.
+    pub size_bytes: Option<u64>,
+    /// Format even if something foreign is there.
+    pub format: bool,
+    /// Every write durable before its answer (E2). `None`: on where the drive reports no volatile cache.
+    pub write_through: Option<bool>,
+    /// How torn 4 KiB blocks are met (E8). `None`: `Assume4kAtomic` for files.
+    pub torn: Option<TornPolicy>,
+    /// Test only: writes stay in the process until a flush or FUA reaches the drive.
+    pub lossy: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DriveMedium {
+    /// A file (created on demand) or a block device.
+    Path(PathBuf),
+    /// Gone with the process; for benchmarks and tests.
+    Memory(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TornPolicy {
+    /// The user states that 4 KiB writes are atomic.
+    Assume4kAtomic,
+    /// Overwrites go through the journal.
+    TornSafe,
+}
+
+/// One NVMe/TCP listener.
+#[derive(Debug, Clone)]
+pub struct PortalConfig {
+    pub listen: SocketAddr,
+    /// What discovery and the API tell hosts; without one, the address the host's connection came in on.
+    pub advertise: Option<Advertise>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Advertise {
+    /// An IP address (Linux wants a literal one in a discovery entry).
+    pub address: std::net::IpAddr,
+    /// `None`: the listener's own port.
+    pub port: Option<u16>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DriveState {
+    Online,
+    /// Takes no writes any more; reads go on. The text says why.
+    ReadOnly(String),
+    /// Nothing can be served. The text says why.
+    Failed(String),
+}
+
+#[derive(Debug, Clone)]
+pub struct DriveInfo {
+    pub uuid: Uuid,
+    /// The path or `mem:NAME`.
+    pub name: String,
+    pub state: DriveState,
+    /// Bytes that volumes can use (what the format and its reserve take is already off).
+    pub capacity_bytes: u64,
+    /// Capacity not yet promised: minus thick sizes and thin reserves.
+    pub unreserved_bytes: u64,
+    /// Bytes in extents that hold data.
+    pub used_bytes: u64,
+    pub write_through: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlockSize {
+    B512,
+    B4096,
+}
+
+impl BlockSize {
+    pub fn bytes(self) -> u32 {
+        match self {
+            Self::B512 => 512,
+            Self::B4096 => 4096,
+        }
+    }
+}
+
+/// What a new volume shall be. Thick: `reserved_bytes == size_bytes`.
+#[derive(Debug, Clone)]
+pub struct VolumeSpec {
+    pub uuid: Uuid,
+    pub size_bytes: u64,
+    pub block_size: BlockSize,
+    /// Space that is guaranteed; the rest comes as available.
+    pub reserved_bytes: u64,
+    /// A particular drive, or any with room.
+    pub drive: Option<Uuid>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VolumeState {
+    Online,
+    /// Corruption was found: reads of whole parts go on, writes are refused. The text says what.
+    ReadOnly(String),
+    /// Its drive cannot serve it. The text says why.
+    Offline(String),
+    /// Deleted; its extents are still being given back.
+    Deleting,
+}
+
+#[derive(Debug, Clone)]
+pub struct VolumeInfo {
+    pub uuid: Uuid,
+    pub drive: Uuid,
+    pub size_bytes: u64,
+    pub block_size: BlockSize,
+    pub reserved_bytes: u64,
+    /// Extents its head owns, in bytes (E13).
+    pub used_bytes: u64,
+    pub state: VolumeState,
+}
+
+/// One namespace of a subsystem (H2: the NSID comes from the control plane).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamespaceSpec {
+    pub nsid: u32,
+    pub volume: Uuid,
+    /// The UUID that hosts find it by (provisioner D22); the NGUID is the same 16 bytes.
+    pub uuid: Uuid,
+}
+
+/// One NVM subsystem as it shall be: publishing a volume to a host adds a namespace here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubsystemSpec {
+    pub nqn: String,
+    /// Host NQNs that may connect; nobody else sees it, in discovery either.
+    pub allowed_hosts: Vec<String>,
+    pub namespaces: Vec<NamespaceSpec>,
+}
+
+/// A live controller (association) of a host.
+#[derive(Debug, Clone)]
+pub struct ControllerInfo {
+    pub subsystem_nqn: String,
+    pub host_nqn: String,
+    pub host_id: Uuid,
+    pub cntlid: u16,
+    pub peer: SocketAddr,
+    pub io_queues: u16,
+}
+
+/// What went wrong with a request to a node, by whose fault it is.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NodeError {
+    #[error("no such {0}")]
+    NotFound(&'static str),
+    #[error("{0} exists already")]
+    AlreadyExists(&'static str),
+    #[error("{0}")]
+    Invalid(String),
+    #[error("not enough free space on any drive: {needed_bytes} bytes needed, {available_bytes} available")]
+    NoFreeSpace { needed_bytes: u64, available_bytes: u64 },
+    #[error("{0} is in use")]
+    InUse(&'static str),
+    /// The disk failed, or stored bytes are wrong.
+    #[error("{0}")]
+    Drive(String),
+    #[error("the node is shutting down")]
+    ShuttingDown,
+}
+
+/// Why a node could not start; the text names the drive or portal and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StartError(pub String);
