@@ -2,3 +2,7 @@
 //!
 //! `rt` is the only part that touches the kernel; `engine` and `target` are the same code on real hardware
 //! and under the seeded simulator. `node` is what the control plane holds.
+
+pub mod limits;
+pub mod node;
+pub mod rt;

@@ -1,0 +1,111 @@
+//! The runtime: where time, randomness, disks and the network enter (design invariant 10).
+//!
+//! One single-threaded executor per core. The same futures run on io_uring threads ([`Runtime`]) and under a
+//! seeded simulator ([`sim::Sim`]). Futures never leave their core; cores talk by messages ([`spawn_on`],
+//! [`call_on`]) and by wakers, which work from anywhere.
+//!
+//! `unsafe` lives in five rooms here and nowhere else in the crate: `waker`, `buf`, `uring`, `disk::memory`
+//! and `net::batch`.
+
+mod buf;
+mod core;
+mod executor;
+mod inbox;
+mod timer;
+mod waker;
+
+pub mod disk;
+pub mod net;
+mod runtime;
+pub mod sim;
+mod uring;
+
+use std::{future::Future, time::Duration};
+
+use futures_channel::oneshot;
+
+pub use self::{
+    buf::Buf,
+    core::{CoreId, Nanos},
+    disk::{Disk, DiskError, Durability},
+    runtime::{Runtime, RuntimeHandle},
+    timer::Sleep,
+};
+
+/// The core that runs the caller.
+///
+/// # Panics
+/// Outside a core, as everything in this module does.
+pub fn core_id() -> CoreId {
+    core::with(|c| c.id)
+}
+
+/// How many cores this runtime has.
+pub fn core_count() -> usize {
+    core::with(|c| c.peers.len())
+}
+
+/// Monotonic time since some fixed point; virtual in the simulator.
+pub fn now() -> Nanos {
+    core::with(core::Core::now)
+}
+
+/// Waits for at least `duration`.
+pub fn sleep(duration: Duration) -> Sleep {
+    Sleep::new(duration)
+}
+
+/// Lets every other ready task of this core run once.
+pub async fn yield_now() {
+    let mut yielded = false;
+    std::future::poll_fn(|cx| {
+        if yielded {
+            return std::task::Poll::Ready(());
+        }
+        yielded = true;
+        cx.waker().wake_by_ref();
+        std::task::Poll::Pending
+    })
+    .await;
+}
+
+/// A random number: the system's, or the simulator's seeded one.
+pub fn random_u64() -> u64 {
+    core::with(core::Core::random_u64)
+}
+
+/// Runs `future` on this core until it ends or the core shuts down.
+pub fn spawn(future: impl Future<Output = ()> + 'static) {
+    core::with(|c| c.spawn(Box::pin(future)));
+}
+
+/// Runs a future on another core: `make` travels there and makes it.
+pub fn spawn_on<F>(core: CoreId, make: impl FnOnce() -> F + Send + 'static)
+where
+    F: Future<Output = ()> + 'static,
+{
+    core::with(|c| c.peers[usize::from(core.0)].clone()).send_spawn(make);
+}
+
+/// Runs a future on another core and brings its answer back.
+///
+/// # Panics
+/// If that core shut down first: cores of one runtime end together, after their users.
+pub async fn call_on<T, F>(core: CoreId, make: impl FnOnce() -> F + Send + 'static) -> T
+where
+    T: Send + 'static,
+    F: Future<Output = T> + 'static,
+{
+    if core == core_id() {
+        return make().await;
+    }
+    let (answer, wait) = oneshot::channel();
+    spawn_on(core, move || async move {
+        // The asker may be gone; its answer then has no reader.
+        let _ = answer.send(make().await);
+    });
+    wait.await.expect("cores of one runtime end together")
+}
+
+#[cfg(test)]
+mod rt_test;

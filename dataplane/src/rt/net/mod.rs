@@ -1,0 +1,116 @@
+//! TCP over the core's ring.
+
+mod batch;
+
+use std::{
+    io,
+    net::SocketAddr,
+    ops::Range,
+    os::fd::{AsFd, OwnedFd},
+};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+
+pub use self::batch::SendBatch;
+pub(super) use self::batch::SocketAddress;
+use super::{
+    Buf,
+    uring::{Op, Resource},
+};
+use crate::limits;
+
+/// A listening socket. `Send` until its core takes it.
+#[derive(Debug)]
+pub struct TcpListener {
+    fd: OwnedFd,
+    local: SocketAddr,
+}
+
+/// A connected socket. It may be handed to another core (as a value in [`spawn_on`](super::spawn_on)) while no
+/// operation is under way. At most one receive and one send may be in flight at a time.
+#[derive(Debug)]
+pub struct TcpStream {
+    fd: OwnedFd,
+}
+
+impl TcpListener {
+    /// Binds and listens. An address can be bound again at once after a kill.
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        let fd = socket_for(&address)?;
+        sockopt::set_socket_reuseaddr(&fd, true)?;
+        rustix::net::bind(&fd, &address)?;
+        rustix::net::listen(&fd, limits::LISTEN_BACKLOG)?;
+        let local = SocketAddr::try_from(rustix::net::getsockname(&fd)?)?;
+        Ok(Self { fd, local })
+    }
+
+    /// The bound address, with the port that the kernel chose if 0 was asked.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    pub async fn accept(&self) -> io::Result<TcpStream> {
+        let (_, result) = Op::accept(self.fd.as_fd()).await;
+        TcpStream::new(batch::owned_fd(check(result)?))
+    }
+}
+
+impl TcpStream {
+    pub async fn connect(address: SocketAddr) -> io::Result<Self> {
+        let fd = socket_for(&address)?;
+        let (_, result) = Op::connect(fd.as_fd(), Box::new(SocketAddress::new(address))).await;
+        check(result)?;
+        Self::new(fd)
+    }
+
+    fn new(fd: OwnedFd) -> io::Result<Self> {
+        // Answers are gathered by us; waiting for more would only delay them.
+        sockopt::set_tcp_nodelay(&fd, true)?;
+        Ok(Self { fd })
+    }
+
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        Ok(SocketAddr::try_from(rustix::net::getpeername(&self.fd)?.ok_or(io::ErrorKind::NotConnected)?)?)
+    }
+
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(SocketAddr::try_from(rustix::net::getsockname(&self.fd)?)?)
+    }
+
+    /// Receives into `buf[range]`, as much as is there; 0 bytes is the end of the stream.
+    pub async fn recv(&self, buf: Buf, range: Range<usize>) -> (Buf, io::Result<usize>) {
+        let (resource, result) = Op::receive(self.fd.as_fd(), buf, range).await;
+        let Resource::Buf(buf) = resource else { unreachable!("a receive gives its buffer back") };
+        (buf, check(result))
+    }
+
+    /// Sends all of a batch; it comes back empty, its buffers given up, or as it was when the socket failed.
+    pub async fn send_all(&self, mut batch: Box<SendBatch>) -> (Box<SendBatch>, io::Result<()>) {
+        while !batch.is_empty() {
+            let (resource, result) = Op::send(self.fd.as_fd(), batch).await;
+            let Resource::Batch(back) = resource else { unreachable!("a send gives its batch back") };
+            batch = back;
+            match check(result) {
+                Ok(count) => batch.advance(count),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return (batch, Err(error)),
+            }
+        }
+        (batch, Ok(()))
+    }
+
+    /// Ends both directions: a receive under way answers 0, a send fails. The socket stays open until dropped.
+    pub fn shutdown(&self) {
+        // A peer that has gone already is just what is wanted.
+        let _ = rustix::net::shutdown(&self.fd, rustix::net::Shutdown::Both);
+    }
+}
+
+fn socket_for(address: &SocketAddr) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    Ok(rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?)
+}
+
+fn check(result: i32) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result))
+}

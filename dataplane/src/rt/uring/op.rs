@@ -1,0 +1,180 @@
+//! Single operations: each submits memory it owns, and gives it back with the result.
+
+use std::{
+    future::Future,
+    marker::PhantomData,
+    ops::Range,
+    os::fd::{AsRawFd, BorrowedFd, RawFd},
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+use io_uring::{opcode, squeue, types};
+use slab::Slab;
+
+use super::Uring;
+use crate::rt::{
+    Buf,
+    core::{self, Driver},
+    net::{SendBatch, SocketAddress},
+};
+
+/// What an operation lends to the kernel.
+#[derive(Debug)]
+pub(in crate::rt) enum Resource {
+    Nothing,
+    Buf(Buf),
+    Batch(Box<SendBatch>),
+    Address { _held: Box<SocketAddress> },
+}
+
+pub(super) enum OpState {
+    /// Submitted; the resource is the kernel's.
+    InFlight { resource: Resource, waker: Option<Waker> },
+    /// Submitted, and nobody waits any more: the resource is dropped when the kernel is done.
+    Abandoned { _resource: Resource },
+    /// The kernel is done; the future takes both.
+    Done { resource: Resource, result: i32 },
+}
+
+/// An operation under way. Resolves to its resource and the kernel's result (a count, or a negative errno).
+///
+/// Dropping it abandons the operation, which still runs to its end in the kernel with memory that stays owned.
+#[must_use = "futures do nothing unless awaited"]
+pub(in crate::rt) struct Op<'fd> {
+    key: usize,
+    /// The entry names the descriptor by number until it is submitted: it must not be closed before.
+    fd: PhantomData<BorrowedFd<'fd>>,
+}
+
+pub(super) fn complete(ops: &mut Slab<OpState>, key: usize, result: i32) {
+    let state = ops.get_mut(key).expect("a completion has its operation");
+    match std::mem::replace(state, OpState::Done { resource: Resource::Nothing, result }) {
+        OpState::InFlight { resource, waker } => {
+            *state = OpState::Done { resource, result };
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+        OpState::Abandoned { .. } => drop(ops.remove(key)),
+        OpState::Done { .. } => unreachable!("an operation completes once"),
+    }
+}
+
+impl<'fd> Op<'fd> {
+    /// Fills `buf[from..]`, or less, from a file.
+    pub(in crate::rt) fn read(fd: BorrowedFd<'fd>, buf: Buf, from: usize, offset: u64) -> Self {
+        let (to, len) = part(&buf, from..buf.len());
+        Self::start(opcode::Read::new(raw(fd), to, len).offset(offset).build(), Resource::Buf(buf))
+    }
+
+    /// Writes `buf[from..]`, or less, to a file; `flags` are pwritev2's.
+    pub(in crate::rt) fn write(fd: BorrowedFd<'fd>, buf: Buf, from: usize, offset: u64, flags: i32) -> Self {
+        let (at, len) = part(&buf, from..buf.len());
+        let entry = opcode::Write::new(raw(fd), at, len).offset(offset).rw_flags(flags).build();
+        Self::start(entry, Resource::Buf(buf))
+    }
+
+    /// fdatasync.
+    pub(in crate::rt) fn sync(fd: BorrowedFd<'fd>) -> Self {
+        let entry = opcode::Fsync::new(raw(fd)).flags(types::FsyncFlags::DATASYNC).build();
+        Self::start(entry, Resource::Nothing)
+    }
+
+    pub(in crate::rt) fn allocate(fd: BorrowedFd<'fd>, mode: i32, offset: u64, len: u64) -> Self {
+        let entry = opcode::Fallocate::new(raw(fd), len).offset(offset).mode(mode).build();
+        Self::start(entry, Resource::Nothing)
+    }
+
+    /// Receives into `buf[range]`; resolves to how many bytes came, 0 at the end of the stream.
+    pub(in crate::rt) fn receive(fd: BorrowedFd<'fd>, buf: Buf, range: Range<usize>) -> Self {
+        let (to, len) = part(&buf, range);
+        Self::start(opcode::Recv::new(raw(fd), to, len).build(), Resource::Buf(buf))
+    }
+
+    /// Sends what is left of a batch, or a part of it.
+    pub(in crate::rt) fn send(fd: BorrowedFd<'fd>, mut batch: Box<SendBatch>) -> Self {
+        let message = batch.as_message();
+        let entry = opcode::SendMsg::new(raw(fd), message).flags(libc::MSG_NOSIGNAL as u32).build();
+        Self::start(entry, Resource::Batch(batch))
+    }
+
+    /// Accepts a connection; resolves to its descriptor.
+    pub(in crate::rt) fn accept(fd: BorrowedFd<'fd>) -> Self {
+        let flags = libc::SOCK_CLOEXEC;
+        let entry =
+            opcode::Accept::new(raw(fd), std::ptr::null_mut(), std::ptr::null_mut()).flags(flags).build();
+        Self::start(entry, Resource::Nothing)
+    }
+
+    pub(in crate::rt) fn connect(fd: BorrowedFd<'fd>, address: Box<SocketAddress>) -> Self {
+        let (at, len) = address.as_kernel_parts();
+        Self::start(opcode::Connect::new(raw(fd), at, len).build(), Resource::Address { _held: address })
+    }
+
+    fn start(entry: squeue::Entry, resource: Resource) -> Self {
+        let key = with_uring(|uring| {
+            let key = uring.ops.insert(OpState::InFlight { resource, waker: None });
+            // SAFETY: every entry made above points into its resource's heap memory, which moving the resource
+            // into the slab does not move, and which the slab keeps until the completion.
+            unsafe { uring.push(&entry.user_data(key as u64)) };
+            key
+        });
+        Self { key, fd: PhantomData }
+    }
+}
+
+impl Future for Op<'_> {
+    type Output = (Resource, i32);
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        with_uring(|uring| match &mut uring.ops[self.key] {
+            OpState::InFlight { waker, .. } => {
+                *waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            OpState::Done { resource, result } => {
+                Poll::Ready((std::mem::replace(resource, Resource::Nothing), *result))
+            }
+            OpState::Abandoned { .. } => unreachable!("only drop abandons"),
+        })
+    }
+}
+
+impl Drop for Op<'_> {
+    fn drop(&mut self) {
+        with_uring(|uring| {
+            match std::mem::replace(
+                &mut uring.ops[self.key],
+                OpState::Abandoned { _resource: Resource::Nothing },
+            ) {
+                OpState::InFlight { resource, .. } => {
+                    uring.ops[self.key] = OpState::Abandoned { _resource: resource };
+                    // The descriptor may be closed, and its number reused, as soon as this returns.
+                    uring.submit();
+                }
+                OpState::Done { .. } => drop(uring.ops.remove(self.key)),
+                OpState::Abandoned { .. } => unreachable!("only drop abandons"),
+            }
+        });
+    }
+}
+
+fn with_uring<T>(f: impl FnOnce(&mut Uring) -> T) -> T {
+    core::with(|c| match &c.driver {
+        Driver::Uring(uring) => f(&mut uring.borrow_mut()),
+        Driver::Sim(_) => panic!("files and sockets are not part of the simulator"),
+    })
+}
+
+fn raw(fd: BorrowedFd<'_>) -> types::Fd {
+    let fd: RawFd = fd.as_raw_fd();
+    types::Fd(fd)
+}
+
+/// Address and length of a part of a buffer.
+fn part(buf: &Buf, range: Range<usize>) -> (*mut u8, u32) {
+    assert!(range.start <= range.end && range.end <= buf.len(), "{range:?} of {}", buf.len());
+    let len = u32::try_from(range.len()).expect("transfers are far below 4 GiB");
+    (buf.as_kernel_ptr().wrapping_add(range.start), len)
+}
