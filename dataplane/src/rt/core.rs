@@ -31,6 +31,7 @@ impl Nanos {
 }
 
 /// What carries out I/O for a core.
+#[expect(clippy::large_enum_variant, reason = "one per core; production has the large one")]
 pub(super) enum Driver {
     Uring(RefCell<Uring>),
     Sim(Rc<SimShared>),

@@ -130,7 +130,7 @@ impl FileDisk {
     }
 
     pub(super) async fn flush(&self) -> Result<(), DiskError> {
-        self.simple(|fd| Op::sync(fd)).await
+        self.simple(Op::sync).await
     }
 
     pub(super) async fn allocate(&self, offset: u64, len: u64) -> Result<(), DiskError> {
