@@ -1,1 +1,19 @@
-fn main() {}
+//! Measures: the ceiling that raw sockets set on this machine, in the same minutes as everything compared with it.
+
+mod ceiling;
+
+use clap::Parser;
+
+/// Load generator and comparisons for Basalt. Absolute times mean little on a shared machine: compare ratios
+/// of runs that were interleaved.
+#[derive(Debug, Parser)]
+enum Command {
+    /// Answers fixed-size requests over raw TCP, with no storage protocol at all: the most a target could reach.
+    Ceiling(ceiling::Options),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Command::parse() {
+        Command::Ceiling(options) => ceiling::run(&options),
+    }
+}
