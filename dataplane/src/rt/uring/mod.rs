@@ -28,6 +28,8 @@ pub(super) struct Uring {
     ops: Slab<OpState>,
     /// Where the bell's counter is read to; boxed so that it stays where the kernel knows it.
     bell_count: Box<u64>,
+    /// The bell's read has completed and must be started again.
+    bell_rang: bool,
     spin: Spin,
 }
 
@@ -54,7 +56,7 @@ impl Uring {
         // Spares the kernel a look-up per call; older kernels go without.
         let _ = ring.submitter().register_ring_fd();
         let spin = Spin { last_arrival: Instant::now(), mean_gap: Duration::from_secs(1) };
-        Ok(Self { ring, ops: Slab::with_capacity(1024), bell_count: Box::new(0), spin })
+        Ok(Self { ring, ops: Slab::with_capacity(1024), bell_count: Box::new(0), bell_rang: false, spin })
     }
 
     /// Starts reading the bell, so that messages end a wait.
@@ -76,6 +78,8 @@ impl Uring {
                 return;
             }
             self.submit();
+            // A full completion queue would keep the kernel from taking more.
+            self.reap();
         }
     }
 
@@ -95,20 +99,23 @@ impl Uring {
         if !self.ring.submission().is_empty() || self.ring.submission().taskrun() {
             self.submit();
         }
-        let mut reaped = self.reap(core);
+        let mut reaped = self.reap();
         if reaped == 0 && idle {
             if !self.spin(core, deadline) {
                 self.block(core, deadline);
             }
-            reaped = self.reap(core);
+            reaped = self.reap();
         }
         // One entry into the kernel runs at most twenty deferred completions.
         while self.ring.submission().taskrun() {
             self.submit();
-            reaped += self.reap(core);
+            reaped += self.reap();
         }
         if reaped > 0 {
             self.spin.arrived();
+        }
+        if std::mem::take(&mut self.bell_rang) {
+            self.arm_bell(core);
         }
     }
 
@@ -152,19 +159,16 @@ impl Uring {
         core.inbox.awake();
     }
 
-    fn reap(&mut self, core: &Core) -> usize {
+    /// Gives completions to their waiters; says how many there were.
+    fn reap(&mut self) -> usize {
         let mut reaped = 0;
-        let mut rang = false;
         for completion in self.ring.completion() {
             reaped += 1;
             if completion.user_data() == BELL {
-                rang = true;
-                continue;
+                self.bell_rang = true;
+            } else {
+                op::complete(&mut self.ops, completion.user_data() as usize, completion.result());
             }
-            op::complete(&mut self.ops, completion.user_data() as usize, completion.result());
-        }
-        if rang {
-            self.arm_bell(core);
         }
         reaped
     }
@@ -174,11 +178,7 @@ impl Uring {
         let _ = self.ring.submitter().register_sync_cancel(None, types::CancelBuilder::any());
         while !self.ops.is_empty() {
             let _ = self.ring.submit_and_wait(1);
-            for completion in self.ring.completion() {
-                if completion.user_data() != BELL {
-                    op::complete(&mut self.ops, completion.user_data() as usize, completion.result());
-                }
-            }
+            self.reap();
         }
     }
 }
