@@ -1,1 +1,13 @@
 //! End-to-end tests: a real Linux initiator in a virtual machine against the `basalt` binary.
+//! `cargo run -p basalt-tests --bin vm` runs them; `cargo xtask ci` does so too.
+
+#![forbid(unsafe_code)]
+
+pub mod api;
+pub mod command;
+pub mod initiator;
+pub mod lab;
+pub mod report;
+pub mod scenarios;
+pub mod server;
+pub mod vm;

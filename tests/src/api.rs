@@ -1,0 +1,131 @@
+//! The provisioner API as a script would call it: curl, the CA, the token, JSON.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{command::output_of, initiator::Identity};
+
+/// One server's API and the credentials it made at its first start.
+#[derive(Debug, Clone)]
+pub struct Api {
+    url: String,
+    credentials: PathBuf,
+}
+
+impl Api {
+    pub fn new(address: SocketAddr, credentials: &Path) -> Self {
+        Self { url: format!("https://{address}"), credentials: credentials.to_owned() }
+    }
+
+    /// Whether `/readyz`, which needs no credentials, says yes.
+    pub fn is_ready(&self) -> bool {
+        let answer = self.curl("GET", "/readyz").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        answer.is_ok_and(|status| status.success())
+    }
+
+    /// Creates a thin volume and returns its UUID.
+    pub fn create_volume(&self, alias: &str, capacity_gib: u64, block_bytes: u32) -> Result<Uuid> {
+        let uuid = Uuid::new_v4();
+        self.change(
+            "POST",
+            "/volumes",
+            &json!({
+                "alias": alias, "uuid": uuid, "capacity": capacity_gib, "provisioningType": "THIN",
+                "storageClass": {"numReplicas": 1, "blockSize": block_bytes},
+            }),
+        )?;
+        Ok(uuid)
+    }
+
+    pub fn expand_volume(&self, volume: Uuid, capacity_gib: u64) -> Result<()> {
+        self.change("PATCH", &format!("/volumes/{volume}"), &json!({"newCapacity": capacity_gib}))
+    }
+
+    /// Bytes in extents that the volume's head owns.
+    pub fn used_bytes(&self, volume: Uuid) -> Result<u64> {
+        self.volume(volume)?["usedBytes"].as_u64().context("usedBytes is missing")
+    }
+
+    /// The UUID by which hosts find the volume's namespace.
+    pub fn namespace_uuid(&self, volume: Uuid) -> Result<Uuid> {
+        let volume = self.volume(volume)?;
+        let uuid = volume["location"][0]["uuid"].as_str().context("a location has a uuid")?;
+        Ok(uuid.parse()?)
+    }
+
+    /// Makes the host known, as its agent would.
+    pub fn add_host(&self, host: &Identity) -> Result<()> {
+        self.change(
+            "POST",
+            "/host_probe",
+            &json!({
+                "hostId": host.id, "hostNqn": host.nqn, "name": format!("host-{}", host.id),
+                "clientType": "Agent", "version": "1.0", "duration": 30,
+            }),
+        )
+    }
+
+    pub fn publish(&self, volume: Uuid, host: &Identity) -> Result<()> {
+        self.change("POST", "/publish", &json!({"hostId": host.id, "volId": volume}))
+    }
+
+    pub fn unpublish(&self, volume: Uuid, host: &Identity) -> Result<()> {
+        self.change("POST", "/unpublish", &json!({"hostId": host.id, "volId": volume}))
+    }
+
+    /// The NQN of the subsystem through which `host` reaches `volume`.
+    pub fn target_nqn(&self, volume: Uuid, host: &Identity) -> Result<String> {
+        let targets = self.get(&format!("/targets?hostId={}&volId={volume}", host.id))?;
+        let nqn = targets[0]["targetName"].as_str().with_context(|| format!("no target in {targets}"))?;
+        Ok(nqn.to_owned())
+    }
+
+    fn volume(&self, volume: Uuid) -> Result<Value> {
+        let volumes = self.get(&format!("/volumes/{volume}"))?;
+        ensure!(volumes.as_array().is_some_and(|found| found.len() == 1), "one volume expected: {volumes}");
+        Ok(volumes[0].clone())
+    }
+
+    fn get(&self, path: &str) -> Result<Value> {
+        let printed = output_of(self.authorized("GET", path)?.arg("--fail-with-body"))?;
+        serde_json::from_str(&printed).with_context(|| format!("GET {path} answered {printed}"))
+    }
+
+    /// A request that has to answer `Success`.
+    fn change(&self, method: &str, path: &str, body: &Value) -> Result<()> {
+        let mut curl = self.authorized(method, path)?;
+        curl.args(["--header", "Content-Type: application/json", "--data", &body.to_string()]);
+        let printed = output_of(&mut curl)?;
+        let answer: Value =
+            serde_json::from_str(&printed).with_context(|| format!("{method} {path} answered {printed}"))?;
+        ensure!(answer["status"] == "Success", "{method} {path} with {body} answered {answer}");
+        Ok(())
+    }
+
+    fn authorized(&self, method: &str, path: &str) -> Result<Command> {
+        let token = fs::read_to_string(self.credentials.join("token")).context("reading the token")?;
+        let mut curl = self.curl(method, path);
+        curl.args(["--header", &format!("Authorization: Bearer {}", token.trim())]);
+        Ok(curl)
+    }
+
+    fn curl(&self, method: &str, path: &str) -> Command {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--show-error", "--max-time", "60", "--request", method])
+            .arg("--cacert")
+            .arg(self.credentials.join("ca.pem"))
+            .arg(format!("{}{path}", self.url));
+        if path == "/readyz" {
+            curl.arg("--fail");
+        }
+        curl
+    }
+}

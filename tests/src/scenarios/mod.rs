@@ -1,0 +1,152 @@
+//! What a Linux host does with a volume, one file per theme.
+
+mod attach;
+mod filesystem;
+mod fio;
+mod idle;
+mod kernel_target;
+mod power_cut;
+mod process_death;
+mod publish;
+mod smoke;
+mod writers;
+
+use std::path::Path;
+
+use anyhow::Result;
+use uuid::Uuid;
+
+use crate::{
+    initiator::{ConnectOptions, Initiator},
+    lab::{Bootable, Lab},
+    report::Report,
+    server::{Server, ServerSpec},
+    vm::Guest,
+};
+
+/// What a scenario works with.
+#[derive(Debug, Clone, Copy)]
+pub struct Stage<'a> {
+    pub lab: &'a Lab,
+    /// The machine that scenarios share.
+    pub guest: &'a Guest,
+    /// This scenario's own, empty at its start.
+    pub directory: &'a Path,
+}
+
+/// A named scenario that shares one boot with others.
+pub type Scenario = (&'static str, fn(Stage<'_>) -> Result<()>);
+
+/// A named scenario whose machine loses power, so it boots its own.
+pub type PowerScenario = (&'static str, fn(&Lab, &Bootable, &Path) -> Result<()>);
+
+/// The whole of a host's life, in the order in which it runs.
+pub const ALL: [Scenario; 15] = [
+    ("harness_with_the_kernels_own_target", kernel_target::run),
+    ("discover_connect_list_identify", attach::run),
+    ("ext4_and_xfs_files", filesystem::files),
+    ("fstrim_frees_space", filesystem::trim),
+    ("online_expand", filesystem::expand),
+    ("fio_verify_no_digests", fio::no_digests),
+    ("fio_verify_header_digest", fio::header_digest),
+    ("fio_verify_data_digest", fio::data_digest),
+    ("fio_verify_both_digests", fio::both_digests),
+    ("unpublished_host_is_refused", publish::stranger),
+    ("unpublish_takes_the_namespace_away", publish::unpublish),
+    ("idle_costs_nothing", idle::run),
+    ("process_death_loses_nothing", process_death::file),
+    ("process_death_write_through", process_death::lossy_write_through),
+    ("process_death_test_can_fail", process_death::late_records_are_noticed),
+];
+
+/// What every other kernel has to manage.
+pub const SMOKE: [Scenario; 2] = [
+    ("harness_with_the_kernels_own_target", kernel_target::run),
+    ("connect_mkfs_fio_disconnect", smoke::run),
+];
+
+/// Scenarios with boots of their own.
+pub const POWER: [PowerScenario; 2] = [
+    ("power_cut_loses_nothing_flushed", power_cut::run),
+    ("power_cut_test_can_fail", power_cut::no_flush_is_noticed),
+];
+
+/// Runs the scenarios whose names contain `filter` in one machine; each starts with nothing connected or
+/// mounted, whatever the one before left behind.
+pub fn run_shared(
+    lab: &Lab,
+    guest: &Guest,
+    prefix: &str,
+    scenarios: &[Scenario],
+    report: &mut Report,
+) -> Result<()> {
+    for (name, scenario) in scenarios {
+        let directory = lab.directory(&format!("{prefix}-{name}"))?;
+        let stage = Stage { lab, guest, directory: &directory };
+        report.scenario(&format!("{prefix}::{name}"), || scenario(stage));
+        // A failed scenario's server is gone: drop every controller first, or unmounting would wait for it.
+        guest.run(
+            "cd /; nvme disconnect-all
+            awk '$2 ~ \"^/mnt\" { print $2 }' /proc/mounts | while read -r path; do umount -f -l $path; done",
+        )?;
+    }
+    Ok(())
+}
+
+/// A running server with hosts and volumes, as scenarios begin.
+#[derive(Debug)]
+pub(crate) struct Site {
+    pub(crate) server: Server,
+}
+
+/// A volume that a host has connected.
+#[derive(Debug, Clone)]
+pub(crate) struct Attached {
+    pub(crate) volume: Uuid,
+    pub(crate) nqn: String,
+    /// `/dev/nvmeXnY` in the guest.
+    pub(crate) device: String,
+}
+
+impl Site {
+    pub(crate) fn open(lab: &Lab, directory: &Path) -> Result<Self> {
+        Ok(Self { server: Server::start(ServerSpec::new(&lab.binary, directory)?)? })
+    }
+
+    /// Creates a volume of 1 GiB and publishes it to `host`.
+    pub(crate) fn publish(&self, host: &Initiator<'_>, alias: &str, block_bytes: u32) -> Result<Uuid> {
+        let api = self.server.api();
+        let volume = api.create_volume(alias, 1, block_bytes)?;
+        api.add_host(&host.identity)?;
+        api.publish(volume, &host.identity)?;
+        Ok(volume)
+    }
+
+    /// Connects `host` to the subsystem of a published volume, unless it is connected, and finds the disk.
+    pub(crate) fn connect(
+        &self,
+        host: &Initiator<'_>,
+        volume: Uuid,
+        options: ConnectOptions,
+    ) -> Result<Attached> {
+        let api = self.server.api();
+        let nqn = api.target_nqn(volume, &host.identity)?;
+        if !host.is_connected(&nqn)? {
+            host.connect(self.server.portal(), &nqn, options)?;
+        }
+        let device = host.device(api.namespace_uuid(volume)?)?;
+        Ok(Attached { volume, nqn, device })
+    }
+
+    /// [`Self::publish`] and [`Self::connect`].
+    pub(crate) fn attach(
+        &self,
+        host: &Initiator<'_>,
+        alias: &str,
+        block_bytes: u32,
+        options: ConnectOptions,
+    ) -> Result<Attached> {
+        let volume = self.publish(host, alias, block_bytes)?;
+        self.connect(host, volume, options)
+    }
+}

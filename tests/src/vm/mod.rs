@@ -1,0 +1,15 @@
+//! A real Linux initiator: Debian's kernel in a virtual machine, with nvme-cli, fio and mkfs inside.
+//!
+//! [`Kernel::fetch`] unpacks the kernel, [`initramfs::build`] makes its only file system, and a
+//! [`Guest`] is one running machine, in which a scenario runs one shell script after another.
+//! QEMU emulates the processor in software: /dev/kvm is not used, so it runs wherever QEMU does.
+
+mod guest;
+pub mod initramfs;
+mod kernel;
+
+pub use guest::{Guest, GuestSpec, Job, Outcome};
+pub use kernel::{Kernel, KernelFiles};
+
+/// Where the guest reaches this machine's 127.0.0.1.
+pub const HOST_ADDRESS: &str = "10.0.2.2";
