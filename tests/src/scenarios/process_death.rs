@@ -72,5 +72,5 @@ fn die_once(stage: Stage<'_>, site: &mut Site, mounts: &[Mount], round: u32) -> 
     if let Verdict::Damaged(_) = verdict {
         return Ok(verdict);
     }
-    writers::judge(stage.guest, mounts, &[Promise::Synced, Promise::Answered, Promise::Cached])
+    writers::judge(stage.guest, mounts, &Promise::ALL)
 }

@@ -24,7 +24,7 @@ pub(super) enum Promise {
 }
 
 impl Promise {
-    const ALL: [Self; 3] = [Self::Synced, Self::Answered, Self::Cached];
+    pub(super) const ALL: [Self; 3] = [Self::Synced, Self::Answered, Self::Cached];
 
     fn name(self) -> &'static str {
         match self {
@@ -145,7 +145,7 @@ pub(super) fn judge(guest: &Guest, mounts: &[Mount], promises: &[Promise]) -> Re
         let mut script = format!(
             "damaged() {{ echo \"$1\"; dmesg | tail -n 20; exit {DAMAGED}; }}
             mkdir -p /mnt/{system}
-            if mountpoint -q /mnt/{system}; then sync; umount /mnt/{system} || damaged 'cannot unmount'; fi
+            if grep -q ' /mnt/{system} ' /proc/mounts; then sync; umount /mnt/{system} || damaged 'cannot unmount'; fi
             # The file system recovers its own journal first, as after any crash.
             mount {device} /mnt/{system} || damaged 'cannot mount {system}'
             umount /mnt/{system} || damaged 'cannot unmount'
