@@ -163,6 +163,36 @@ fn a_lossy_disk_reads_its_cache_and_forgets_it_when_reopened() {
 }
 
 #[test]
+fn a_lossy_disk_never_flushes_over_a_newer_durable_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("drive");
+    run(2, move || async move {
+        let lossy = OpenOptions { create_bytes: Some(1 << 20), lossy: Some(Lossy::default()) };
+        for round in 1..=50u8 {
+            let disk = Disk::open(&path, lossy).unwrap();
+            let mut data = Buf::alloc(64 << 10).await;
+            data.fill(round);
+            let (mut data, _) = disk.write(data, 0, Durability::Cached).await;
+            let flushing = disk.clone();
+            let (done, flushed) = mpsc::channel();
+            spawn_on(CoreId(1), move || async move {
+                let result = flushing.flush().await;
+                drop(flushing);
+                done.send(result).unwrap();
+            });
+            data.fill(round | 0x80);
+            let (data, result) = disk.write(data, 0, Durability::Durable).await;
+            result.unwrap();
+            flushed.recv().unwrap().unwrap();
+            drop(disk);
+            let disk = Disk::open(&path, lossy).unwrap();
+            let (data, _) = disk.read(data, 0).await;
+            assert!(data.iter().all(|&b| b == round | 0x80), "round {round}: the durable write is gone");
+        }
+    });
+}
+
+#[test]
 fn sockets_carry_batches_larger_than_their_buffers() {
     run(2, || async {
         let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();

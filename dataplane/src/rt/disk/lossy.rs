@@ -2,7 +2,9 @@
 
 use std::{
     collections::BTreeMap,
+    future::poll_fn,
     sync::{Mutex, MutexGuard, PoisonError},
+    task::{Poll, Waker},
 };
 
 use super::{DiskError, Durability, Lossy, file::FileDisk};
@@ -22,13 +24,22 @@ pub(super) struct LossyDisk {
     options: Lossy,
     /// Sectors that the file does not have yet, newest contents, by sector number.
     cached: Mutex<Sectors>,
+    /// Held by a flush or a durable write: a flush that has copied a sector must not write it to the file after
+    /// a durable write has put newer bytes there.
+    file_turn: Turn,
     /// Every process start is a new power-on period: what was not flushed is gone.
     boot_id: [u8; 16],
 }
 
 impl LossyDisk {
     pub(super) fn new(file: FileDisk, options: Lossy) -> Self {
-        Self { file, options, cached: Mutex::default(), boot_id: *uuid::Uuid::new_v4().as_bytes() }
+        Self {
+            file,
+            options,
+            cached: Mutex::default(),
+            file_turn: Turn::default(),
+            boot_id: *uuid::Uuid::new_v4().as_bytes(),
+        }
     }
 
     pub(super) fn file(&self) -> &FileDisk {
@@ -74,6 +85,7 @@ impl LossyDisk {
             }
         }
         if durability == Durability::Durable && !self.options.no_flush {
+            let _turn = self.file_turn.take().await;
             let len = buf.len() as u64;
             let (buf, result) = self.file.write(buf, offset, Durability::Durable).await;
             if result.is_ok() {
@@ -105,6 +117,7 @@ impl LossyDisk {
         if self.options.no_flush {
             return Ok(());
         }
+        let _turn = self.file_turn.take().await;
         // Sectors stay in the cache, and so readable, until the file has them.
         let batch = self.cached().clone();
         for (&at, data) in &batch {
@@ -119,6 +132,51 @@ impl LossyDisk {
         let mut buf = Buf::alloc(data.len()).await;
         buf.copy_from_slice(data);
         self.file.write(buf, at * SECTOR_BYTES, Durability::Cached).await.1
+    }
+}
+
+/// Lets one task at a time through, on whatever core it runs.
+#[derive(Debug, Default)]
+struct Turn {
+    state: Mutex<TurnState>,
+}
+
+#[derive(Debug, Default)]
+struct TurnState {
+    taken: bool,
+    waiting: Vec<Waker>,
+}
+
+/// Gives the turn back when dropped.
+struct Taken<'a>(&'a Turn);
+
+impl Turn {
+    async fn take(&self) -> Taken<'_> {
+        poll_fn(|context| {
+            let mut state = self.state();
+            if state.taken {
+                state.waiting.push(context.waker().clone());
+                return Poll::Pending;
+            }
+            state.taken = true;
+            Poll::Ready(())
+        })
+        .await;
+        Taken(self)
+    }
+
+    fn state(&self) -> MutexGuard<'_, TurnState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.taken = false;
+        for waker in state.waiting.drain(..) {
+            waker.wake();
+        }
     }
 }
 
