@@ -5,6 +5,8 @@ use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
+    thread,
+    time::{Duration, Instant},
 };
 
 use rustix::fs::{FileType, FlockOperation, Mode, OFlags, StatxFlags};
@@ -14,6 +16,9 @@ use crate::rt::{
     Buf,
     uring::{Op, Resource},
 };
+
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
+const LOCK_RETRY: Duration = Duration::from_millis(20);
 
 /// A locked, open file or block device.
 #[derive(Debug)]
@@ -33,10 +38,8 @@ impl FileDisk {
         let os = |source: io::Error| OpenError::Os { path: path.display().to_string(), source };
         let created = create_if_missing(path, create_bytes)?;
         let (fd, is_buffered) = open_for_io(path, direct).map_err(os)?;
-        match rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(OpenError::Locked(path.display().to_string())),
-            Err(error) => return Err(os(error.into())),
+        if !lock_patiently(&fd).map_err(os)? {
+            return Err(OpenError::Locked(path.display().to_string()));
         }
         if let (true, Some(size)) = (created, create_bytes) {
             rustix::fs::ftruncate(&fd, size).map_err(|e| os(e.into()))?;
@@ -189,6 +192,20 @@ fn into_buf(resource: Resource) -> Buf {
     match resource {
         Resource::Buf(buf) => buf,
         other => unreachable!("a read or write gives its buffer back, not {other:?}"),
+    }
+}
+
+/// Locks the file against other openers; false if one holds on to it. The kernel ends a killed server's
+/// io_uring requests, and with them its lock, some time after the process: a restart has to outwait that.
+fn lock_patiently(fd: &OwnedFd) -> io::Result<bool> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match rustix::fs::flock(fd, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(true),
+            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < deadline => thread::sleep(LOCK_RETRY),
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 
