@@ -1,0 +1,134 @@
+//! NVM command set commands (NVM §3).
+
+use zerocopy::{FromBytes, transmute};
+
+use super::DataPointer;
+use crate::{
+    Status, limits,
+    wire::{
+        Sqe,
+        nvm::{
+            CONTROL_DEAC, CONTROL_FUA, CONTROL_PRINFO, CONTROL_STC, DSM_DEALLOCATE, DsmRange, DsmSqe, RwSqe,
+        },
+        opcode::NvmOpcode,
+    },
+};
+
+/// A command of an I/O queue that we know. Ranges are not yet checked against a namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NvmCommand {
+    Flush,
+    Read {
+        range: BlockRange,
+        fua: bool,
+        data: DataPointer,
+    },
+    Write {
+        range: BlockRange,
+        fua: bool,
+        data: DataPointer,
+    },
+    WriteZeroes {
+        range: BlockRange,
+        deallocate: bool,
+        fua: bool,
+    },
+    /// `ranges` structures of 16 bytes in the command's data; without `deallocate` they are hints that we
+    /// may ignore, though their data still comes.
+    DatasetManagement {
+        ranges: u32,
+        deallocate: bool,
+        data: DataPointer,
+    },
+    /// Disconnect may come on an I/O queue; other Fabrics commands are refused.
+    Disconnect,
+}
+
+/// Consecutive logical blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockRange {
+    pub lba: u64,
+    pub blocks: u32,
+}
+
+impl BlockRange {
+    /// Offset and length in bytes, or why the namespace does not have them.
+    pub fn to_bytes(self, namespace_blocks: u64, block_bytes: u32) -> Result<(u64, u64), Status> {
+        let end = self.lba.checked_add(u64::from(self.blocks)).ok_or(Status::LBA_OUT_OF_RANGE)?;
+        if end > namespace_blocks {
+            return Err(Status::LBA_OUT_OF_RANGE);
+        }
+        Ok((self.lba * u64::from(block_bytes), u64::from(self.blocks) * u64::from(block_bytes)))
+    }
+}
+
+impl NvmCommand {
+    /// Parses an entry of an I/O queue.
+    pub fn parse(sqe: &Sqe) -> Result<Self, Status> {
+        let data = DataPointer::parse(sqe);
+        match NvmOpcode(sqe.opcode) {
+            NvmOpcode::FLUSH => data.map(|_| Self::Flush),
+            NvmOpcode::READ => {
+                let rw = read_write(sqe)?;
+                Ok(Self::Read { range: rw.range, fua: rw.fua, data: data? })
+            }
+            NvmOpcode::WRITE => {
+                let rw = read_write(sqe)?;
+                Ok(Self::Write { range: rw.range, fua: rw.fua, data: data? })
+            }
+            NvmOpcode::WRITE_ZEROES => {
+                data?;
+                let rw = read_write(sqe)?;
+                Ok(Self::WriteZeroes { range: rw.range, deallocate: rw.deallocate, fua: rw.fua })
+            }
+            NvmOpcode::DATASET_MANAGEMENT => {
+                let dsm: DsmSqe = transmute!(*sqe);
+                let ranges = u32::from(dsm.nr_z) + 1;
+                let data = data?;
+                let len = data.len_bytes();
+                // Linux always describes a buffer for all 256 ranges, however few it fills.
+                if len < ranges * size_of::<DsmRange>() as u32
+                    || len > limits::DSM_RANGES_MAX * size_of::<DsmRange>() as u32
+                {
+                    return Err(Status::DATA_SGL_LENGTH_INVALID);
+                }
+                let deallocate = dsm.attributes.get() & DSM_DEALLOCATE != 0;
+                Ok(Self::DatasetManagement { ranges, deallocate, data })
+            }
+            NvmOpcode::FABRICS => match super::FabricsCommand::parse(sqe)? {
+                super::FabricsCommand::Disconnect => Ok(Self::Disconnect),
+                super::FabricsCommand::Connect(_) => Err(Status::COMMAND_SEQUENCE_ERROR),
+                _ => Err(Status::INVALID_FIELD),
+            },
+            _ => Err(Status::INVALID_OPCODE),
+        }
+    }
+}
+
+/// The ranges of a Dataset Management command from its data; `data` may be longer than they are.
+pub fn dsm_ranges(data: &[u8], ranges: u32) -> impl Iterator<Item = BlockRange> + '_ {
+    data.chunks_exact(size_of::<DsmRange>()).take(ranges as usize).map(|chunk| {
+        let range = DsmRange::read_from_bytes(chunk).expect("chunks have the size of a range");
+        BlockRange { lba: range.slba.get(), blocks: range.length.get() }
+    })
+}
+
+struct ReadWrite {
+    range: BlockRange,
+    fua: bool,
+    deallocate: bool,
+}
+
+fn read_write(sqe: &Sqe) -> Result<ReadWrite, Status> {
+    let rw: RwSqe = transmute!(*sqe);
+    let control = rw.control.get();
+    if control & (CONTROL_PRINFO | CONTROL_STC) != 0 {
+        // No namespace here is formatted with protection information.
+        return Err(Status::INVALID_FIELD);
+    }
+    Ok(ReadWrite {
+        range: BlockRange { lba: rw.slba.get(), blocks: u32::from(rw.nlb_z.get()) + 1 },
+        fua: control & CONTROL_FUA != 0,
+        deallocate: control & CONTROL_DEAC != 0,
+    })
+}

@@ -1,0 +1,116 @@
+//! What the target tells a controller about the world: plain values, given anew with each command.
+
+use std::net::SocketAddr;
+
+use uuid::Uuid;
+
+use crate::Nqn;
+
+/// What all controllers of a subsystem have in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subsystem {
+    pub nqn: Nqn,
+    /// At most 20 ASCII characters.
+    pub serial: String,
+    /// At most 40 ASCII characters.
+    pub model: String,
+    /// At most 8 ASCII characters.
+    pub firmware: String,
+    /// How long a controller whose association ended may still work on its commands (CQT).
+    pub quiesce_ms: u16,
+}
+
+/// One namespace. Its ANA group has its own NSID as identifier (H2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Namespace {
+    /// 1 to `limits::NAMESPACES_MAX`.
+    pub nsid: u32,
+    pub size_blocks: u64,
+    /// Blocks that take space now.
+    pub used_blocks: u64,
+    /// 512 or 4096.
+    pub block_bytes: u32,
+    pub uuid: Uuid,
+    pub nguid: [u8; 16],
+    pub read_only: bool,
+    /// Space comes as it is written.
+    pub thin: bool,
+    /// A power cut leaves each aligned 4 KiB old or new (E8).
+    pub atomic_4k: bool,
+    /// A write may be lost by a power cut before a Flush.
+    pub volatile_cache: bool,
+    pub ana_state: AnaState,
+}
+
+/// Asymmetric Namespace Access state of a namespace through this controller (Base §8.1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnaState {
+    Optimized,
+    Inaccessible,
+    Change,
+}
+
+impl AnaState {
+    /// The number in the ANA log.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Optimized => 0x01,
+            Self::Inaccessible => 0x03,
+            Self::Change => 0x0F,
+        }
+    }
+}
+
+/// Real counters and conditions for the SMART log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Health {
+    /// Free space is below the threshold.
+    pub spare_low: bool,
+    /// A drive under a namespace takes no writes any more.
+    pub read_only: bool,
+    /// Composite temperature in kelvins; zero where nothing measures it.
+    pub temperature_kelvins: u16,
+    /// Free space, in percent.
+    pub spare_percent: u8,
+    pub bytes_read: u64,
+    pub bytes_written: u64,
+    pub host_reads: u64,
+    pub host_writes: u64,
+    pub busy_minutes: u64,
+    pub power_cycles: u64,
+    pub power_on_hours: u64,
+    pub unsafe_shutdowns: u64,
+    pub media_errors: u64,
+}
+
+/// One subsystem at one address, as a host discovers it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiscoveryRecord {
+    pub subsystem_nqn: Nqn,
+    pub address: SocketAddr,
+    pub port_id: u16,
+    /// The discovery subsystem itself.
+    pub is_discovery: bool,
+}
+
+/// Everything an admin command may ask about.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    pub subsystem: &'a Subsystem,
+    /// Ascending by NSID; only what this host may use.
+    pub namespaces: &'a [Namespace],
+    pub health: Health,
+    /// Changes of any ANA state since the subsystem exists.
+    pub ana_changes: u64,
+    /// For a discovery controller: what this host may see, and the number of changes so far.
+    pub discovery: &'a [DiscoveryRecord],
+    pub discovery_generation: u64,
+}
+
+impl View<'_> {
+    /// The active namespace `nsid`.
+    pub fn namespace(&self, nsid: u32) -> Option<&Namespace> {
+        let index = self.namespaces.binary_search_by_key(&nsid, |namespace| namespace.nsid).ok()?;
+        self.namespaces.get(index)
+    }
+}

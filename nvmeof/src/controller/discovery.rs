@@ -1,0 +1,51 @@
+//! The Discovery log page (Base §5.1.12.3.1).
+
+use std::net::IpAddr;
+
+use zerocopy::{FromZeros, IntoBytes};
+
+use super::{DiscoveryRecord, View};
+use crate::{
+    limits,
+    wire::log_page::{
+        ADRFAM_IPV4, ADRFAM_IPV6, DiscoveryEntry, DiscoveryHeader, EFLAGS_EPCSD, SUBTYPE_CURRENT_DISCOVERY,
+        SUBTYPE_NVM, TREQ_NO_SQ_FLOW_CONTROL, TREQ_NOT_REQUIRED, TRTYPE_TCP,
+    },
+};
+
+/// The whole page: only what this host may see is in the view.
+pub(super) fn log(view: &View<'_>) -> Vec<u8> {
+    let mut header = DiscoveryHeader::new_zeroed();
+    header.genctr = view.discovery_generation.into();
+    header.numrec = (view.discovery.len() as u64).into();
+    let mut page = header.as_bytes().to_vec();
+    for record in view.discovery {
+        page.extend_from_slice(entry(record).as_bytes());
+    }
+    page
+}
+
+fn entry(record: &DiscoveryRecord) -> DiscoveryEntry {
+    let mut entry = DiscoveryEntry::new_zeroed();
+    entry.trtype = TRTYPE_TCP;
+    entry.adrfam = match record.address.ip() {
+        IpAddr::V4(_) => ADRFAM_IPV4,
+        IpAddr::V6(_) => ADRFAM_IPV6,
+    };
+    entry.subtype = if record.is_discovery { SUBTYPE_CURRENT_DISCOVERY } else { SUBTYPE_NVM };
+    entry.treq = TREQ_NOT_REQUIRED | TREQ_NO_SQ_FLOW_CONTROL;
+    entry.portid = record.port_id.into();
+    entry.cntlid = crate::wire::connect::CNTLID_DYNAMIC.into();
+    entry.asqsz = limits::ADMIN_QUEUE_ENTRIES_MAX.into();
+    entry.eflags = if record.is_discovery { EFLAGS_EPCSD } else { 0 }.into();
+    entry.subnqn = record.subsystem_nqn.encode();
+    ascii(&mut entry.trsvcid, &record.address.port().to_string());
+    ascii(&mut entry.traddr, &record.address.ip().to_string());
+    entry
+}
+
+/// Text padded with spaces, as Base §5.1.12.3.1 has address and service.
+fn ascii(field: &mut [u8], text: &str) {
+    field.fill(b' ');
+    field[..text.len()].copy_from_slice(text.as_bytes());
+}

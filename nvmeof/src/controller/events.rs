@@ -1,0 +1,207 @@
+//! Asynchronous events: held requests, pending events, masks (Base §5.1.2).
+
+use std::collections::VecDeque;
+
+use crate::{
+    Status, limits,
+    transport::Slot,
+    wire::{
+        identify::{OAES_ANA_CHANGE, OAES_DISCOVERY_CHANGE, OAES_NAMESPACE_ATTRIBUTE},
+        opcode::LogPageId,
+    },
+};
+
+/// What can happen without being asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// A namespace came, went, or changed its size.
+    NamespaceAttribute,
+    AnaChange,
+    DiscoveryChange,
+}
+
+const EVENTS: [Event; 3] = [Event::NamespaceAttribute, Event::AnaChange, Event::DiscoveryChange];
+
+impl Event {
+    /// The bit that enables it in Asynchronous Event Configuration.
+    fn enable_bit(self) -> u32 {
+        match self {
+            Self::NamespaceAttribute => OAES_NAMESPACE_ATTRIBUTE,
+            Self::AnaChange => OAES_ANA_CHANGE,
+            Self::DiscoveryChange => OAES_DISCOVERY_CHANGE,
+        }
+    }
+
+    /// The log page whose reading arms it again.
+    fn log_page(self) -> LogPageId {
+        match self {
+            Self::NamespaceAttribute => LogPageId::CHANGED_NAMESPACES,
+            Self::AnaChange => LogPageId::ANA,
+            Self::DiscoveryChange => LogPageId::DISCOVERY,
+        }
+    }
+
+    /// Dword 0 of the completion: a Notice, its information and log page.
+    fn result(self) -> u32 {
+        const NOTICE: u32 = 2;
+        let information: u32 = match self {
+            Self::NamespaceAttribute => 0x00,
+            Self::AnaChange => 0x03,
+            Self::DiscoveryChange => 0xF0,
+        };
+        NOTICE | information << 8 | u32::from(self.log_page().0) << 16
+    }
+}
+
+/// An event's way: Armed -> Pending (it happened) -> Reported (the host was told) -> Armed (it read the log).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum EventState {
+    Armed,
+    Pending,
+    Reported,
+}
+
+/// A held Asynchronous Event Request to complete now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventCompletion {
+    pub slot: Slot,
+    pub status: Status,
+    pub result: u32,
+}
+
+/// All of one controller.
+#[derive(Debug, Clone)]
+pub(super) struct Events {
+    states: [EventState; EVENTS.len()],
+    /// Asynchronous Event Configuration.
+    pub(super) enabled: u32,
+    requests: VecDeque<Request>,
+    aborted: VecDeque<Slot>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Request {
+    slot: Slot,
+    cid: u16,
+}
+
+impl Events {
+    pub(super) fn new() -> Self {
+        Self {
+            states: [EventState::Armed; EVENTS.len()],
+            enabled: 0,
+            requests: VecDeque::new(),
+            aborted: VecDeque::new(),
+        }
+    }
+
+    /// Holds a request.
+    pub(super) fn hold(&mut self, slot: Slot, cid: u16) -> Result<(), Status> {
+        if self.requests.len() == usize::from(limits::ASYNC_EVENTS_MAX) {
+            return Err(Status::ASYNC_EVENT_LIMIT_EXCEEDED);
+        }
+        self.requests.push_back(Request { slot, cid });
+        Ok(())
+    }
+
+    /// An event happened. One that the host has been told of and not yet looked into stays told: the log
+    /// will have both.
+    pub(super) fn raise(&mut self, event: Event) {
+        let state = &mut self.states[event as usize];
+        if *state == EventState::Armed {
+            *state = EventState::Pending;
+        }
+    }
+
+    /// The host read a log page, and not with Retain Asynchronous Event.
+    pub(super) fn log_read(&mut self, page: LogPageId) {
+        for event in EVENTS {
+            if event.log_page() == page {
+                self.states[event as usize] = EventState::Armed;
+            }
+        }
+    }
+
+    /// Aborts a held request by its identifier; whether there was one.
+    pub(super) fn abort(&mut self, cid: u16) -> bool {
+        let Some(index) = self.requests.iter().position(|request| request.cid == cid) else {
+            return false;
+        };
+        self.aborted.extend(self.requests.remove(index).map(|request| request.slot));
+        true
+    }
+
+    /// A reset: requests end, nothing is pending or enabled.
+    pub(super) fn reset(&mut self) {
+        self.aborted.extend(self.requests.drain(..).map(|request| request.slot));
+        self.states = [EventState::Armed; EVENTS.len()];
+        self.enabled = 0;
+    }
+
+    /// The next request to complete, if an event or an abort waits for one.
+    pub(super) fn take(&mut self) -> Option<EventCompletion> {
+        if let Some(slot) = self.aborted.pop_front() {
+            return Some(EventCompletion { slot, status: Status::ABORT_REQUESTED, result: 0 });
+        }
+        let ready = |event: &Event| {
+            self.states[*event as usize] == EventState::Pending && self.enabled & event.enable_bit() != 0
+        };
+        let event = EVENTS.into_iter().find(ready)?;
+        let request = self.requests.pop_front()?;
+        self.states[event as usize] = EventState::Reported;
+        Some(EventCompletion { slot: request.slot, status: Status::SUCCESS, result: event.result() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn enabled() -> Events {
+        let mut events = Events::new();
+        events.enabled = OAES_NAMESPACE_ATTRIBUTE;
+        events
+    }
+
+    #[test]
+    fn an_event_waits_for_a_request_and_is_told_once_until_its_log_is_read() {
+        let mut events = enabled();
+        events.raise(Event::NamespaceAttribute);
+        assert_eq!(events.take(), None);
+        events.hold(Slot(1), 11).unwrap();
+        events.hold(Slot(2), 12).unwrap();
+        let told = events.take().unwrap();
+        assert_eq!((told.slot, told.result), (Slot(1), 0x0004_0002));
+        events.raise(Event::NamespaceAttribute);
+        assert_eq!(events.take(), None);
+        events.log_read(LogPageId::CHANGED_NAMESPACES);
+        assert_eq!(events.take(), None);
+        events.raise(Event::NamespaceAttribute);
+        assert_eq!(events.take().unwrap().slot, Slot(2));
+    }
+
+    #[test]
+    fn what_is_not_enabled_is_not_told() {
+        let mut events = enabled();
+        events.hold(Slot(1), 11).unwrap();
+        events.raise(Event::AnaChange);
+        assert_eq!(events.take(), None);
+        events.enabled |= OAES_ANA_CHANGE;
+        assert_eq!(events.take().unwrap().result, 0x000C_0302);
+    }
+
+    #[test]
+    fn requests_are_bounded_and_can_be_aborted() {
+        let mut events = enabled();
+        for cid in 0..u16::from(limits::ASYNC_EVENTS_MAX) {
+            events.hold(Slot(cid), cid).unwrap();
+        }
+        assert_eq!(events.hold(Slot(9), 9), Err(Status::ASYNC_EVENT_LIMIT_EXCEEDED));
+        assert!(events.abort(2));
+        assert!(!events.abort(2));
+        let aborted = EventCompletion { slot: Slot(2), status: Status::ABORT_REQUESTED, result: 0 };
+        assert_eq!(events.take(), Some(aborted));
+        events.reset();
+        assert_eq!(std::iter::from_fn(|| events.take()).count(), 3);
+    }
+}

@@ -1,0 +1,255 @@
+//! The target's side of a controller: one association from its admin Connect to its end.
+//!
+//! [`ConnectRequest`] judges who comes in; [`Controller`] answers everything on the admin queue. I/O commands never
+//! come here: they need only `command::NvmCommand` and a namespace. What the controller says about namespaces,
+//! health and discovery is given to each call as a [`View`]; it owns only what belongs to the association.
+
+mod connect;
+mod description;
+mod discovery;
+mod events;
+mod features;
+mod identify;
+mod keep_alive;
+mod lifecycle;
+mod log_page;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+pub use connect::{ConnectRefusal, ConnectRequest, HostIdentity, JoinView};
+pub use description::{AnaState, DiscoveryRecord, Health, Namespace, Subsystem, View};
+pub use events::{Event, EventCompletion};
+pub use keep_alive::KeepAliveVerdict;
+pub use lifecycle::{LifecycleEffect, LifecycleState};
+pub use log_page::ErrorRecord;
+
+use self::{
+    events::Events,
+    features::{Features, Others, SetEffect},
+    keep_alive::KeepAlive,
+    lifecycle::Lifecycle,
+    log_page::Logs,
+};
+use crate::{
+    Status,
+    command::{AdminCommand, FabricsCommand, FeatureSelect, PropertyWidth},
+    limits,
+    transport::Slot,
+    wire::{opcode::FeatureId, property::Property},
+};
+
+/// What a controller is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ControllerKind {
+    Io,
+    Discovery,
+}
+
+/// How an admin command ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdminReply {
+    /// Answer now; `out` holds the data to send first, if the command has any.
+    Complete { status: Status, result: u64 },
+    /// The same, and then act: the host changed the controller's state.
+    Changed { result: u64, effect: LifecycleEffect },
+    /// Answer later: [`Controller::take_event`] will name the slot.
+    Held,
+    /// Answer, then end the association.
+    Disconnect,
+}
+
+/// One association's controller.
+#[derive(Debug)]
+pub struct Controller {
+    kind: ControllerKind,
+    cntlid: u16,
+    host: HostIdentity,
+    lifecycle: Lifecycle,
+    features: Features,
+    events: Events,
+    logs: Logs,
+    keep_alive: KeepAlive,
+}
+
+impl Controller {
+    /// The controller of an admitted admin Connect. `now` is of any clock that never steps back.
+    pub fn new(kind: ControllerKind, cntlid: u16, request: &ConnectRequest, now: Duration) -> Self {
+        Self {
+            kind,
+            cntlid,
+            host: request.host.clone(),
+            lifecycle: Lifecycle::new(limits::QUEUE_ENTRIES_MAX),
+            features: Features::new(),
+            events: Events::new(),
+            logs: Logs::default(),
+            keep_alive: KeepAlive::new(request.kato_ms, now),
+        }
+    }
+
+    /// Which controller of the subsystem it is.
+    pub fn cntlid(&self) -> u16 {
+        self.cntlid
+    }
+
+    /// The host that connected.
+    pub fn host(&self) -> &HostIdentity {
+        &self.host
+    }
+
+    /// I/O or discovery.
+    pub fn kind(&self) -> ControllerKind {
+        self.kind
+    }
+
+    /// Where it stands.
+    pub fn state(&self) -> LifecycleState {
+        self.lifecycle.state()
+    }
+
+    /// I/O queues that the host may connect.
+    pub fn io_queues(&self) -> u16 {
+        self.features.io_queues
+    }
+
+    /// Volatile Write Cache Enable: while off, every write shall be durable before its answer.
+    pub fn write_cache_enabled(&self) -> bool {
+        self.features.write_cache
+    }
+
+    /// Executes an admin command. Data for the host is appended to `out`, exactly as long as the command's
+    /// data pointer says. Afterwards call [`Self::take_event`] until it is empty.
+    pub fn execute(
+        &mut self,
+        now: Duration,
+        slot: Slot,
+        cid: u16,
+        command: &AdminCommand,
+        view: &View<'_>,
+        out: &mut Vec<u8>,
+    ) -> AdminReply {
+        match self.dispatch(now, slot, cid, command, view, out) {
+            Ok(reply) => reply,
+            Err(status) => AdminReply::Complete { status, result: 0 },
+        }
+    }
+
+    fn dispatch(
+        &mut self,
+        now: Duration,
+        slot: Slot,
+        cid: u16,
+        command: &AdminCommand,
+        view: &View<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<AdminReply, Status> {
+        if let AdminCommand::Fabrics(command) = command {
+            return self.fabrics(command);
+        }
+        if !matches!(self.state(), LifecycleState::Ready | LifecycleState::ShutDown) {
+            return Err(Status::COMMAND_SEQUENCE_ERROR);
+        }
+        let done = |result: u64| Ok(AdminReply::Complete { status: Status::SUCCESS, result });
+        match *command {
+            AdminCommand::Fabrics(_) => unreachable!("handled above"),
+            AdminCommand::Identify(command) => {
+                identify::identify(&command, self.kind, self.cntlid, view, out)?;
+                done(0)
+            }
+            AdminCommand::GetLogPage(command) => {
+                self.logs.read(&command, self.kind, view, out)?;
+                if !command.retain_event {
+                    self.events.log_read(command.page);
+                }
+                done(0)
+            }
+            AdminCommand::GetFeatures { feature: FeatureId::HOST_IDENTIFIER, select, data, .. } => {
+                if select == FeatureSelect::Current {
+                    data.check_to_host(16)?;
+                    out.extend_from_slice(self.host.id.as_bytes());
+                }
+                done(0)
+            }
+            AdminCommand::GetFeatures { feature, select, .. } => {
+                let kato_ms = self.keep_alive.timeout_ms();
+                let others = Others { events_enabled: &mut self.events.enabled, kato_ms };
+                done(u64::from(self.features.get(feature, select, self.kind, &others)?))
+            }
+            AdminCommand::SetFeatures { save: true, .. } => Err(Status::FEATURE_NOT_SAVEABLE),
+            AdminCommand::SetFeatures { feature, value, .. } => {
+                let kato_ms = self.keep_alive.timeout_ms();
+                let others = Others { events_enabled: &mut self.events.enabled, kato_ms };
+                match self.features.set(feature, value, self.kind, others)? {
+                    SetEffect::Result(result) => done(u64::from(result)),
+                    SetEffect::KeepAliveTimer { kato_ms } => {
+                        self.keep_alive = KeepAlive::new(kato_ms, now);
+                        done(0)
+                    }
+                }
+            }
+            AdminCommand::AsyncEventRequest => {
+                self.events.hold(slot, cid)?;
+                Ok(AdminReply::Held)
+            }
+            AdminCommand::KeepAlive => done(0),
+            AdminCommand::Abort { sqid, cid } => {
+                // Bit 0 set: not aborted. Only held requests can be; anything else ends by itself soon.
+                let aborted = sqid == 0 && self.events.abort(cid);
+                done(u64::from(!aborted))
+            }
+        }
+    }
+
+    fn fabrics(&mut self, command: &FabricsCommand) -> Result<AdminReply, Status> {
+        match *command {
+            FabricsCommand::Connect(_) => Err(Status::COMMAND_SEQUENCE_ERROR),
+            FabricsCommand::PropertyGet { property, width } => {
+                let eight = property == Property::CAP;
+                if eight != (width == PropertyWidth::Eight) {
+                    return Err(Status::INVALID_FIELD);
+                }
+                let result = self.lifecycle.get(property)?;
+                Ok(AdminReply::Complete { status: Status::SUCCESS, result })
+            }
+            FabricsCommand::PropertySet { property, width, value } => {
+                if width != PropertyWidth::Four {
+                    return Err(Status::INVALID_FIELD);
+                }
+                let effect = self.lifecycle.set(property, value)?;
+                if effect == LifecycleEffect::Reset {
+                    self.events.reset();
+                    self.features = Features::new();
+                }
+                Ok(AdminReply::Changed { result: 0, effect })
+            }
+            FabricsCommand::Disconnect => Ok(AdminReply::Disconnect),
+        }
+    }
+
+    /// A namespace came, went or changed its size: remembered for the log, and told if the host wants to know.
+    pub fn namespace_changed(&mut self, nsid: u32) {
+        self.logs.namespace_changed(nsid);
+        self.events.raise(Event::NamespaceAttribute);
+    }
+
+    /// Something else happened.
+    pub fn raise(&mut self, event: Event) {
+        self.events.raise(event);
+    }
+
+    /// A command failed, on any queue.
+    pub fn record_error(&mut self, record: &ErrorRecord) {
+        self.logs.record_error(record);
+    }
+
+    /// The next held request to answer now.
+    pub fn take_event(&mut self) -> Option<EventCompletion> {
+        self.events.take()
+    }
+
+    /// Looks at the keep-alive timer: `commands` is how many were received on all queues of the association.
+    pub fn check_keep_alive(&mut self, now: Duration, commands: u64) -> KeepAliveVerdict {
+        self.keep_alive.check(now, commands)
+    }
+}

@@ -1,0 +1,156 @@
+//! Submission queue entries to send. Identifier and data pointer are filled in by the connection.
+
+use uuid::Uuid;
+use zerocopy::{FromZeros, IntoBytes, transmute};
+
+use crate::{
+    Nqn,
+    wire::{
+        Sqe,
+        admin::{FeaturesSqe, GetLogPageSqe, IdentifySqe},
+        connect::{CATTR_DISABLE_SQ_FLOW_CONTROL, ConnectData, ConnectSqe, PropertySqe},
+        nvm::{CONTROL_DEAC, CONTROL_FUA, DSM_DEALLOCATE, DsmRange, DsmSqe, RwSqe},
+        opcode::{AdminOpcode, Cns, FabricsType, FeatureId, LogPageId, NvmOpcode},
+        property::Property,
+    },
+};
+
+fn fabrics(fctype: FabricsType) -> Sqe {
+    let mut sqe = Sqe::new(AdminOpcode::FABRICS.0);
+    sqe.nsid = u32::from(fctype.0).into();
+    sqe
+}
+
+/// Connect of queue `qid` with `entries` entries; its data is [`connect_data`], sent in the capsule.
+pub fn connect(qid: u16, entries: u16, kato_ms: u32, flow_control: bool) -> Sqe {
+    assert!(entries > 1, "a queue has at least two entries");
+    let mut connect: ConnectSqe = transmute!(fabrics(FabricsType::CONNECT));
+    connect.qid = qid.into();
+    connect.sqsize_z = (entries - 1).into();
+    connect.cattr = if flow_control { 0 } else { CATTR_DISABLE_SQ_FLOW_CONTROL };
+    connect.kato = kato_ms.into();
+    transmute!(connect)
+}
+
+/// Who connects to what; `cntlid` names the controller of an I/O queue.
+pub fn connect_data(host: &Nqn, host_id: Uuid, subsystem: &Nqn, cntlid: u16) -> ConnectData {
+    let mut data = ConnectData::new_zeroed();
+    data.hostid = *host_id.as_bytes();
+    data.cntlid = cntlid.into();
+    data.subnqn = subsystem.encode();
+    data.hostnqn = host.encode();
+    data
+}
+
+/// Property Get.
+pub fn property_get(property: Property) -> Sqe {
+    let mut get: PropertySqe = transmute!(fabrics(FabricsType::PROPERTY_GET));
+    get.attrib = u8::from(property == Property::CAP);
+    get.ofst = property.0.into();
+    transmute!(get)
+}
+
+/// Property Set of a four-byte property.
+pub fn property_set(property: Property, value: u32) -> Sqe {
+    let mut set: PropertySqe = transmute!(fabrics(FabricsType::PROPERTY_SET));
+    set.ofst = property.0.into();
+    set.value = u64::from(value).into();
+    transmute!(set)
+}
+
+/// Disconnect of an I/O queue.
+pub fn disconnect() -> Sqe {
+    fabrics(FabricsType::DISCONNECT)
+}
+
+/// Identify; its data has 4096 bytes.
+pub fn identify(cns: Cns, nsid: u32) -> Sqe {
+    let mut identify: IdentifySqe = transmute!(Sqe::new(AdminOpcode::IDENTIFY.0));
+    identify.cns = cns.0;
+    identify.nsid = nsid.into();
+    transmute!(identify)
+}
+
+/// Get Log Page of `len` bytes from `offset`, both multiples of four.
+pub fn get_log_page(page: LogPageId, offset: u64, len: u32) -> Sqe {
+    assert!(len > 0 && len.is_multiple_of(4) && offset.is_multiple_of(4), "log pages are read in dwords");
+    let mut get: GetLogPageSqe = transmute!(Sqe::new(AdminOpcode::GET_LOG_PAGE.0));
+    let dwords_z = len / 4 - 1;
+    get.nsid = crate::wire::opcode::NSID_ALL.into();
+    get.lid = page.0;
+    get.numdl_z = (dwords_z as u16).into();
+    get.numdu = ((dwords_z >> 16) as u16).into();
+    get.lpo = offset.into();
+    transmute!(get)
+}
+
+/// Set Features with a number.
+pub fn set_features(feature: FeatureId, value: u32) -> Sqe {
+    let mut set: FeaturesSqe = transmute!(Sqe::new(AdminOpcode::SET_FEATURES.0));
+    set.fid = feature.0;
+    set.value = value.into();
+    transmute!(set)
+}
+
+/// Get Features, current value.
+pub fn get_features(feature: FeatureId) -> Sqe {
+    let mut get: FeaturesSqe = transmute!(Sqe::new(AdminOpcode::GET_FEATURES.0));
+    get.fid = feature.0;
+    transmute!(get)
+}
+
+/// Keep Alive.
+pub fn keep_alive() -> Sqe {
+    Sqe::new(AdminOpcode::KEEP_ALIVE.0)
+}
+
+/// Asynchronous Event Request.
+pub fn async_event_request() -> Sqe {
+    Sqe::new(AdminOpcode::ASYNC_EVENT_REQUEST.0)
+}
+
+/// Flush.
+pub fn flush(nsid: u32) -> Sqe {
+    let mut sqe = Sqe::new(NvmOpcode::FLUSH.0);
+    sqe.nsid = nsid.into();
+    sqe
+}
+
+/// Read of 1 to 65,536 blocks.
+pub fn read(nsid: u32, lba: u64, blocks: u32) -> Sqe {
+    read_write(NvmOpcode::READ, nsid, lba, blocks, 0)
+}
+
+/// Write of 1 to 65,536 blocks.
+pub fn write(nsid: u32, lba: u64, blocks: u32, fua: bool) -> Sqe {
+    read_write(NvmOpcode::WRITE, nsid, lba, blocks, if fua { CONTROL_FUA } else { 0 })
+}
+
+/// Write Zeroes of 1 to 65,536 blocks.
+pub fn write_zeroes(nsid: u32, lba: u64, blocks: u32, deallocate: bool) -> Sqe {
+    read_write(NvmOpcode::WRITE_ZEROES, nsid, lba, blocks, if deallocate { CONTROL_DEAC } else { 0 })
+}
+
+/// Dataset Management that deallocates; its data is one [`dsm_range`] for each of 1 to 256 ranges.
+pub fn deallocate(nsid: u32, ranges: u32) -> Sqe {
+    let mut dsm: DsmSqe = transmute!(Sqe::new(NvmOpcode::DATASET_MANAGEMENT.0));
+    dsm.nsid = nsid.into();
+    dsm.nr_z = u8::try_from(ranges - 1).expect("at most 256 ranges");
+    dsm.attributes = DSM_DEALLOCATE.into();
+    transmute!(dsm)
+}
+
+/// One range of Dataset Management.
+pub fn dsm_range(lba: u64, blocks: u32) -> [u8; 16] {
+    let range = DsmRange { context_attributes: 0.into(), length: blocks.into(), slba: lba.into() };
+    range.as_bytes().try_into().expect("a range has 16 bytes")
+}
+
+fn read_write(opcode: NvmOpcode, nsid: u32, lba: u64, blocks: u32, control: u16) -> Sqe {
+    let mut rw: RwSqe = transmute!(Sqe::new(opcode.0));
+    rw.nsid = nsid.into();
+    rw.slba = lba.into();
+    rw.nlb_z = u16::try_from(blocks - 1).expect("at most 65,536 blocks").into();
+    rw.control = control.into();
+    transmute!(rw)
+}

@@ -1,0 +1,44 @@
+//! Every bound of the protocol side, with its reason.
+
+/// Data that a host may put into a command capsule, on every queue. The specification fixes it for Fabrics and
+/// admin commands (TCP §3.3.1.3); I/O queues get the same so that two 4 KiB writes never need an R2T.
+pub const IN_CAPSULE_BYTES_MAX: u32 = 8192;
+
+/// Largest data transfer of one command, as 2^n memory pages of 4 KiB: 256 KiB.
+pub const MDTS: u8 = 6;
+/// [`MDTS`] in bytes.
+pub const TRANSFER_BYTES_MAX: u32 = 4096 << MDTS;
+
+/// Largest H2CData payload: one PDU may carry a whole command, so a large write needs one header.
+pub const MAXH2CDATA: u32 = TRANSFER_BYTES_MAX;
+
+/// Entries of the largest queue (CAP.MQES + 1). With one slot task each this bounds a connection's memory.
+pub const QUEUE_ENTRIES_MAX: u16 = 128;
+/// Entries of the largest admin queue; Linux asks for 32.
+pub const ADMIN_QUEUE_ENTRIES_MAX: u16 = 128;
+/// I/O queues per controller.
+pub const IO_QUEUES_MAX: u16 = 64;
+
+/// NN = MNAN = NANAGRPID (H2): one ANA group per namespace, and the whole ANA log stays below [`MDTS`].
+pub const NAMESPACES_MAX: u32 = 1024;
+
+/// Asynchronous Event Request commands held per controller (AERL + 1).
+pub const ASYNC_EVENTS_MAX: u8 = 4;
+
+/// Ranges in one Dataset Management command; the field cannot say more.
+pub const DSM_RANGES_MAX: u32 = 256;
+
+/// Largest Write Zeroes, as 2^n memory pages: 32 MiB. Beyond, one command would hold its blocks too long.
+pub const WZSL: u8 = 13;
+/// [`WZSL`] in bytes.
+pub const WRITE_ZEROES_BYTES_MAX: u64 = 4096 << WZSL;
+
+/// Keep Alive granularity in units of 100 ms (KAS).
+pub const KEEP_ALIVE_GRANULARITY: u16 = 10;
+
+/// Shift of the largest data alignment a peer may ask of us: HPDA and CPDA are 0..=31 dwords, 0's based.
+pub const PDA_Z_MAX: u8 = 31;
+
+const _: () = assert!(MAXH2CDATA >= 4096, "TCP §3.6.2.3 asks for 4 KiB at least");
+const _: () =
+    assert!(16 + NAMESPACES_MAX * (32 + 4) <= TRANSFER_BYTES_MAX, "Linux reads the ANA log in one piece");

@@ -1,0 +1,155 @@
+//! Log pages (Base §5.1.12).
+
+use zerocopy::little_endian::{U16, U32, U64};
+
+use super::layout;
+
+layout! { 64,
+    /// One entry of the Error Information log.
+    pub struct ErrorEntry {
+        /// Counts errors of the controller; zero marks an unused entry.
+        pub error_count: U64,
+        pub sqid: U16,
+        pub cid: U16,
+        /// Status field in bits 15:1.
+        pub status: U16,
+        pub parameter_error_location: U16,
+        pub lba: U64,
+        pub nsid: U32,
+        pub vendor: u8,
+        pub trtype: u8,
+        pub csi: u8,
+        pub opcode: u8,
+        pub command_specific: U64,
+        pub trtype_specific: U16,
+        pub reserved: [u8; 22],
+    }
+}
+
+layout! { 512,
+    /// SMART / Health Information.
+    pub struct Smart {
+        pub critical_warning: u8,
+        /// Composite temperature in kelvins.
+        pub temperature: U16,
+        pub available_spare: u8,
+        pub available_spare_threshold: u8,
+        pub percentage_used: u8,
+        pub endurance_group_warning: u8,
+        pub reserved7: [u8; 25],
+        /// Thousands of 512-byte units, rounded up, as 128-bit numbers.
+        pub data_units_read: [u8; 16],
+        pub data_units_written: [u8; 16],
+        pub host_reads: [u8; 16],
+        pub host_writes: [u8; 16],
+        /// Minutes.
+        pub controller_busy_time: [u8; 16],
+        pub power_cycles: [u8; 16],
+        pub power_on_hours: [u8; 16],
+        pub unsafe_shutdowns: [u8; 16],
+        pub media_errors: [u8; 16],
+        pub error_log_entries: [u8; 16],
+        pub reserved192: [u8; 320],
+    }
+}
+
+/// `critical_warning`: spare space is low.
+pub const WARNING_SPARE: u8 = 1 << 0;
+/// `critical_warning`: media was put in read-only mode.
+pub const WARNING_READ_ONLY: u8 = 1 << 3;
+
+layout! { 512,
+    /// Firmware Slot Information.
+    pub struct FirmwareSlots {
+        /// Active slot in bits 2:0.
+        pub afi: u8,
+        pub reserved1: [u8; 7],
+        pub frs: [[u8; 8]; 7],
+        pub reserved64: [u8; 448],
+    }
+}
+
+layout! { 4096,
+    /// Commands Supported and Effects.
+    pub struct CommandEffects {
+        pub admin: [U32; 256],
+        pub io: [U32; 256],
+        pub reserved: [u8; 2048],
+    }
+}
+
+/// Command effect: supported.
+pub const CSUPP: u32 = 1 << 0;
+/// Command effect: changes logical block content.
+pub const LBCC: u32 = 1 << 1;
+
+layout! { 16,
+    /// Header of the ANA log.
+    pub struct AnaHeader {
+        pub change_count: U64,
+        /// Number of group descriptors that follow.
+        pub groups: U16,
+        pub reserved: [u8; 6],
+    }
+}
+
+layout! { 32,
+    /// ANA Group Descriptor; its namespace identifiers follow.
+    pub struct AnaGroup {
+        pub group_id: U32,
+        /// Number of NSID values.
+        pub namespaces: U32,
+        pub change_count: U64,
+        /// ANA state in bits 3:0.
+        pub state: u8,
+        pub reserved: [u8; 15],
+    }
+}
+
+/// LSP of the ANA log: Return Groups Only.
+pub const ANA_RGO: u8 = 1 << 0;
+
+layout! { 1024,
+    /// Header of the Discovery log.
+    pub struct DiscoveryHeader {
+        pub genctr: U64,
+        pub numrec: U64,
+        pub recfmt: U16,
+        pub reserved: [u8; 1006],
+    }
+}
+
+layout! { 1024,
+    /// One entry of the Discovery log.
+    pub struct DiscoveryEntry {
+        pub trtype: u8,
+        pub adrfam: u8,
+        pub subtype: u8,
+        pub treq: u8,
+        pub portid: U16,
+        pub cntlid: U16,
+        /// Admin Max SQ Size in entries.
+        pub asqsz: U16,
+        pub eflags: U16,
+        pub reserved12: [u8; 20],
+        pub trsvcid: [u8; 32],
+        pub reserved64: [u8; 192],
+        pub subnqn: [u8; 256],
+        pub traddr: [u8; 256],
+        pub tsas: [u8; 256],
+    }
+}
+
+/// `trtype`: TCP.
+pub const TRTYPE_TCP: u8 = 3;
+/// `adrfam`.
+pub const ADRFAM_IPV4: u8 = 1;
+pub const ADRFAM_IPV6: u8 = 2;
+/// `subtype`: an NVM subsystem; the discovery subsystem that is being asked.
+pub const SUBTYPE_NVM: u8 = 2;
+pub const SUBTYPE_CURRENT_DISCOVERY: u8 = 3;
+/// `treq`: secure channel not required, flow control may be off.
+pub const TREQ_NOT_REQUIRED: u8 = 0b10;
+pub const TREQ_NO_SQ_FLOW_CONTROL: u8 = 1 << 2;
+/// `eflags`: explicit persistent connections are supported.
+pub const EFLAGS_EPCSD: u16 = 1 << 1;

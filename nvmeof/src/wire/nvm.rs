@@ -1,0 +1,68 @@
+//! NVM command set commands (NVM §3).
+
+use zerocopy::little_endian::{U16, U32, U64};
+
+use super::{layout, sqe::SglDescriptor};
+
+layout! { 64,
+    /// Read, Write and Write Zeroes.
+    pub struct RwSqe {
+        pub opcode: u8,
+        pub flags: u8,
+        pub cid: U16,
+        pub nsid: U32,
+        pub reserved8: [u8; 8],
+        pub mptr: U64,
+        pub sgl: SglDescriptor,
+        /// Starting LBA.
+        pub slba: U64,
+        /// Number of Logical Blocks, 0's based.
+        pub nlb_z: U16,
+        pub control: U16,
+        pub cdw13: U32,
+        pub cdw14: U32,
+        pub cdw15: U32,
+    }
+}
+
+/// `control`: Limited Retry.
+pub const CONTROL_LR: u16 = 1 << 15;
+/// `control`: Force Unit Access.
+pub const CONTROL_FUA: u16 = 1 << 14;
+/// `control`: PRINFO, which needs protection information.
+pub const CONTROL_PRINFO: u16 = 0xF << 10;
+/// `control` of Write Zeroes: Deallocate.
+pub const CONTROL_DEAC: u16 = 1 << 9;
+/// `control`: Storage Tag Check.
+pub const CONTROL_STC: u16 = 1 << 8;
+
+layout! { 64,
+    /// Dataset Management.
+    pub struct DsmSqe {
+        pub opcode: u8,
+        pub flags: u8,
+        pub cid: U16,
+        pub nsid: U32,
+        pub reserved8: [u8; 16],
+        pub sgl: SglDescriptor,
+        /// Number of Ranges, 0's based.
+        pub nr_z: u8,
+        pub reserved41: [u8; 3],
+        pub attributes: U32,
+        pub reserved48: [u8; 16],
+    }
+}
+
+/// `attributes`: Deallocate.
+pub const DSM_DEALLOCATE: u32 = 1 << 2;
+
+layout! { 16,
+    /// One range of Dataset Management.
+    pub struct DsmRange {
+        pub context_attributes: U32,
+        /// Length in logical blocks.
+        pub length: U32,
+        /// Starting LBA.
+        pub slba: U64,
+    }
+}
