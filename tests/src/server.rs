@@ -19,7 +19,9 @@ pub struct ServerSpec {
     pub binary: PathBuf,
     /// Holds the data directory, the drive and the log.
     pub directory: PathBuf,
-    /// Options behind the drive's path, such as `,lossy`.
+    /// In the form that `--drive` takes.
+    pub drive_size: &'static str,
+    /// Options behind the drive's path and size, such as `,lossy`.
     pub drive_options: &'static str,
     /// What the server shall do wrong, for the tests of the tests.
     pub fault: Option<Fault>,
@@ -52,11 +54,17 @@ impl ServerSpec {
         Ok(Self {
             binary: binary.to_owned(),
             directory: directory.to_owned(),
+            drive_size: "4G",
             drive_options: "",
             fault: None,
             api,
             nvme,
         })
+    }
+
+    /// Where the server puts its credentials at its first start.
+    pub fn credentials(&self) -> PathBuf {
+        self.directory.join("data/credentials")
     }
 
     fn log(&self) -> PathBuf {
@@ -104,7 +112,7 @@ impl Server {
     }
 
     pub fn api(&self) -> Api {
-        Api::new(self.spec.api, &self.spec.directory.join("data/credentials"))
+        Api::new(self.spec.api, &self.spec.credentials())
     }
 
     pub fn portal(&self) -> SocketAddr {
@@ -152,7 +160,12 @@ fn spawn(spec: &ServerSpec) -> Result<Child> {
         .arg("--data-dir")
         .arg(spec.directory.join("data"))
         .arg("--drive")
-        .arg(format!("{},size=4G{}", spec.directory.join("drive").display(), spec.drive_options))
+        .arg(format!(
+            "{},size={}{}",
+            spec.directory.join("drive").display(),
+            spec.drive_size,
+            spec.drive_options
+        ))
         .args(["--api", &spec.api.to_string()])
         .args(["--nvme", &format!("{},advertise={HOST_ADDRESS}", spec.nvme)])
         .args(["--cores", "2"])

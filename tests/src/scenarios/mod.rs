@@ -3,6 +3,7 @@
 mod attach;
 mod filesystem;
 mod fio;
+mod full_drive;
 mod idle;
 mod kernel_target;
 mod power_cut;
@@ -41,7 +42,7 @@ pub type Scenario = (&'static str, fn(Stage<'_>) -> Result<()>);
 pub type PowerScenario = (&'static str, fn(&Lab, &Bootable, &Path) -> Result<()>);
 
 /// The whole of a host's life, in the order in which it runs.
-pub const ALL: [Scenario; 15] = [
+pub const ALL: [Scenario; 16] = [
     ("harness_with_the_kernels_own_target", kernel_target::run),
     ("discover_connect_list_identify", attach::run),
     ("ext4_and_xfs_files", filesystem::files),
@@ -53,6 +54,7 @@ pub const ALL: [Scenario; 15] = [
     ("fio_verify_both_digests", fio::both_digests),
     ("unpublished_host_is_refused", publish::stranger),
     ("unpublish_takes_the_namespace_away", publish::unpublish),
+    ("full_drive_fails_new_writes_only", full_drive::run),
     ("idle_costs_nothing", idle::run),
     ("process_death_loses_nothing", process_death::file),
     ("process_death_write_through", process_death::lossy_write_through),
