@@ -8,6 +8,7 @@ use super::{ControllerKind, View, discovery};
 use crate::{
     Status,
     command::GetLogPage,
+    limits,
     wire::{
         log_page::{
             ANA_RGO, AnaGroup, AnaHeader, CSUPP, CommandEffects, ErrorEntry, FirmwareSlots, LBCC, Smart,
@@ -245,5 +246,8 @@ fn ana(groups_only: bool, view: &View<'_>) -> Vec<u8> {
             page.extend_from_slice(U32::new(namespace.nsid).as_bytes());
         }
     }
+    // nvme-cli reads, in pieces, as much as NANAGRPID and MNAN allow: that is the page, its end zeros.
+    let per_namespace = size_of::<AnaGroup>() + size_of::<U32>();
+    page.resize(size_of::<AnaHeader>() + limits::NAMESPACES_MAX as usize * per_namespace, 0);
     page
 }

@@ -35,7 +35,12 @@ pub(super) fn run(stage: Stage<'_>) -> Result<()> {
     ensure!(number(&namespace, "nsze")? == GIB / 4096, "id-ns: not 1 GiB of 4 KiB blocks");
     ensure!(number(&namespace, "nmic")? & 1 == 1, "id-ns: not shareable");
 
-    // Four KiB written are eight of the 512-byte units in which SMART counts, rounded up in thousands.
+    for question in
+        ["ana-log", "effects-log", "error-log", "fw-log", "changed-ns-list-log", "list-ns", "ns-descs"]
+    {
+        stage.guest.check(&format!("nvme {question} {}", volume.device))?;
+    }
+
     let before = number(&nvme_json(stage.guest, "smart-log", &volume.device)?, "host_write_commands")?;
     stage.guest.check(&format!("dd if=/dev/zero of={} bs=4k count=8 oflag=direct", volume.device))?;
     let after = number(&nvme_json(stage.guest, "smart-log", &volume.device)?, "host_write_commands")?;
