@@ -1,6 +1,7 @@
 //! What a Linux host does with a volume, one file per theme.
 
 mod attach;
+mod bad_input;
 mod filesystem;
 mod fio;
 mod full_drive;
@@ -42,7 +43,7 @@ pub type Scenario = (&'static str, fn(Stage<'_>) -> Result<()>);
 pub type PowerScenario = (&'static str, fn(&Lab, &Bootable, &Path) -> Result<()>);
 
 /// The whole of a host's life, in the order in which it runs.
-pub const ALL: [Scenario; 16] = [
+pub const ALL: [Scenario; 18] = [
     ("harness_with_the_kernels_own_target", kernel_target::run),
     ("discover_connect_list_identify", attach::run),
     ("ext4_and_xfs_files", filesystem::files),
@@ -54,6 +55,8 @@ pub const ALL: [Scenario; 16] = [
     ("fio_verify_both_digests", fio::both_digests),
     ("unpublished_host_is_refused", publish::stranger),
     ("unpublish_takes_the_namespace_away", publish::unpublish),
+    ("bad_commands_are_refused", bad_input::commands),
+    ("bad_pdus_end_their_connection_only", bad_input::pdus),
     ("full_drive_fails_new_writes_only", full_drive::run),
     ("idle_costs_nothing", idle::run),
     ("process_death_loses_nothing", process_death::file),
