@@ -63,7 +63,7 @@ impl Part {
             Self::Build => build(),
             Self::Test => {
                 let seeds = if full { FULL_SEEDS } else { CI_SEEDS };
-                tally::run(cargo(&["test", "--workspace", "--no-fail-fast"]).env("BASALT_MODEL_SEEDS", seeds))
+                tally::run(cargo(&["test", "--workspace", "--no-fail-fast"]).env("BASALT_SEEDS", seeds))
             }
         }
     }

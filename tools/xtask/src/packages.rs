@@ -16,7 +16,7 @@ const PACKAGES: [&str; 15] = [
     "kmod",
     "libc6-dev",
     "nvme-cli",
-    "python3-venv",
+    "python3-pip",
     "qemu-system-x86",
     "util-linux",
     "xfsprogs",
