@@ -1,0 +1,159 @@
+"""Runs the OpenStack Cinder `kioxia` volume driver, unchanged, through a volume's life.
+
+The driver comes from PyPI. Only the framework around it (oslo, Cinder's base classes) is stood in for: none of
+it takes part in the conversation with the server.
+"""
+
+import sys
+import types
+import uuid
+
+
+def stand_in(name, **members):
+    """Makes an importable module of the given members."""
+    module = types.ModuleType(name)
+    vars(module).update(members)
+    sys.modules[name] = module
+    parent, _, child = name.rpartition(".")
+    if parent in sys.modules:
+        setattr(sys.modules[parent], child, module)
+    return module
+
+
+class BackendError(Exception):
+    """Cinder's VolumeBackendAPIException."""
+
+    def __init__(self, data=None):
+        super().__init__(data)
+
+
+class Option:
+    def __init__(self, name, default=None, **_):
+        self.name, self.default = name, default
+
+
+class Configuration:
+    """A backend's section of cinder.conf."""
+
+    volume_backend_name = "basalt"
+
+    def __init__(self, **values):
+        self.values = values
+
+    def append_config_values(self, options):
+        self.values = {**{o.name: o.default for o in options}, **self.values}
+
+    def safe_get(self, name):
+        return self.values[name]
+
+
+class BaseDriver:
+    def __init__(self, configuration):
+        self.configuration = configuration
+
+
+def load_driver():
+    import cinder  # the extracted files, a namespace package
+
+    class Silent:
+        def exception(self, *args):
+            raise AssertionError(args)
+
+        error = exception
+
+    stand_in("oslo_config")
+    stand_in(
+        "oslo_config.cfg",
+        StrOpt=Option,
+        IntOpt=Option,
+        BoolOpt=Option,
+        CONF=types.SimpleNamespace(register_opts=lambda options: None),
+    )
+    stand_in("oslo_log")
+    stand_in("oslo_log.log", getLogger=lambda name: Silent())
+    stand_in("cinder.common")
+    stand_in("cinder.common.constants", NVMEOF_VARIANT_1="NVMe-oF")
+    cinder.exception = stand_in("cinder.exception", VolumeBackendAPIException=BackendError)
+    cinder.interface = stand_in("cinder.interface", volumedriver=lambda driver: driver)
+    stand_in("cinder.i18n", _=lambda text: text)
+    import cinder.volume
+
+    cinder.volume.driver = stand_in("cinder.volume.driver", BaseVD=BaseDriver)
+    from cinder.volume.drivers.kioxia import kumoscale
+
+    return kumoscale.KumoScaleBaseVolumeDriver
+
+
+def expect(condition, what):
+    if not condition:
+        raise AssertionError(what)
+
+
+def refused(action, *args):
+    try:
+        action(*args)
+    except BackendError as error:
+        return str(error)
+    raise AssertionError(f"{action.__name__}{args} should have been refused")
+
+
+def life_of_a_volume(driver, size_gib):
+    volume = {"id": str(uuid.uuid4()), "size": size_gib}
+    volume["name"] = "volume-" + volume["id"]
+    connector = {
+        "uuid": str(uuid.uuid4()),
+        "nqn": f"nqn.2014-08.org.nvmexpress:uuid:{uuid.uuid4()}",
+        "host": "Compute-1.example.org",
+    }
+
+    driver._update_volume_stats()
+    before = driver._stats
+    expect(before["total_capacity_gb"] >= before["free_capacity_gb"] >= size_gib, before)
+
+    driver.create_volume(volume)
+    expect("taken" in refused(driver.create_volume, volume), "a second create says what is taken")
+    driver._update_volume_stats()
+    expect(driver._stats["free_capacity_gb"] == before["free_capacity_gb"] - size_gib, driver._stats)
+
+    connection = driver.initialize_connection(volume, connector)
+    expect(connection["driver_volume_type"] == "nvmeof", connection)
+    data = connection["data"]
+    expect(data["vol_uuid"] == volume["id"] and data["alias"] == volume["name"], data)
+    expect(data["writable"] is True and data["replica_count"] == 1, data)
+    [replica] = data["volume_replicas"]
+    expect(replica["vol_uuid"] == volume["id"], replica)
+    expect(replica["target_nqn"].startswith("nqn."), replica)
+    expect(replica["portals"], replica)
+    for ip, port, transport in replica["portals"]:
+        expect(transport == "TCP_IP" and int(port) > 0 and ip not in ("0.0.0.0", "::"), replica)
+    expect(driver.initialize_connection(volume, connector) == connection, "attaching again is the same")
+
+    driver.extend_volume(volume, size_gib + 1)
+    refused(driver.extend_volume, volume, size_gib)
+    refused(driver.delete_volume, volume)
+
+    driver.terminate_connection(volume, connector)
+    driver.terminate_connection(volume, connector)
+    driver.initialize_connection(volume, connector)
+    driver.terminate_connection(volume, None)  # force-detach
+    driver.delete_volume(volume)
+    driver.delete_volume(volume)
+    driver._update_volume_stats()
+    expect(driver._stats == before, (before, driver._stats))
+
+
+def main(url, credentials):
+    driver_class = load_driver()
+    with open(credentials + "/token", encoding="ascii") as file:
+        token = file.read().strip()
+    for settings in (
+        {"kioxia_token": None},  # the certificate alone
+        {"kioxia_token": token, "kioxia_provisioning_type": "THIN", "kioxia_block_size": 512,
+         "kioxia_vol_reserved_space_percentage": 100},
+    ):
+        configuration = Configuration(kioxia_url=url, kioxia_cafile=credentials + "/ssdtoolbox.pem", **settings)
+        life_of_a_volume(driver_class(configuration=configuration), 2)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

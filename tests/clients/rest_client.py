@@ -1,0 +1,71 @@
+"""Calls what Cinder's `rest_client` offers beyond the driver, for the operations that the server has."""
+
+import sys
+import uuid
+
+from cinder.volume.drivers.kioxia import entities, rest_client
+
+
+def expect(condition, what):
+    if not condition:
+        raise AssertionError(what)
+
+
+def ok(response):
+    expect(response.status == "Success", (response.status, response.description))
+    return response.prov_entities
+
+
+def client(url, certificate, token):
+    host, port = url.removeprefix("https://").rstrip("/").rsplit(":", 1)
+    return rest_client.KioxiaProvisioner([host], certificate, token, port)
+
+
+def main(url, credentials):
+    with open(credentials + "/token", encoding="ascii") as file:
+        token = file.read().strip()
+    provisioner = client(url, credentials + "/ssdtoolbox.pem", token)
+
+    info = ok(provisioner.get_info())
+    expect(info.version == "1.1" and info.totalFreeSpace > 0, info)
+    [backend] = ok(provisioner.get_backends())
+    expect(backend.state == "Available" and backend.totalCapacity > 0, backend)
+    zone = backend.zone
+    # Every unset field goes out as null: nothing but the rack may change.
+    ok(provisioner.update_backend(entities.Backend(rack="r1"), backend.persistentID))
+    [after] = ok(provisioner.get_backend_by_id(backend.persistentID))
+    expect((after.rack, after.zone, after.inUse) == ("r1", zone, backend.inUse), after)
+
+    volume = str(uuid.uuid4())
+    alias = "volume-" + volume
+    storage_class = entities.StorageClass(1, None, None, None, 4096, 0, 0, 0, 0, False, 0, None, True)
+    request = entities.VolumeCreate(alias, 1, storage_class, "THICK", 0, "NVMeoF", volume)
+    ok(provisioner.create_volume(request))
+    expect(provisioner.create_volume(request).status == "AlreadyExists", "a UUID is taken once")
+    [by_alias] = ok(provisioner.get_volumes_by_alias(alias))
+    expect(by_alias.uuid == volume, by_alias)
+    expect(any(v.uuid == volume for v in ok(provisioner.get_volumes())), "the list has it")
+    expect(ok(provisioner.get_volumes_by_uuid(str(uuid.uuid4()))) == [], "an unknown volume is an empty list")
+
+    host = str(uuid.uuid4())
+    ok(provisioner.host_probe("nqn.2014-08.org.nvmexpress:uuid:" + host, host, "rest-client", "Agent", "1", 0))
+    [found] = ok(provisioner.get_hosts_by_name("rest-client"))
+    expect(found.uuid == host and any(h.uuid == host for h in ok(provisioner.get_hosts())), found)
+    ok(provisioner.publish(host, volume))
+    [target] = ok(provisioner.get_targets(host, volume))
+    expect(target.backend.persistentID == backend.persistentID, target)
+    ok(provisioner.delete_host(host))
+    expect(ok(provisioner.get_targets(host, volume)) == [], "the host took its publications along")
+    ok(provisioner.delete_volume(volume))
+
+    # What the server does not have is a failure that the client understands, never a crash of it.
+    absent = provisioner.get_snapshots()
+    expect(absent.status == "NotFound", absent.status)
+    # A stranger, with a certificate of nobody's: the text that the client looks for.
+    stranger = client(url, credentials + "/ssdtoolbox.pem", "Unknown")
+    stranger.http.connection_pool_kw.pop("cert_file")
+    expect(stranger.get_tenants().status == "Bad credentials", "a stranger is told so")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
