@@ -89,8 +89,6 @@ pub struct DiscoveryRecord {
     pub subsystem_nqn: Nqn,
     pub address: SocketAddr,
     pub port_id: u16,
-    /// The discovery subsystem itself.
-    pub is_discovery: bool,
 }
 
 /// Everything an admin command may ask about.

@@ -8,8 +8,8 @@ use super::{DiscoveryRecord, View};
 use crate::{
     limits,
     wire::log_page::{
-        ADRFAM_IPV4, ADRFAM_IPV6, DiscoveryEntry, DiscoveryHeader, EFLAGS_EPCSD, SUBTYPE_CURRENT_DISCOVERY,
-        SUBTYPE_NVM, TREQ_NO_SQ_FLOW_CONTROL, TREQ_NOT_REQUIRED, TRTYPE_TCP,
+        ADRFAM_IPV4, ADRFAM_IPV6, DiscoveryEntry, DiscoveryHeader, SUBTYPE_NVM, TREQ_NO_SQ_FLOW_CONTROL,
+        TRTYPE_TCP,
     },
 };
 
@@ -32,12 +32,11 @@ fn entry(record: &DiscoveryRecord) -> DiscoveryEntry {
         IpAddr::V4(_) => ADRFAM_IPV4,
         IpAddr::V6(_) => ADRFAM_IPV6,
     };
-    entry.subtype = if record.is_discovery { SUBTYPE_CURRENT_DISCOVERY } else { SUBTYPE_NVM };
-    entry.treq = TREQ_NOT_REQUIRED | TREQ_NO_SQ_FLOW_CONTROL;
+    entry.subtype = SUBTYPE_NVM;
+    entry.treq = TREQ_NO_SQ_FLOW_CONTROL;
     entry.portid = record.port_id.into();
     entry.cntlid = crate::wire::connect::CNTLID_DYNAMIC.into();
     entry.asqsz = limits::ADMIN_QUEUE_ENTRIES_MAX.into();
-    entry.eflags = if record.is_discovery { EFLAGS_EPCSD } else { 0 }.into();
     entry.subnqn = record.subsystem_nqn.encode();
     ascii(&mut entry.trsvcid, &record.address.port().to_string());
     ascii(&mut entry.traddr, &record.address.ip().to_string());

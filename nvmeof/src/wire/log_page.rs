@@ -145,11 +145,7 @@ pub const TRTYPE_TCP: u8 = 3;
 /// `adrfam`.
 pub const ADRFAM_IPV4: u8 = 1;
 pub const ADRFAM_IPV6: u8 = 2;
-/// `subtype`: an NVM subsystem; the discovery subsystem that is being asked.
+/// `subtype`: an NVM subsystem.
 pub const SUBTYPE_NVM: u8 = 2;
-pub const SUBTYPE_CURRENT_DISCOVERY: u8 = 3;
-/// `treq`: secure channel not required, flow control may be off.
-pub const TREQ_NOT_REQUIRED: u8 = 0b10;
+/// `treq`: nothing said of a secure channel; flow control may be off.
 pub const TREQ_NO_SQ_FLOW_CONTROL: u8 = 1 << 2;
-/// `eflags`: explicit persistent connections are supported.
-pub const EFLAGS_EPCSD: u16 = 1 << 1;

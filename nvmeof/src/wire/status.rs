@@ -26,8 +26,8 @@ open_enum! {
         NAMESPACE_IS_WRITE_PROTECTED = 0x020 | DNR,
         TRANSIENT_TRANSPORT_ERROR = 0x022,
         LBA_OUT_OF_RANGE = 0x080 | DNR,
-        /// Not marked Do Not Retry: space may be given back meanwhile.
-        CAPACITY_EXCEEDED = 0x081,
+        /// Retrying at once finds no more space, so not to be retried.
+        CAPACITY_EXCEEDED = 0x081 | DNR,
         NAMESPACE_NOT_READY = 0x082,
 
         ASYNC_EVENT_LIMIT_EXCEEDED = 0x105 | DNR,
@@ -45,6 +45,7 @@ open_enum! {
         WRITE_FAULT = 0x280,
         UNRECOVERED_READ_ERROR = 0x281,
 
+        INTERNAL_PATH_ERROR = 0x300,
         ANA_PERSISTENT_LOSS = 0x301,
         ANA_INACCESSIBLE = 0x302,
         ANA_TRANSITION = 0x303,
