@@ -18,3 +18,24 @@ pub const SEND_PIECES: usize = 512;
 pub const LISTEN_BACKLOG: i32 = 1024;
 /// Cores of one node; small enough for per-core tables.
 pub const CORES: usize = 256;
+/// Received bytes that wait to be understood, per connection. Large payload does not pass through it.
+pub const STREAM_BYTES: usize = 128 << 10;
+/// From this many missing payload bytes on, they are received straight into the command's own buffer; below, one
+/// more copy costs less than one more receive.
+pub const RECEIVE_IN_PLACE_BYTES: usize = 16 << 10;
+/// Longest time from accept to an answered Connect: a silent peer must not hold a place.
+pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// Handshakes under way on one portal.
+pub const HANDSHAKES: usize = 256;
+/// Controllers of one node.
+pub const CONTROLLERS: usize = 4096;
+/// A write that has waited longer before its start is answered with an error, never executed late (H1).
+pub const WRITE_WAIT_MAX: Duration = Duration::from_secs(10);
+/// A peer that takes no answer, or sends no data that it was asked for, for this long is cut off (E7).
+pub const STALL_MAX: Duration = Duration::from_secs(30);
+/// Between the notice that a host's last namespace went and the end of its controllers: time to look and let go.
+pub const UNPUBLISH_GRACE: Duration = Duration::from_secs(5);
+/// A discovery controller without keep-alive ends after this long without a command.
+pub const DISCOVERY_IDLE_MAX: Duration = Duration::from_secs(120);
+/// Longest wait for commands under way when the node stops.
+pub const STOP_MAX: Duration = Duration::from_secs(10);

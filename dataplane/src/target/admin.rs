@@ -1,0 +1,252 @@
+//! The admin queue: `nvmeof`'s controller, given what it needs to know about this node.
+
+use std::{
+    cell::RefCell,
+    rc::Rc,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use nvmeof::{
+    Status,
+    command::AdminCommand,
+    controller::{
+        AdminReply, ConnectRequest, Controller, ControllerKind, DiscoveryRecord, Event, Health,
+        KeepAliveVerdict, LifecycleEffect, LifecycleState, Namespace, View,
+    },
+    transport::Slot,
+    wire::Sqe,
+};
+
+use super::{
+    Shared,
+    association::Association,
+    queue::{Answer, End, Flow, Queue},
+    subsystem::describe,
+    wait::{Either, WakeSlot, race},
+};
+use crate::{
+    limits,
+    rt::{self, Buf},
+};
+
+/// What an admin queue has beyond any queue pair.
+pub(super) struct AdminQueue {
+    pub(super) shared: Arc<Shared>,
+    /// The look-after task's wait for the end.
+    pub(super) over: WakeSlot,
+    controller: RefCell<Controller>,
+    /// What the host could see when we looked last, to tell it of changes.
+    known: RefCell<Known>,
+}
+
+#[derive(Debug, PartialEq, Eq, Default)]
+struct Known {
+    namespaces: Vec<Namespace>,
+    discovery: Vec<DiscoveryRecord>,
+}
+
+impl Known {
+    fn of(shared: &Shared, association: &Association) -> Self {
+        match association.kind {
+            ControllerKind::Io => Self { namespaces: namespaces(association), discovery: Vec::new() },
+            ControllerKind::Discovery => {
+                Self { namespaces: Vec::new(), discovery: shared.discovery_records(association) }
+            }
+        }
+    }
+}
+
+impl AdminQueue {
+    pub(super) fn new(shared: Arc<Shared>, association: &Association, request: &ConnectRequest) -> Self {
+        let mut request = request.clone();
+        if association.kind == ControllerKind::Discovery && request.kato_ms == 0 {
+            request.kato_ms = limits::DISCOVERY_IDLE_MAX.as_millis() as u32;
+        }
+        let controller = Controller::new(association.kind, association.cntlid, &request, now());
+        association.io_queues.store(controller.io_queues(), Ordering::SeqCst);
+        let known = RefCell::new(Known::of(&shared, association));
+        Self { shared, over: WakeSlot::default(), controller: RefCell::new(controller), known }
+    }
+}
+
+fn now() -> Duration {
+    Duration::from_nanos(rt::now().0)
+}
+
+/// Executes an admin command and answers it, and every event that it let loose.
+pub(super) async fn execute(queue: &Queue, admin: &AdminQueue, slot: Slot, sqe: &Sqe) -> Flow {
+    let command = match AdminCommand::parse(sqe) {
+        Ok(command) => command,
+        Err(status) => {
+            queue.answer(slot, Answer::status(status)).await;
+            return Flow::Continue;
+        }
+    };
+    let association = &queue.association;
+    let mut data = Vec::new();
+    let reply = {
+        let known = Known::of(&admin.shared, association);
+        let view = View {
+            subsystem: &association.subsystem.description,
+            namespaces: &known.namespaces,
+            health: health(association),
+            ana_changes: 0,
+            discovery: &known.discovery,
+            discovery_generation: admin.shared.discovery_generation(),
+        };
+        let mut controller = admin.controller.borrow_mut();
+        let reply = controller.execute(now(), slot, sqe.cid.get(), &command, &view, &mut data);
+        mirror(&controller, association);
+        reply
+    };
+    if let AdminCommand::SetFeatures { .. } = command {
+        // The keep-alive timer may have become shorter.
+        association.changed.raise();
+    }
+    let flow = match reply {
+        AdminReply::Complete { status, result } => {
+            let data = if data.is_empty() { None } else { Some(to_buf(&data).await) };
+            queue.answer(slot, Answer { status, result, data }).await;
+            Flow::Continue
+        }
+        AdminReply::Changed { result, effect } => {
+            act(association, effect).await;
+            queue.answer(slot, Answer { status: Status::SUCCESS, result, data: None }).await;
+            Flow::Continue
+        }
+        AdminReply::Held => Flow::Continue,
+        AdminReply::Disconnect => {
+            queue.answer(slot, Answer::status(Status::SUCCESS)).await;
+            Flow::End(End::Goodbye)
+        }
+    };
+    answer_events(queue, admin).await;
+    flow
+}
+
+/// Lets the other queues see what they need of the controller's state.
+fn mirror(controller: &Controller, association: &Association) {
+    let ready = controller.state() == LifecycleState::Ready && controller.kind() == ControllerKind::Io;
+    association.ready.store(ready, Ordering::SeqCst);
+    association.io_queues.store(controller.io_queues(), Ordering::SeqCst);
+    association.write_cache.store(controller.write_cache_enabled(), Ordering::SeqCst);
+}
+
+/// The host reset us or said goodbye: no command is under way when it hears that we have.
+async fn act(association: &Association, effect: LifecycleEffect) {
+    if effect == LifecycleEffect::None {
+        return;
+    }
+    association.end_io_queues(false).await;
+    if effect == LifecycleEffect::Shutdown {
+        let exports = association.subsystem.exports();
+        for namespace in exports.visible_to(&association.host.nqn) {
+            if let Err(error) = namespace.volume.flush().await {
+                tracing::warn!(%error, nsid = namespace.nsid, "a flush at shutdown failed");
+            }
+        }
+    }
+}
+
+async fn to_buf(bytes: &[u8]) -> Buf {
+    let mut buf = Buf::alloc(bytes.len()).await;
+    buf.copy_from_slice(bytes);
+    buf
+}
+
+async fn answer_events(queue: &Queue, admin: &AdminQueue) {
+    loop {
+        let Some(event) = admin.controller.borrow_mut().take_event() else { return };
+        let answer = Answer { status: event.status, result: u64::from(event.result), data: None };
+        queue.answer(event.slot, answer).await;
+    }
+}
+
+fn namespaces(association: &Association) -> Vec<Namespace> {
+    let exports = association.subsystem.exports();
+    exports.visible_to(&association.host.nqn).iter().map(describe).collect()
+}
+
+fn health(association: &Association) -> Health {
+    const NANOS_PER_MINUTE: u64 = 60_000_000_000;
+    let totals = association.totals();
+    let namespaces = namespaces(association);
+    Health {
+        read_only: namespaces.iter().any(|namespace| namespace.read_only),
+        spare_percent: 100,
+        bytes_read: totals.bytes_read,
+        bytes_written: totals.bytes_written,
+        host_reads: totals.reads,
+        host_writes: totals.writes,
+        busy_minutes: totals.busy_nanos / NANOS_PER_MINUTE,
+        power_cycles: 1,
+        power_on_hours: rt::now().0 / (60 * NANOS_PER_MINUTE),
+        media_errors: totals.media_errors,
+        ..Health::default()
+    }
+}
+
+/// The task that looks after a controller: tells the host of changes, and ends it when the host falls silent or
+/// has nothing left here.
+pub(super) async fn look_after(queue: Rc<Queue>) {
+    let admin = queue.admin().expect("only admin queues are looked after");
+    let association = &queue.association;
+    while !queue.has_ended() {
+        let commands = association.totals().commands;
+        let verdict = admin.controller.borrow_mut().check_keep_alive(now(), commands);
+        let wait = match verdict {
+            KeepAliveVerdict::Off => limits::BLOCK_MAX,
+            KeepAliveVerdict::CheckAt(time) => time.saturating_sub(now()),
+            KeepAliveVerdict::Expired => {
+                tracing::info!(peer = %association.peer, cntlid = association.cntlid, "keep-alive timed out");
+                association.end();
+                return;
+            }
+        };
+        let over = admin.over.until(|| queue.has_ended().then_some(()));
+        let next = race(over, race(association.changed.raised(), rt::sleep(wait))).await;
+        if let Either::Second(Either::First(())) = next {
+            notice_changes(&queue, admin).await;
+        }
+    }
+}
+
+async fn notice_changes(queue: &Rc<Queue>, admin: &AdminQueue) {
+    let new = Known::of(&admin.shared, &queue.association);
+    let old = admin.known.replace(new);
+    {
+        let new = admin.known.borrow();
+        let mut controller = admin.controller.borrow_mut();
+        for nsid in changed_namespaces(&old.namespaces, &new.namespaces) {
+            controller.namespace_changed(nsid);
+        }
+        if old.discovery != new.discovery {
+            controller.raise(Event::DiscoveryChange);
+        }
+    }
+    answer_events(queue, admin).await;
+    let association = &queue.association;
+    if association.kind == ControllerKind::Io && admin.known.borrow().namespaces.is_empty() {
+        let association = association.clone();
+        rt::spawn(async move {
+            rt::sleep(limits::UNPUBLISH_GRACE).await;
+            if namespaces(&association).is_empty() {
+                association.end();
+            }
+        });
+    }
+}
+
+/// NSIDs that came, went, or are described differently, but for the space they use.
+fn changed_namespaces(old: &[Namespace], new: &[Namespace]) -> Vec<u32> {
+    let same = |a: &Namespace, b: &Namespace| Namespace { used_blocks: b.used_blocks, ..*a } == *b;
+    let missing =
+        |from: &[Namespace], namespace: &Namespace| !from.iter().any(|other| same(other, namespace));
+    let gone = old.iter().filter(|namespace| missing(new, namespace));
+    let came = new.iter().filter(|namespace| missing(old, namespace));
+    let mut nsids: Vec<u32> = gone.chain(came).map(|namespace| namespace.nsid).collect();
+    nsids.sort_unstable();
+    nsids.dedup();
+    nsids
+}

@@ -1,0 +1,164 @@
+//! One host's controller as all its queue pairs, on whatever cores, share it.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU16, Ordering},
+    },
+};
+
+use nvmeof::{
+    controller::{ConnectRefusal, ConnectRequest, ControllerKind, HostIdentity, JoinView},
+    wire::status::Status,
+};
+
+use super::{
+    counters::{QueueCounters, Totals},
+    subsystem::TargetSubsystem,
+    wait::Signal,
+};
+
+/// What ends a queue pair from outside, and what it counted.
+#[derive(Debug, Default)]
+pub(super) struct QueueHandle {
+    /// The queue pair shall end.
+    pub(super) end: Signal,
+    pub(super) counters: QueueCounters,
+}
+
+/// A controller. Lives from its admin Connect until its last queue pair ended.
+#[derive(Debug)]
+pub(super) struct Association {
+    pub(super) cntlid: u16,
+    pub(super) kind: ControllerKind,
+    pub(super) host: HostIdentity,
+    /// The well-known discovery subsystem, too, is one, without namespaces.
+    pub(super) subsystem: Arc<TargetSubsystem>,
+    pub(super) peer: SocketAddr,
+    /// Where the host's admin connection came in.
+    pub(super) local: SocketAddr,
+    /// The admin queue shall look at what changed.
+    pub(super) changed: Signal,
+    /// Mirrors of the controller's state, which lives on the admin queue's core.
+    pub(super) ready: AtomicBool,
+    pub(super) io_queues: AtomicU16,
+    pub(super) write_cache: AtomicBool,
+    queues: Mutex<Queues>,
+    /// An I/O queue pair ended.
+    queue_ended: Signal,
+}
+
+#[derive(Debug, Default)]
+struct Queues {
+    /// By queue identifier; the admin queue is 0.
+    open: BTreeMap<u16, Arc<QueueHandle>>,
+    /// Of queue pairs that ended.
+    past: Totals,
+    /// No queue pair may join any more.
+    ending: bool,
+}
+
+impl Association {
+    pub(super) fn new(
+        cntlid: u16,
+        kind: ControllerKind,
+        request: &ConnectRequest,
+        subsystem: Arc<TargetSubsystem>,
+        peer: SocketAddr,
+        local: SocketAddr,
+    ) -> Self {
+        Self {
+            cntlid,
+            kind,
+            host: request.host.clone(),
+            subsystem,
+            peer,
+            local,
+            changed: Signal::default(),
+            ready: AtomicBool::new(false),
+            io_queues: AtomicU16::new(0),
+            write_cache: AtomicBool::new(true),
+            queues: Mutex::default(),
+            queue_ended: Signal::default(),
+        }
+    }
+
+    /// A queue pair joins; `Connect`'s own checks are done here under one lock, so that no two get one identifier.
+    pub(super) fn join(&self, request: &ConnectRequest) -> Result<Arc<QueueHandle>, ConnectRefusal> {
+        let mut queues = self.queues();
+        if queues.ending {
+            return Err(ConnectRefusal::plain(Status::COMMAND_SEQUENCE_ERROR));
+        }
+        if request.qid != 0 {
+            request.join(&JoinView {
+                host: &self.host,
+                subsystem_nqn: self.subsystem.nqn(),
+                ready: self.ready.load(Ordering::SeqCst),
+                io_queues: self.io_queues.load(Ordering::SeqCst),
+                queue_exists: queues.open.contains_key(&request.qid),
+            })?;
+        }
+        let handle = Arc::new(QueueHandle::default());
+        queues.open.insert(request.qid, handle.clone());
+        Ok(handle)
+    }
+
+    /// A queue pair has ended, all its commands with it.
+    pub(super) fn leave(&self, qid: u16) {
+        let mut queues = self.queues();
+        if let Some(handle) = queues.open.remove(&qid) {
+            queues.past.add(&handle.counters);
+        }
+        drop(queues);
+        self.queue_ended.raise();
+    }
+
+    /// Ends all I/O queue pairs and waits until their last command is done. With `for_good` none can join again.
+    /// Called by the admin queue only.
+    pub(super) async fn end_io_queues(&self, for_good: bool) {
+        self.queues().ending |= for_good;
+        loop {
+            let open = self.io_queue_handles();
+            if open.is_empty() {
+                return;
+            }
+            for handle in open {
+                handle.end.raise();
+            }
+            self.queue_ended.raised().await;
+        }
+    }
+
+    /// Ends the association from outside: the admin queue hears it, ends the I/O queues first, then itself (H1).
+    pub(super) fn end(&self) {
+        let queues = self.queues();
+        if let Some(admin) = queues.open.get(&0) {
+            admin.end.raise();
+        }
+    }
+
+    /// I/O queue pairs that are open now.
+    pub(super) fn open_io_queues(&self) -> usize {
+        self.io_queue_handles().len()
+    }
+
+    /// All that was counted since the association began.
+    pub(super) fn totals(&self) -> Totals {
+        let queues = self.queues();
+        let mut totals = queues.past;
+        for handle in queues.open.values() {
+            totals.add(&handle.counters);
+        }
+        totals
+    }
+
+    fn io_queue_handles(&self) -> Vec<Arc<QueueHandle>> {
+        self.queues().open.range(1..).map(|(_, handle)| handle.clone()).collect()
+    }
+
+    fn queues(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,313 @@
+//! NVM commands on volumes: the one place where a command becomes a volume operation and an engine's error a status.
+
+use std::{cell::RefCell, rc::Rc, sync::Arc, sync::atomic::Ordering};
+
+use nvmeof::{
+    Status,
+    command::{BlockRange, DataPointer, NvmCommand, dsm_ranges},
+    limits::WRITE_ZEROES_BYTES_MAX,
+    wire::{Sqe, opcode::NSID_ALL},
+};
+
+use super::{
+    association::Association,
+    counters::QueueCounters,
+    queue::Answer,
+    subsystem::{Exports, TargetNamespace},
+};
+use crate::{
+    engine::{EngineError, Volume},
+    rt::Buf,
+};
+
+/// A core's own snapshot of what its host may use.
+#[derive(Debug)]
+pub(super) struct ExportsView {
+    generation: u64,
+    exports: Arc<Exports>,
+    allowed: bool,
+}
+
+impl ExportsView {
+    pub(super) fn of(association: &Association) -> Self {
+        // The number first: a change between both lines is then seen next time.
+        let generation = association.subsystem.generation();
+        let exports = association.subsystem.exports();
+        let allowed = !exports.visible_to(&association.host.nqn).is_empty();
+        Self { generation, exports, allowed }
+    }
+
+    /// The snapshot, renewed if something changed: one comparison per command.
+    pub(super) fn current(cached: &RefCell<Rc<Self>>, association: &Association) -> Rc<Self> {
+        let mut cached = cached.borrow_mut();
+        if cached.generation != association.subsystem.generation() {
+            *cached = Rc::new(Self::of(association));
+        }
+        cached.clone()
+    }
+
+    fn namespaces(&self) -> &[TargetNamespace] {
+        if self.allowed { &self.exports.namespaces } else { &[] }
+    }
+
+    fn index_of(&self, nsid: u32) -> Result<usize, Status> {
+        self.namespaces()
+            .binary_search_by_key(&nsid, |namespace| namespace.nsid)
+            .map_err(|_| Status::INVALID_NAMESPACE_OR_FORMAT)
+    }
+}
+
+/// What to do with a command that came.
+#[derive(Debug)]
+pub(super) enum Prepared {
+    Begin(IoWork),
+    /// Begin when all `len_bytes` of its data have come: those of its capsule, or of an R2T.
+    AfterData {
+        work: IoWork,
+        len_bytes: u32,
+    },
+    Disconnect,
+}
+
+/// A checked command, ready for its volume.
+#[derive(Debug)]
+pub(super) struct IoWork {
+    view: Rc<ExportsView>,
+    /// The namespace in `view`; not used by a Flush of all.
+    namespace: usize,
+    operation: Operation,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Operation {
+    Read {
+        offset_bytes: u64,
+        len_bytes: u32,
+        fua: bool,
+    },
+    Write {
+        offset_bytes: u64,
+        fua: bool,
+    },
+    WriteZeroes {
+        offset_bytes: u64,
+        len_bytes: u64,
+        deallocate: bool,
+        fua: bool,
+    },
+    Deallocate {
+        ranges: u32,
+    },
+    /// Dataset Management hints that we do not use.
+    Ignore,
+    Flush,
+    FlushAll,
+}
+
+impl IoWork {
+    /// Checks a command against its namespace. Everything that can be refused is, before any data is asked for.
+    pub(super) fn prepare(
+        view: &Rc<ExportsView>,
+        sqe: &Sqe,
+        in_capsule_len: u32,
+    ) -> Result<Prepared, Status> {
+        let command = NvmCommand::parse(sqe)?;
+        let nsid = sqe.nsid.get();
+        let data_len = match command {
+            NvmCommand::Write { data, .. } | NvmCommand::DatasetManagement { data, .. } => {
+                check_capsule(data, in_capsule_len)?;
+                data.len_bytes()
+            }
+            _ if in_capsule_len > 0 => return Err(Status::INVALID_FIELD),
+            _ => 0,
+        };
+        if command == NvmCommand::Disconnect {
+            return Ok(Prepared::Disconnect);
+        }
+        if command == NvmCommand::Flush && nsid == NSID_ALL {
+            return Ok(Prepared::Begin(Self::new(view, 0, Operation::FlushAll)));
+        }
+        let index = view.index_of(nsid)?;
+        let volume = &view.namespaces()[index].volume;
+        let operation = operation(command, volume)?;
+        let work = Self::new(view, index, operation);
+        Ok(match data_len {
+            0 => Prepared::Begin(work),
+            len_bytes => Prepared::AfterData { work, len_bytes },
+        })
+    }
+
+    fn new(view: &Rc<ExportsView>, namespace: usize, operation: Operation) -> Self {
+        Self { view: view.clone(), namespace, operation }
+    }
+
+    /// Whether it changes data, so that executing it late could undo what the host did meanwhile (H1).
+    pub(super) fn is_write(&self) -> bool {
+        !matches!(self.operation, Operation::Read { .. } | Operation::Flush | Operation::FlushAll)
+    }
+
+    /// Does it. `data` is what came from the host.
+    pub(super) async fn execute(
+        self,
+        association: &Association,
+        counters: &QueueCounters,
+        data: Option<Buf>,
+    ) -> Answer {
+        if let Operation::FlushAll = self.operation {
+            return status_of(flush_all(self.view.namespaces()).await, Direction::Write, counters);
+        }
+        let volume = &self.view.namespaces()[self.namespace].volume;
+        // With the volatile write cache switched off, nothing may be volatile after its answer.
+        let fua_always = !association.write_cache.load(Ordering::Relaxed);
+        match self.operation {
+            Operation::Read { offset_bytes, len_bytes, fua } => {
+                read(volume, offset_bytes, len_bytes, fua, counters).await
+            }
+            Operation::Write { offset_bytes, fua } => {
+                let data = data.expect("a write begins when its data has come");
+                let len = data.len() as u64;
+                let (_, result) = volume.write(offset_bytes, data, fua || fua_always).await;
+                if result.is_ok() {
+                    counters.writes.add(1);
+                    counters.bytes_written.add(len);
+                }
+                status_of(result, Direction::Write, counters)
+            }
+            Operation::WriteZeroes { offset_bytes, len_bytes, deallocate, fua } => {
+                let fua = fua || fua_always;
+                let result = volume.write_zeroes(offset_bytes, len_bytes, deallocate, fua).await;
+                status_of(result, Direction::Write, counters)
+            }
+            Operation::Deallocate { ranges } => {
+                let data = data.expect("its ranges have come");
+                deallocate(volume, &data, ranges, counters).await
+            }
+            Operation::Flush => status_of(volume.flush().await, Direction::Write, counters),
+            Operation::Ignore => Answer::status(Status::SUCCESS),
+            Operation::FlushAll => unreachable!("handled above"),
+        }
+    }
+}
+
+/// Data must be where the descriptor says: all of the capsule's, or none in the capsule.
+fn check_capsule(data: DataPointer, in_capsule_len: u32) -> Result<(), Status> {
+    data.check_capsule(in_capsule_len)?;
+    match data {
+        DataPointer::InCapsule { len, .. } if len != in_capsule_len => Err(Status::DATA_SGL_LENGTH_INVALID),
+        DataPointer::Transport { .. } if in_capsule_len > 0 => Err(Status::INVALID_FIELD),
+        DataPointer::InCapsule { .. } | DataPointer::Transport { .. } => Ok(()),
+    }
+}
+
+/// Ranges in bytes, lengths checked against the data pointer.
+fn operation(command: NvmCommand, volume: &Volume) -> Result<Operation, Status> {
+    let bytes = |range: BlockRange| range.to_bytes(blocks(volume), volume.block_bytes());
+    Ok(match command {
+        NvmCommand::Read { range, fua, data } => {
+            let (offset_bytes, len) = bytes(range)?;
+            let len_bytes = u32::try_from(len).map_err(|_| Status::INVALID_FIELD)?;
+            data.check_to_host(len_bytes)?;
+            Operation::Read { offset_bytes, len_bytes, fua }
+        }
+        NvmCommand::Write { range, fua, data } => {
+            let (offset_bytes, len) = bytes(range)?;
+            if u64::from(data.len_bytes()) != len {
+                return Err(Status::DATA_SGL_LENGTH_INVALID);
+            }
+            Operation::Write { offset_bytes, fua }
+        }
+        NvmCommand::WriteZeroes { range, deallocate, fua } => {
+            let (offset_bytes, len_bytes) = bytes(range)?;
+            if len_bytes > WRITE_ZEROES_BYTES_MAX {
+                return Err(Status::INVALID_FIELD);
+            }
+            Operation::WriteZeroes { offset_bytes, len_bytes, deallocate, fua }
+        }
+        NvmCommand::DatasetManagement { ranges, deallocate: true, .. } => Operation::Deallocate { ranges },
+        NvmCommand::DatasetManagement { .. } => Operation::Ignore,
+        NvmCommand::Flush => Operation::Flush,
+        NvmCommand::Disconnect => unreachable!("answered before a namespace is looked for"),
+    })
+}
+
+fn blocks(volume: &Volume) -> u64 {
+    volume.size_bytes() / u64::from(volume.block_bytes())
+}
+
+async fn read(
+    volume: &Volume,
+    offset_bytes: u64,
+    len_bytes: u32,
+    fua: bool,
+    counters: &QueueCounters,
+) -> Answer {
+    // FUA on a read: what is read must not be lost afterwards.
+    if fua && let Err(error) = volume.flush().await {
+        return status_of(Err(error), Direction::Read, counters);
+    }
+    let buf = Buf::alloc(len_bytes as usize).await;
+    let (buf, result) = volume.read(offset_bytes, buf).await;
+    if result.is_err() {
+        return status_of(result, Direction::Read, counters);
+    }
+    counters.reads.add(1);
+    counters.bytes_read.add(u64::from(len_bytes));
+    Answer { status: Status::SUCCESS, result: 0, data: Some(buf) }
+}
+
+/// All ranges are checked before the first one is deallocated.
+async fn deallocate(volume: &Volume, data: &[u8], ranges: u32, counters: &QueueCounters) -> Answer {
+    let (blocks, block_bytes) = (blocks(volume), volume.block_bytes());
+    for range in dsm_ranges(data, ranges) {
+        if let Err(status) = range.to_bytes(blocks, block_bytes) {
+            return Answer::status(status);
+        }
+    }
+    for range in dsm_ranges(data, ranges).filter(|range| range.blocks > 0) {
+        let Ok((offset_bytes, len_bytes)) = range.to_bytes(blocks, block_bytes) else {
+            unreachable!("checked above")
+        };
+        let result = volume.deallocate(offset_bytes, len_bytes).await;
+        if result.is_err() {
+            return status_of(result, Direction::Write, counters);
+        }
+    }
+    Answer::status(Status::SUCCESS)
+}
+
+async fn flush_all(namespaces: &[TargetNamespace]) -> Result<(), EngineError> {
+    for namespace in namespaces {
+        namespace.volume.flush().await?;
+    }
+    Ok(())
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Direction {
+    Read,
+    Write,
+}
+
+/// What the host hears of an engine's error.
+fn status_of(result: Result<(), EngineError>, direction: Direction, counters: &QueueCounters) -> Answer {
+    let Err(error) = result else { return Answer::status(Status::SUCCESS) };
+    if matches!(error, EngineError::Disk(_) | EngineError::Corruption(_)) {
+        counters.media_errors.add(1);
+        tracing::warn!(%error, ?direction, "a command failed");
+    }
+    Answer::status(match (error, direction) {
+        (EngineError::OutOfRange, _) => Status::LBA_OUT_OF_RANGE,
+        (EngineError::CapacityExceeded, _) => Status::CAPACITY_EXCEEDED,
+        (EngineError::ReadOnly, _) => Status::NAMESPACE_IS_WRITE_PROTECTED,
+        (EngineError::Offline, _) => Status::NAMESPACE_NOT_READY,
+        (EngineError::Disk(_) | EngineError::Corruption(_), Direction::Read) => {
+            Status::UNRECOVERED_READ_ERROR
+        }
+        (EngineError::Disk(_) | EngineError::Corruption(_), Direction::Write) => Status::WRITE_FAULT,
+        // Management errors, which no I/O operation gives.
+        (
+            EngineError::Invalid(_) | EngineError::AlreadyExists | EngineError::NoFreeSpace { .. },
+            Direction::Read | Direction::Write,
+        ) => Status::INTERNAL_ERROR,
+    })
+}

@@ -1,0 +1,375 @@
+//! The NVMe/TCP target: `nvmeof`'s state machines over the runtime's sockets and the engine's volumes.
+//!
+//! A portal's acceptor reads ICReq and Connect (`admission`), then hands the socket to the core that its queue
+//! pair will live on (`queue`). What queue pairs of one controller share is its `association`; what all controllers
+//! of a subsystem share is its `subsystem`. Nothing here takes a lock on the way of an I/O command.
+
+mod admin;
+mod admission;
+mod association;
+mod counters;
+mod io_command;
+mod portal;
+mod queue;
+mod subsystem;
+#[cfg(test)]
+mod tests;
+mod wait;
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use nvmeof::{
+    Nqn,
+    controller::{ConnectRefusal, ConnectRequest, ControllerKind, DiscoveryRecord, Subsystem},
+};
+use uuid::Uuid;
+
+use self::{
+    association::{Association, QueueHandle},
+    portal::Portal,
+    subsystem::{Exports, TargetNamespace, TargetSubsystem},
+    wait::Signal,
+};
+use crate::{
+    engine::Volume,
+    limits,
+    node::{ControllerInfo, NodeError, PortalConfig, StartError, SubsystemSpec},
+    rt::{self, CoreId, RuntimeHandle},
+};
+
+/// What a target needs to start.
+#[derive(Debug, Clone)]
+pub struct TargetConfig {
+    pub portals: Vec<PortalConfig>,
+    /// Stable name of this node: serial numbers derive from it.
+    pub node_id: String,
+}
+
+/// A running target; cheap to clone, usable from any thread.
+#[derive(Debug, Clone)]
+pub struct Target(Arc<Shared>);
+
+/// What everything in the target shares. Locked only by Connect and by the control plane.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    cores: u16,
+    portals: Vec<Portal>,
+    serial: String,
+    discovery: Arc<TargetSubsystem>,
+    subsystems: Mutex<BTreeMap<Nqn, Arc<TargetSubsystem>>>,
+    /// GENCTR of the discovery log.
+    discovery_generation: AtomicU64,
+    controllers: Mutex<Controllers>,
+    /// A controller ended.
+    controller_ended: Signal,
+}
+
+#[derive(Debug, Default)]
+struct Controllers {
+    by_id: BTreeMap<u16, Arc<Association>>,
+    last_id: u16,
+    stopping: bool,
+}
+
+/// A queue pair's place in an association.
+struct Joined {
+    association: Arc<Association>,
+    handle: Arc<QueueHandle>,
+}
+
+/// Controller identifiers from here on are reserved (Base §5.1.13.2.1).
+const CNTLID_END: u16 = 0xFFEF;
+
+impl Target {
+    /// Binds all portals and serves them on the runtime's cores, spread evenly.
+    pub fn start(runtime: &RuntimeHandle, config: &TargetConfig) -> Result<Self, StartError> {
+        let serial = serial_number(&config.node_id);
+        let cores = u16::try_from(runtime.cores()).expect("limits::CORES is small");
+        let mut listeners = Vec::new();
+        let mut portals = Vec::new();
+        for portal in &config.portals {
+            let (portal, listener) = Portal::bind(portal)?;
+            portals.push(portal);
+            listeners.push(listener);
+        }
+        let nqn = Nqn::new(Nqn::DISCOVERY).expect("the well-known name is one");
+        let shared = Arc::new(Shared {
+            cores,
+            portals,
+            discovery: Arc::new(TargetSubsystem::new(description(nqn, &serial), Exports::default())),
+            serial,
+            subsystems: Mutex::default(),
+            discovery_generation: AtomicU64::new(1),
+            controllers: Mutex::default(),
+            controller_ended: Signal::default(),
+        });
+        for (index, listener) in listeners.into_iter().enumerate() {
+            let shared = shared.clone();
+            let core = CoreId((index % usize::from(cores)) as u16);
+            runtime.spawn_on(core, move || portal::accept_loop(shared, index, listener));
+        }
+        Ok(Self(shared))
+    }
+
+    /// Where each portal listens, in the configuration's order; ports that were 0 are real here.
+    pub fn portals(&self) -> Vec<SocketAddr> {
+        self.0.portals.iter().map(|portal| portal.listen).collect()
+    }
+
+    /// Makes a subsystem what `spec` says, new or changed. Hosts connected to it hear of it; those that lost their
+    /// last namespace are let go a little later.
+    ///
+    /// # Errors
+    /// If `spec` names a volume that is not among `volumes`, a malformed NQN or NSID, or one twice.
+    pub fn set_subsystem(&self, spec: &SubsystemSpec, volumes: &[Volume]) -> Result<(), NodeError> {
+        let nqn = Nqn::new(spec.nqn.as_str()).map_err(|error| NodeError::Invalid(error.to_string()))?;
+        let exports = exports(spec, volumes)?;
+        let subsystem = {
+            let mut subsystems = self.0.subsystems();
+            match subsystems.get(&nqn) {
+                Some(subsystem) => {
+                    subsystem.set(exports);
+                    subsystem.clone()
+                }
+                None => {
+                    let new = TargetSubsystem::new(description(nqn.clone(), &self.0.serial), exports);
+                    subsystems.entry(nqn).or_insert(Arc::new(new)).clone()
+                }
+            }
+        };
+        self.0.changed(Some(&subsystem));
+        Ok(())
+    }
+
+    /// Takes a subsystem away, its namespaces first. False if there was none.
+    pub fn remove_subsystem(&self, nqn: &str) -> bool {
+        let Ok(nqn) = Nqn::new(nqn) else { return false };
+        let Some(subsystem) = self.0.subsystems().remove(&nqn) else { return false };
+        subsystem.set(Exports::default());
+        self.0.changed(Some(&subsystem));
+        true
+    }
+
+    /// NQNs of all subsystems.
+    pub fn subsystems(&self) -> Vec<String> {
+        self.0.subsystems().keys().map(ToString::to_string).collect()
+    }
+
+    /// Controllers that hosts have now; those of discovery are not among them.
+    pub fn controllers(&self) -> Vec<ControllerInfo> {
+        let controllers = self.0.controllers();
+        controllers.by_id.values().filter(|c| c.kind == ControllerKind::Io).map(|c| info(c)).collect()
+    }
+
+    /// A volume's size or state changed: hosts that have it look again.
+    pub fn volume_changed(&self, uuid: Uuid) {
+        let subsystems: Vec<_> = self.0.subsystems().values().cloned().collect();
+        for subsystem in subsystems {
+            if subsystem.exports().namespaces.iter().any(|namespace| namespace.volume.uuid() == uuid) {
+                subsystem.touch();
+                self.0.tell(&subsystem);
+            }
+        }
+    }
+
+    /// Stops accepting and ends every controller; commands under way are finished, within a bounded time.
+    /// Runs on a core.
+    pub async fn stop(&self) {
+        for portal in &self.0.portals {
+            portal.stop.raise();
+        }
+        let all: Vec<_> = {
+            let mut controllers = self.0.controllers();
+            controllers.stopping = true;
+            controllers.by_id.values().cloned().collect()
+        };
+        for association in all {
+            association.end();
+        }
+        let gone = async {
+            while !self.0.controllers().by_id.is_empty() {
+                self.0.controller_ended.raised().await;
+            }
+        };
+        wait::race(gone, rt::sleep(limits::STOP_MAX)).await;
+    }
+}
+
+impl Shared {
+    /// Lets a Connect in, or says why not.
+    fn join(
+        &self,
+        request: &ConnectRequest,
+        peer: SocketAddr,
+        local: SocketAddr,
+    ) -> Result<Joined, ConnectRefusal> {
+        if request.qid != 0 {
+            let association = self.controllers().by_id.get(&request.cntlid).cloned();
+            let association = association.ok_or(ConnectRefusal::unknown_controller())?;
+            let handle = association.join(request)?;
+            return Ok(Joined { association, handle });
+        }
+        let (kind, subsystem) = self.subsystem_for(request)?;
+        let mut controllers = self.controllers();
+        if controllers.stopping || controllers.by_id.len() >= limits::CONTROLLERS {
+            return Err(ConnectRefusal::busy());
+        }
+        let cntlid = controllers.next_id();
+        let association = Arc::new(Association::new(cntlid, kind, request, subsystem, peer, local));
+        let handle = association.join(request)?;
+        controllers.by_id.insert(cntlid, association.clone());
+        Ok(Joined { association, handle })
+    }
+
+    /// The subsystem that a host names, if it may connect.
+    fn subsystem_for(
+        &self,
+        request: &ConnectRequest,
+    ) -> Result<(ControllerKind, Arc<TargetSubsystem>), ConnectRefusal> {
+        if request.subsystem_nqn.as_str() == Nqn::DISCOVERY {
+            return Ok((ControllerKind::Discovery, self.discovery.clone()));
+        }
+        let subsystem = self.subsystems().get(&request.subsystem_nqn).cloned();
+        let subsystem = subsystem.ok_or(ConnectRefusal::unknown_subsystem())?;
+        if subsystem.exports().visible_to(&request.host.nqn).is_empty() {
+            return Err(ConnectRefusal::host_not_allowed());
+        }
+        Ok((ControllerKind::Io, subsystem))
+    }
+
+    /// Spreads admin and I/O queues of all controllers over the cores.
+    fn core_for(&self, cntlid: u16, qid: u16) -> CoreId {
+        CoreId(((u32::from(cntlid) + u32::from(qid)) % u32::from(self.cores)) as u16)
+    }
+
+    fn forget_controller(&self, cntlid: u16) {
+        self.controllers().by_id.remove(&cntlid);
+        self.controller_ended.raise();
+    }
+
+    fn discovery_generation(&self) -> u64 {
+        self.discovery_generation.load(Ordering::SeqCst)
+    }
+
+    /// What the host of a discovery controller may see, at addresses that it can reach.
+    fn discovery_records(&self, association: &Association) -> Vec<DiscoveryRecord> {
+        let mut records: Vec<DiscoveryRecord> = Vec::new();
+        for subsystem in self.subsystems().values() {
+            if subsystem.exports().visible_to(&association.host.nqn).is_empty() {
+                continue;
+            }
+            for (index, portal) in self.portals.iter().enumerate() {
+                let address = portal.advertised(association.local);
+                let known = |record: &DiscoveryRecord| {
+                    record.address == address && record.subsystem_nqn == *subsystem.nqn()
+                };
+                if !records.iter().any(known) {
+                    let subsystem_nqn = subsystem.nqn().clone();
+                    records.push(DiscoveryRecord { subsystem_nqn, address, port_id: index as u16 + 1 });
+                }
+            }
+        }
+        records
+    }
+
+    /// A subsystem came, went or changed: its hosts and all discovery controllers look again.
+    fn changed(&self, subsystem: Option<&Arc<TargetSubsystem>>) {
+        self.discovery_generation.fetch_add(1, Ordering::SeqCst);
+        if let Some(subsystem) = subsystem {
+            self.tell(subsystem);
+        }
+        self.tell(&self.discovery);
+    }
+
+    fn tell(&self, subsystem: &Arc<TargetSubsystem>) {
+        for association in self.controllers().by_id.values() {
+            if Arc::ptr_eq(&association.subsystem, subsystem) {
+                association.changed.raise();
+            }
+        }
+    }
+
+    fn subsystems(&self) -> MutexGuard<'_, BTreeMap<Nqn, Arc<TargetSubsystem>>> {
+        self.subsystems.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn controllers(&self) -> MutexGuard<'_, Controllers> {
+        self.controllers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Controllers {
+    /// An identifier that no controller has; the longest unused one, so that none is confused with its forerunner.
+    fn next_id(&mut self) -> u16 {
+        loop {
+            self.last_id = if self.last_id >= CNTLID_END { 1 } else { self.last_id + 1 };
+            if !self.by_id.contains_key(&self.last_id) {
+                return self.last_id;
+            }
+        }
+    }
+}
+
+const _: () = assert!(limits::CONTROLLERS < CNTLID_END as usize, "there is always a free identifier");
+
+fn info(association: &Association) -> ControllerInfo {
+    ControllerInfo {
+        subsystem_nqn: association.subsystem.nqn().to_string(),
+        host_nqn: association.host.nqn.to_string(),
+        host_id: association.host.id,
+        cntlid: association.cntlid,
+        peer: association.peer,
+        io_queues: association.open_io_queues() as u16,
+    }
+}
+
+fn exports(spec: &SubsystemSpec, volumes: &[Volume]) -> Result<Exports, NodeError> {
+    let invalid = |text: String| NodeError::Invalid(text);
+    let mut exports = Exports::default();
+    for host in &spec.allowed_hosts {
+        exports.allowed_hosts.push(Nqn::new(host.as_str()).map_err(|error| invalid(error.to_string()))?);
+    }
+    for namespace in &spec.namespaces {
+        let (nsid, uuid) = (namespace.nsid, namespace.uuid);
+        if nsid == 0 || nsid > nvmeof::limits::NAMESPACES_MAX {
+            return Err(invalid(format!(
+                "NSID {nsid} is not between 1 and {}",
+                nvmeof::limits::NAMESPACES_MAX
+            )));
+        }
+        let volume = volumes.iter().find(|volume| volume.uuid() == namespace.volume);
+        let volume = volume.ok_or(NodeError::NotFound("volume"))?.clone();
+        exports.namespaces.push(TargetNamespace { nsid, uuid, volume });
+    }
+    exports.namespaces.sort_by_key(|namespace| namespace.nsid);
+    if exports.namespaces.windows(2).any(|pair| pair[0].nsid == pair[1].nsid) {
+        return Err(invalid("one NSID twice in a subsystem".into()));
+    }
+    Ok(exports)
+}
+
+fn description(nqn: Nqn, serial: &str) -> Subsystem {
+    Subsystem {
+        nqn,
+        serial: serial.into(),
+        model: "Basalt".into(),
+        firmware: env!("CARGO_PKG_VERSION").into(),
+        quiesce_ms: limits::WRITE_WAIT_MAX.as_millis() as u16,
+    }
+}
+
+/// 20 hexadecimal digits that are the node's own: FNV-1a, twice, over its name.
+fn serial_number(node_id: &str) -> String {
+    let fnv = |start: u64| {
+        node_id.bytes().fold(start, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
+    };
+    let digits = format!("{:016x}{:016x}", fnv(0xCBF2_9CE4_8422_2325), fnv(0x8422_2325_CBF2_9CE4));
+    digits[..20].to_owned()
+}

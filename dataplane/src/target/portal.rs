@@ -1,0 +1,90 @@
+//! One listener, and the address that hosts are told for it.
+
+use std::{
+    cell::Cell,
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    Shared, admission,
+    wait::{Either, Signal, race},
+};
+use crate::{
+    limits,
+    node::{Advertise, PortalConfig, StartError},
+    rt::{self, net::TcpListener},
+};
+
+/// Where hosts come in.
+#[derive(Debug)]
+pub(super) struct Portal {
+    pub(super) listen: SocketAddr,
+    advertise: Option<Advertise>,
+    /// Accept no more.
+    pub(super) stop: Signal,
+}
+
+impl Portal {
+    pub(super) fn bind(config: &PortalConfig) -> Result<(Self, TcpListener), StartError> {
+        let listener = TcpListener::bind(config.listen)
+            .map_err(|error| StartError(format!("NVMe/TCP portal {}: {error}", config.listen)))?;
+        let portal = Self {
+            listen: listener.local_addr(),
+            advertise: config.advertise.clone(),
+            stop: Signal::default(),
+        };
+        Ok((portal, listener))
+    }
+
+    /// The address to tell a host whose own connection came in on `local`. Never an unspecified one.
+    pub(super) fn advertised(&self, local: SocketAddr) -> SocketAddr {
+        match &self.advertise {
+            Some(advertise) => {
+                SocketAddr::new(advertise.address, advertise.port.unwrap_or(self.listen.port()))
+            }
+            None if self.listen.ip().is_unspecified() => {
+                SocketAddr::new(plain(local.ip()), self.listen.port())
+            }
+            None => self.listen,
+        }
+    }
+}
+
+/// An IPv4 address that came in on a listener for both families is an IPv4 address.
+fn plain(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(address, IpAddr::V4),
+        IpAddr::V4(_) => address,
+    }
+}
+
+/// Accepts until told to stop. Each connection's handshake is a task of its own, of which there are only so many.
+pub(super) async fn accept_loop(shared: Arc<Shared>, index: usize, listener: TcpListener) {
+    /// After a failed accept, which is mostly a lack of descriptors.
+    const PAUSE: Duration = Duration::from_millis(100);
+    let handshakes = Rc::new(Cell::new(0));
+    loop {
+        let stream = match race(shared.portals[index].stop.raised(), listener.accept()).await {
+            Either::First(()) => return,
+            Either::Second(Ok(stream)) => stream,
+            Either::Second(Err(error)) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                rt::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        if handshakes.get() >= limits::HANDSHAKES {
+            // Dropped at once: whoever is in time will try again.
+            continue;
+        }
+        handshakes.set(handshakes.get() + 1);
+        let (shared, handshakes) = (shared.clone(), handshakes.clone());
+        rt::spawn(async move {
+            admission::admit(shared, stream).await;
+            handshakes.set(handshakes.get() - 1);
+        });
+    }
+}

@@ -1,0 +1,194 @@
+//! The receive task: bytes from the socket to commands and their data.
+
+use std::rc::Rc;
+
+use nvmeof::{
+    Status,
+    transport::{ControllerEvent, Slot, TermReq},
+    wire::Sqe,
+};
+
+use super::{
+    Answer, Kind, Queue,
+    slots::{Pending, Slots},
+};
+use crate::{
+    limits,
+    rt::Buf,
+    target::{
+        admin,
+        io_command::{ExportsView, IoWork, Prepared},
+    },
+};
+
+/// Whether to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::target) enum Flow {
+    Continue,
+    End(End),
+}
+
+/// How a queue pair ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::target) enum End {
+    /// The peer is not there to take anything more.
+    PeerGone,
+    /// What is ready is still sent: the answer to a Disconnect, a TermReq.
+    Goodbye,
+    /// We were told to end.
+    Told,
+}
+
+/// Receives until the host leaves or breaks the protocol.
+pub(super) async fn receive_loop(queue: &Rc<Queue>) -> End {
+    let mut stream_buf = Buf::alloc(limits::STREAM_BYTES).await;
+    loop {
+        let in_place = queue.connection.borrow().wants_payload().and_then(|wanted| {
+            let large = wanted.len as usize >= limits::RECEIVE_IN_PLACE_BYTES;
+            let data = large.then(|| queue.slots.take_data(wanted.slot)).flatten()?;
+            Some((wanted, data))
+        });
+        let flow = match in_place {
+            Some((wanted, data)) => {
+                let start = wanted.offset as usize;
+                let (data, received) = queue.stream.recv(data, start..start + wanted.len as usize).await;
+                let flow = match received {
+                    Ok(count @ 1..) => placed(queue, &data[start..start + count]),
+                    _ => Ok(Flow::End(End::PeerGone)),
+                };
+                queue.slots.put_data(wanted.slot, data);
+                match flow {
+                    // What the bytes completed is handled now that the buffer is back in its slot.
+                    Ok(Flow::Continue) => understand(queue, &[]).await,
+                    other => other,
+                }
+            }
+            None => {
+                let (buf, received) = queue.stream.recv(stream_buf, 0..limits::STREAM_BYTES).await;
+                stream_buf = buf;
+                match received {
+                    Ok(count @ 1..) => understand(queue, &stream_buf[..count]).await,
+                    _ => Ok(Flow::End(End::PeerGone)),
+                }
+            }
+        };
+        match flow {
+            Ok(Flow::Continue) => {}
+            Ok(Flow::End(end)) => return end,
+            Err(error) => {
+                tracing::info!(peer = %queue.association.peer, %error, "the host broke the protocol");
+                queue.outbox.room().await;
+                let connection = queue.connection.borrow();
+                queue.outbox.fill().header(|bytes| connection.encode_term_req(error, bytes));
+                return End::Goodbye;
+            }
+        }
+    }
+}
+
+/// Tells the connection of payload that was received in place. All of it is one `Data` event.
+fn placed(queue: &Queue, bytes: &[u8]) -> Result<Flow, TermReq> {
+    let (used, event) = queue.connection.borrow_mut().receive(bytes)?;
+    assert_eq!(used, bytes.len(), "only payload that was wanted is received in place");
+    assert!(matches!(event, Some(ControllerEvent::Data { .. })), "payload is data");
+    queue.data_received.set(queue.data_received.get() + bytes.len() as u64);
+    Ok(Flow::Continue)
+}
+
+/// Handles all events of `bytes`.
+async fn understand(queue: &Rc<Queue>, bytes: &[u8]) -> Result<Flow, TermReq> {
+    let mut at = 0;
+    loop {
+        let (used, event) = queue.connection.borrow_mut().receive(&bytes[at..])?;
+        at += used;
+        let flow = match event {
+            None => return Ok(Flow::Continue),
+            Some(ControllerEvent::Capsule { slot, sqe, in_capsule_len }) => {
+                on_capsule(queue, slot, &sqe, in_capsule_len).await
+            }
+            Some(ControllerEvent::Data { slot, offset, bytes }) => {
+                queue.slots.fill(slot, offset, bytes);
+                queue.data_received.set(queue.data_received.get() + bytes.len() as u64);
+                Flow::Continue
+            }
+            Some(ControllerEvent::DataDone { slot, intact }) => on_data_done(queue, slot, intact).await,
+            Some(ControllerEvent::Connected) => unreachable!("the handshake was before"),
+            Some(ControllerEvent::Terminated(error)) => {
+                tracing::info!(peer = %queue.association.peer, %error, "the host gave up");
+                Flow::End(End::PeerGone)
+            }
+        };
+        if queue.ended.get() {
+            return Ok(Flow::End(End::PeerGone));
+        }
+        if let Flow::End(_) = flow {
+            return Ok(flow);
+        }
+    }
+}
+
+async fn on_capsule(queue: &Rc<Queue>, slot: Slot, sqe: &Sqe, in_capsule_len: u32) -> Flow {
+    queue.handle.counters.commands.add(1);
+    queue.sqhd.set((queue.sqhd.get() + 1) % queue.entries);
+    queue.slots.arrive(slot);
+    let view = match &queue.kind {
+        Kind::Admin(_) if in_capsule_len > 0 => {
+            queue.slots.await_data(slot, Pending::Admin(*sqe), None);
+            return Flow::Continue;
+        }
+        Kind::Admin(admin) => return admin::execute(queue, admin, slot, sqe).await,
+        Kind::Io(view) => ExportsView::current(view, &queue.association),
+    };
+    match IoWork::prepare(&view, sqe, in_capsule_len) {
+        Ok(Prepared::Disconnect) => {
+            queue.answer(slot, Answer::status(Status::SUCCESS)).await;
+            Flow::End(End::Goodbye)
+        }
+        Ok(Prepared::Begin(work)) => {
+            Slots::begin(queue, slot, work);
+            Flow::Continue
+        }
+        Ok(Prepared::AfterData { work, len_bytes }) => {
+            let data = Buf::alloc(len_bytes as usize).await;
+            let solicited = in_capsule_len == 0;
+            queue.slots.await_data(slot, Pending::Io { work, solicited }, Some(data));
+            if solicited {
+                queue.awaiting_data.set(queue.awaiting_data.get() + 1);
+                queue.outbox.room().await;
+                let mut connection = queue.connection.borrow_mut();
+                queue.outbox.fill().header(|bytes| connection.encode_r2t(slot, len_bytes, bytes));
+            }
+            Flow::Continue
+        }
+        Err(status) if in_capsule_len == 0 => {
+            queue.answer(slot, Answer::status(status)).await;
+            Flow::Continue
+        }
+        Err(status) => {
+            queue.slots.await_data(slot, Pending::Refused(status), None);
+            Flow::Continue
+        }
+    }
+}
+
+async fn on_data_done(queue: &Rc<Queue>, slot: Slot, intact: bool) -> Flow {
+    let pending = queue.slots.take_pending(slot);
+    if let Some(Pending::Io { solicited: true, .. }) = pending {
+        queue.awaiting_data.set(queue.awaiting_data.get() - 1);
+    }
+    match pending {
+        // A wrong data digest ends the command, not the connection (TCP §3.3.1.2.1).
+        Some(Pending::Io { .. }) if !intact => {
+            drop(queue.slots.take_data(slot));
+            queue.answer(slot, Answer::status(Status::TRANSIENT_TRANSPORT_ERROR)).await;
+        }
+        Some(Pending::Io { work, .. }) => Slots::begin(queue, slot, work),
+        Some(Pending::Refused(status)) => queue.answer(slot, Answer::status(status)).await,
+        Some(Pending::Admin(sqe)) => {
+            let Kind::Admin(admin) = &queue.kind else { unreachable!("only admin queues wait so") };
+            return admin::execute(queue, admin, slot, &sqe).await;
+        }
+        None => unreachable!("data comes for commands that wait for it"),
+    }
+    Flow::Continue
+}

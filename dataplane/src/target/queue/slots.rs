@@ -1,0 +1,137 @@
+//! Command slots: where a command waits for its data, and the task that executes it.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
+
+use nvmeof::{Status, transport::Slot};
+
+use super::{Answer, Queue};
+use crate::{
+    limits,
+    rt::{self, Buf, Nanos},
+    target::{io_command::IoWork, wait::WakeSlot},
+};
+
+/// What a command whose data is still arriving will be.
+#[derive(Debug)]
+pub(super) enum Pending {
+    /// Data is collected in the slot's buffer, then the work begins.
+    Io { work: IoWork, solicited: bool },
+    /// Data is let go, then the command is answered.
+    Refused(Status),
+    /// Data is let go, then the admin command is executed; none that we know has any.
+    Admin(nvmeof::wire::Sqe),
+}
+
+/// Work given to a slot's task.
+#[derive(Debug)]
+struct Begun {
+    work: IoWork,
+    data: Option<Buf>,
+    arrived: Nanos,
+}
+
+#[derive(Default)]
+struct Cellar {
+    pending: Cell<Option<Pending>>,
+    data: RefCell<Option<Buf>>,
+    arrived: Cell<Nanos>,
+    begun: Cell<Option<Begun>>,
+    task: WakeSlot,
+    has_task: Cell<bool>,
+}
+
+/// All slots of a queue.
+pub(super) struct Slots(Box<[Cellar]>);
+
+impl Slots {
+    pub(super) fn new(entries: u16) -> Self {
+        Self((0..entries).map(|_| Cellar::default()).collect())
+    }
+
+    /// A capsule came: from now on its command ages.
+    pub(super) fn arrive(&self, slot: Slot) {
+        self.0[slot.index()].arrived.set(rt::now());
+    }
+
+    /// Remembers what to do once the data has come. `data` is its buffer, if it is kept.
+    pub(super) fn await_data(&self, slot: Slot, pending: Pending, data: Option<Buf>) {
+        let place = &self.0[slot.index()];
+        place.pending.set(Some(pending));
+        *place.data.borrow_mut() = data;
+    }
+
+    /// Copies bytes into the command's buffer, if its data is kept.
+    pub(super) fn fill(&self, slot: Slot, offset: u32, bytes: &[u8]) {
+        if let Some(buf) = self.0[slot.index()].data.borrow_mut().as_mut() {
+            buf[offset as usize..][..bytes.len()].copy_from_slice(bytes);
+        }
+    }
+
+    /// Takes the buffer out to receive into it in place.
+    pub(super) fn take_data(&self, slot: Slot) -> Option<Buf> {
+        self.0[slot.index()].data.take()
+    }
+
+    pub(super) fn put_data(&self, slot: Slot, buf: Buf) {
+        *self.0[slot.index()].data.borrow_mut() = Some(buf);
+    }
+
+    /// What the command waited with; its data has come.
+    pub(super) fn take_pending(&self, slot: Slot) -> Option<Pending> {
+        self.0[slot.index()].pending.take()
+    }
+
+    /// Gives work to the slot's task, which is made at its first use.
+    pub(super) fn begin(queue: &Rc<Queue>, slot: Slot, work: IoWork) {
+        let place = &queue.slots.0[slot.index()];
+        let data = place.data.take();
+        place.begun.set(Some(Begun { work, data, arrived: place.arrived.get() }));
+        if place.has_task.replace(true) {
+            place.task.wake();
+        } else {
+            rt::spawn(slot_task(queue.clone(), slot));
+        }
+    }
+
+    /// Lets all tasks see that the queue has ended.
+    pub(super) fn wake_all(&self) {
+        for place in &self.0 {
+            place.task.wake();
+        }
+    }
+}
+
+async fn slot_task(queue: Rc<Queue>, slot: Slot) {
+    let place = &queue.slots.0[slot.index()];
+    loop {
+        let next = place.task.until(|| {
+            if queue.stopping.get() {
+                // Whatever was given but not begun is dropped with the queue (H1).
+                return Some(None);
+            }
+            place.begun.take().map(Some)
+        });
+        let Some(Begun { work, data, arrived }) = next.await else { return };
+        queue.executing.set(queue.executing.get() + 1);
+        let waited = rt::now().since(arrived);
+        let answer = if work.is_write() && waited > limits::WRITE_WAIT_MAX {
+            // The host may long have sent it again on another path.
+            Answer::status(Status::INTERNAL_PATH_ERROR)
+        } else {
+            work.execute(&queue.association, &queue.handle.counters, data).await
+        };
+        queue.handle.counters.busy_nanos.add(nanos(rt::now().since(arrived)));
+        queue.answer(slot, answer).await;
+        queue.executing.set(queue.executing.get() - 1);
+        if queue.executing.get() == 0 {
+            queue.drained.wake();
+        }
+    }
+}
+
+fn nanos(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

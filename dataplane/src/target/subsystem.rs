@@ -1,0 +1,97 @@
+//! Subsystems as the control plane set them, and what each host may see of them.
+//!
+//! Set rarely, read by every command: readers keep a snapshot and compare one number, so that a command takes no
+//! lock and touches no line that others write.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+
+use nvmeof::{
+    Nqn,
+    controller::{AnaState, Namespace, Subsystem},
+};
+use uuid::Uuid;
+
+use crate::{engine::Volume, node::VolumeState};
+
+/// A namespace: a volume under a number.
+#[derive(Debug, Clone)]
+pub(super) struct TargetNamespace {
+    pub(super) nsid: u32,
+    pub(super) uuid: Uuid,
+    pub(super) volume: Volume,
+}
+
+/// What may change while hosts are connected. Replaced as a whole.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Exports {
+    pub(super) allowed_hosts: Vec<Nqn>,
+    /// Ascending by NSID.
+    pub(super) namespaces: Vec<TargetNamespace>,
+}
+
+impl Exports {
+    /// The namespaces that `host` may use: all or none.
+    pub(super) fn visible_to(&self, host: &Nqn) -> &[TargetNamespace] {
+        if self.allowed_hosts.contains(host) { &self.namespaces } else { &[] }
+    }
+}
+
+/// A subsystem, for as long as anybody knows it.
+#[derive(Debug)]
+pub(super) struct TargetSubsystem {
+    pub(super) description: Subsystem,
+    exports: Mutex<Arc<Exports>>,
+    generation: AtomicU64,
+}
+
+impl TargetSubsystem {
+    pub(super) fn new(description: Subsystem, exports: Exports) -> Self {
+        Self { description, exports: Mutex::new(Arc::new(exports)), generation: AtomicU64::new(1) }
+    }
+
+    pub(super) fn nqn(&self) -> &Nqn {
+        &self.description.nqn
+    }
+
+    /// Changes with every change of the exports, and when a volume was resized.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    pub(super) fn exports(&self) -> Arc<Exports> {
+        self.exports.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set(&self, exports: Exports) {
+        *self.exports.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(exports);
+        self.touch();
+    }
+
+    /// Makes everybody look again.
+    pub(super) fn touch(&self) {
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// A namespace as Identify describes it.
+pub(super) fn describe(namespace: &TargetNamespace) -> Namespace {
+    let volume = &namespace.volume;
+    let block_bytes = volume.block_bytes();
+    let blocks = |bytes: u64| bytes / u64::from(block_bytes);
+    Namespace {
+        nsid: namespace.nsid,
+        size_blocks: blocks(volume.size_bytes()),
+        used_blocks: blocks(volume.used_bytes()),
+        block_bytes,
+        uuid: namespace.uuid,
+        nguid: *namespace.uuid.as_bytes(),
+        read_only: matches!(volume.state(), VolumeState::ReadOnly(_)),
+        thin: volume.reserved_bytes() < volume.size_bytes(),
+        atomic_4k: volume.atomic_4k(),
+        volatile_cache: volume.has_volatile_cache(),
+        ana_state: AnaState::Optimized,
+    }
+}

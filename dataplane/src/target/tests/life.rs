@@ -1,0 +1,200 @@
+//! Who comes in, what connected hosts hear, and how controllers end.
+
+use nvmeof::{
+    Nqn, Status,
+    host::sqe,
+    transport::{HostTransfer, ICRequest},
+    wire::{
+        log_page::{DiscoveryEntry, DiscoveryHeader},
+        opcode::{Cns, FeatureId, LogPageId},
+        property::Property,
+    },
+};
+use zerocopy::FromBytes;
+
+use super::{
+    HOST, NQN, Node, VOLUME_BYTES,
+    host::{bring_up, io_queue},
+};
+
+const STRANGER: &str = "nqn.2026-11.io.basalt:stranger";
+
+/// The names that a host finds.
+async fn discover(address: std::net::SocketAddr, host: &str) -> Vec<(String, String)> {
+    let (mut admin, _) = bring_up_discovery(address, host).await;
+    let page = sqe::get_log_page(LogPageId::DISCOVERY, 0, 1024);
+    let (cqe, bytes) = admin.command(page, HostTransfer::In(1024), &[]).await.unwrap();
+    assert_eq!(cqe.status(), Status::SUCCESS);
+    let count = DiscoveryHeader::read_from_bytes(&bytes).unwrap().numrec.get() as u32;
+    let mut found = Vec::new();
+    for index in 0..count {
+        let page = sqe::get_log_page(LogPageId::DISCOVERY, 1024 * u64::from(index + 1), 1024);
+        let (_, bytes) = admin.command(page, HostTransfer::In(1024), &[]).await.unwrap();
+        let entry = DiscoveryEntry::read_from_bytes(&bytes).unwrap();
+        let address = format!(
+            "{}:{}",
+            String::from_utf8_lossy(&entry.traddr).trim_end(),
+            String::from_utf8_lossy(&entry.trsvcid).trim_end()
+        );
+        found.push((Nqn::parse(&entry.subnqn).unwrap().to_string(), address));
+    }
+    found
+}
+
+/// Discovery controllers have no I/O queues, so that bringing one up ends before asking for them.
+async fn bring_up_discovery(address: std::net::SocketAddr, host: &str) -> (super::host::HostQueue, Status) {
+    let mut queue = super::host::HostQueue::open(address, ICRequest::default()).await.unwrap();
+    let (host, discovery) = (Nqn::new(host).unwrap(), Nqn::new(Nqn::DISCOVERY).unwrap());
+    let data = sqe::connect_data(&host, uuid::Uuid::from_u128(1), &discovery, 0xFFFF);
+    let connect = sqe::connect(0, 16, 0, true);
+    let payload = zerocopy::IntoBytes::as_bytes(&data);
+    let status = queue.status(connect, HostTransfer::InCapsule(1024), payload).await;
+    assert_eq!(status, Status::SUCCESS);
+    let enable = sqe::property_set(Property::CC, nvmeof::wire::property::ControllerConfiguration::USUAL);
+    assert_eq!(queue.status(enable, HostTransfer::None, &[]).await, Status::SUCCESS);
+    (queue, status)
+}
+
+#[test]
+fn only_an_allowed_host_discovers_and_connects() {
+    let node = Node::start(2);
+    node.run(|address| async move {
+        assert_eq!(discover(address, HOST).await, [(NQN.to_owned(), address.to_string())]);
+        assert_eq!(discover(address, STRANGER).await, []);
+        let request = ICRequest::default();
+        let refused = bring_up(address, request, NQN, STRANGER).await.err();
+        assert_eq!(refused, Some(Status::CONNECT_INVALID_HOST));
+        let refused = bring_up(address, request, "nqn.none", HOST).await.err();
+        assert_eq!(refused, Some(Status::CONNECT_INVALID_PARAMETERS));
+        let (_admin, cntlid) = bring_up(address, request, NQN, HOST).await.unwrap();
+        let _queue = io_queue(address, request, cntlid, 1, true).await.unwrap();
+        let twice = io_queue(address, request, cntlid, 1, true).await.err();
+        assert_eq!(twice, Some(Status::COMMAND_SEQUENCE_ERROR));
+        let unknown = io_queue(address, request, cntlid + 1, 1, true).await.err();
+        assert_eq!(unknown, Some(Status::CONNECT_INVALID_PARAMETERS));
+    });
+}
+
+#[test]
+fn a_grown_volume_is_announced_and_usable_at_once() {
+    let node = Node::start(2);
+    let (target, volume) = (node.target.clone(), node.volume.clone());
+    node.run(|address| async move {
+        let request = ICRequest::default();
+        let (mut admin, cntlid) = bring_up(address, request, NQN, HOST).await.unwrap();
+        let mut queue = io_queue(address, request, cntlid, 1, true).await.unwrap();
+        let events = sqe::set_features(FeatureId::ASYNC_EVENT_CONFIGURATION, 1 << 8);
+        assert_eq!(admin.status(events, HostTransfer::None, &[]).await, Status::SUCCESS);
+        let request = admin.begin(sqe::async_event_request(), HostTransfer::None, &[]).await.unwrap();
+
+        volume.grow(VOLUME_BYTES * 2);
+        target.volume_changed(volume.uuid());
+
+        let (slot, event) = admin.other().await.unwrap();
+        assert_eq!((slot, event.result.get()), (request, 0x0004_0002));
+        let page = sqe::get_log_page(LogPageId::CHANGED_NAMESPACES, 0, 4096);
+        let (_, changed) = admin.command(page, HostTransfer::In(4096), &[]).await.unwrap();
+        assert_eq!(changed[..8], [1, 0, 0, 0, 0, 0, 0, 0]);
+        let identify = sqe::identify(Cns::NAMESPACE, 1);
+        let (_, data) = admin.command(identify, HostTransfer::In(4096), &[]).await.unwrap();
+        assert_eq!(data[..8], (VOLUME_BYTES * 2 / 512).to_le_bytes());
+        let read = sqe::read(1, VOLUME_BYTES / 512, 1);
+        assert_eq!(queue.status(read, HostTransfer::In(512), &[]).await, Status::SUCCESS);
+    });
+}
+
+#[test]
+fn an_unpublished_namespace_goes_at_once_and_its_last_controller_a_little_later() {
+    let node = Node::start(2);
+    node.publish(&[1, 2]);
+    let (target, volume) = (node.target.clone(), node.volume.clone());
+    node.run(|address| async move {
+        let request = ICRequest::default();
+        let (mut admin, cntlid) = bring_up(address, request, NQN, HOST).await.unwrap();
+        let mut queue = io_queue(address, request, cntlid, 1, true).await.unwrap();
+        let uuid = volume.uuid();
+        let mut spec = crate::node::SubsystemSpec {
+            nqn: NQN.into(),
+            allowed_hosts: vec![HOST.into()],
+            namespaces: vec![crate::node::NamespaceSpec { nsid: 1, volume: uuid, uuid }],
+        };
+        target.set_subsystem(&spec, std::slice::from_ref(&volume)).unwrap();
+        let gone = Status::INVALID_NAMESPACE_OR_FORMAT;
+        assert_eq!(queue.status(sqe::read(2, 0, 1), HostTransfer::In(512), &[]).await, gone);
+        assert_eq!(queue.status(sqe::read(1, 0, 1), HostTransfer::In(512), &[]).await, Status::SUCCESS);
+        let list = sqe::identify(Cns::ACTIVE_NAMESPACES, 0);
+        let (_, data) = admin.command(list, HostTransfer::In(4096), &[]).await.unwrap();
+        assert_eq!(data[..8], [1, 0, 0, 0, 0, 0, 0, 0]);
+
+        spec.allowed_hosts.clear();
+        target.set_subsystem(&spec, &[volume]).unwrap();
+        assert_eq!(queue.status(sqe::read(1, 0, 1), HostTransfer::In(512), &[]).await, gone);
+        assert_eq!(discover(address, HOST).await, []);
+        queue.ended().await;
+        admin.ended().await;
+        assert_eq!(target.controllers().len(), 0);
+    });
+}
+
+#[test]
+fn a_silent_host_is_let_go_after_its_keep_alive_timeout() {
+    let node = Node::start(2);
+    let target = node.target.clone();
+    node.run(|address| async move {
+        let request = ICRequest::default();
+        let (mut admin, cntlid) = bring_up(address, request, NQN, HOST).await.unwrap();
+        let mut queue = io_queue(address, request, cntlid, 1, true).await.unwrap();
+        let kato = sqe::set_features(FeatureId::KEEP_ALIVE_TIMER, 300);
+        assert_eq!(admin.status(kato, HostTransfer::None, &[]).await, Status::SUCCESS);
+        queue.ended().await;
+        admin.ended().await;
+        assert_eq!(target.controllers().len(), 0);
+    });
+}
+
+#[test]
+fn stopping_ends_all_controllers() {
+    let node = Node::start(2);
+    let target = node.target.clone();
+    node.run(|address| async move {
+        let request = ICRequest::default();
+        let (mut admin, cntlid) = bring_up(address, request, NQN, HOST).await.unwrap();
+        let mut queue = io_queue(address, request, cntlid, 1, true).await.unwrap();
+        assert_eq!(target.controllers()[0].io_queues, 1);
+        target.stop().await;
+        queue.ended().await;
+        admin.ended().await;
+        assert_eq!(target.controllers().len(), 0);
+    });
+}
+
+#[test]
+fn a_reset_ends_the_io_queues_before_its_answer() {
+    let node = Node::start(2);
+    let target = node.target.clone();
+    node.run(|address| async move {
+        let request = ICRequest::default();
+        let (mut admin, cntlid) = bring_up(address, request, NQN, HOST).await.unwrap();
+        let mut queue = io_queue(address, request, cntlid, 1, true).await.unwrap();
+        let reset = sqe::property_set(Property::CC, 0);
+        assert_eq!(admin.status(reset, HostTransfer::None, &[]).await, Status::SUCCESS);
+        assert_eq!(target.controllers()[0].io_queues, 0);
+        queue.ended().await;
+        let sequence = Some(Status::COMMAND_SEQUENCE_ERROR);
+        assert_eq!(io_queue(address, request, cntlid, 1, true).await.err(), sequence);
+    });
+}
+
+#[test]
+fn a_broken_pdu_is_answered_by_a_term_req_and_the_end() {
+    let node = Node::start(1);
+    node.run(|address| async move {
+        let request = ICRequest::default();
+        let (_admin, cntlid) = bring_up(address, request, NQN, HOST).await.unwrap();
+        let mut queue = io_queue(address, request, cntlid, 1, true).await.unwrap();
+        queue.send(&[0x04, 0, 71, 0, 72, 0, 0, 0]).await.unwrap();
+        assert!(queue.other().await.is_err());
+        let mut fresh = io_queue(address, request, cntlid, 2, true).await.unwrap();
+        assert_eq!(fresh.status(sqe::flush(1), HostTransfer::None, &[]).await, Status::SUCCESS);
+    });
+}

@@ -1,0 +1,143 @@
+//! Commands on volumes.
+
+use nvmeof::{
+    Status,
+    host::sqe,
+    transport::{HostTransfer, ICRequest},
+};
+
+use super::{
+    HOST, NQN, Node, VOLUME_BYTES,
+    host::{bring_up, io_queue},
+};
+
+fn pattern(len: usize, seed: u8) -> Vec<u8> {
+    (0..len).map(|i| (i as u8).wrapping_mul(13) ^ (i >> 8) as u8 ^ seed).collect()
+}
+
+#[test]
+fn writes_of_every_kind_are_read_back_under_all_digests() {
+    let node = Node::start(2);
+    node.run(|address| async move {
+        for bits in 0..8 {
+            let request = ICRequest {
+                header_digest: bits & 1 != 0,
+                data_digest: bits & 2 != 0,
+                hpda_z: if bits & 4 != 0 { 7 } else { 0 },
+            };
+            let (_admin, cntlid) = bring_up(address, request, NQN, HOST).await.unwrap();
+            let mut queue = io_queue(address, request, cntlid, 1, bits & 4 == 0).await.unwrap();
+            for (len, in_capsule) in [
+                (512, true),
+                (4096, true),
+                (8192, true),
+                (512, false),
+                (4096, false),
+                (65536, false),
+                (262_144, false),
+            ] {
+                let data = pattern(len as usize, bits);
+                let transfer = if in_capsule { HostTransfer::InCapsule(len) } else { HostTransfer::Out(len) };
+                let write = sqe::write(1, 9, len / 512, false);
+                assert_eq!(queue.status(write, transfer, &data).await, Status::SUCCESS);
+                let read = sqe::read(1, 9, len / 512);
+                let (cqe, got) = queue.command(read, HostTransfer::In(len), &[]).await.unwrap();
+                assert_eq!(cqe.status(), Status::SUCCESS);
+                assert!(got == data, "{len} bytes, digests {bits:#b}");
+            }
+        }
+    });
+}
+
+#[test]
+fn zeroes_trims_and_flushes() {
+    let node = Node::start(1);
+    node.run(|address| async move {
+        let request = ICRequest::default();
+        let (_admin, cntlid) = bring_up(address, request, NQN, HOST).await.unwrap();
+        let mut queue = io_queue(address, request, cntlid, 1, true).await.unwrap();
+        let data = pattern(8192, 1);
+        for command in 0..2 {
+            assert_eq!(
+                queue.status(sqe::write(1, 0, 16, true), HostTransfer::Out(8192), &data).await,
+                Status::SUCCESS
+            );
+            let status = if command == 0 {
+                queue.status(sqe::write_zeroes(1, 0, 8, true), HostTransfer::None, &[]).await
+            } else {
+                let ranges = sqe::dsm_range(0, 8);
+                queue.status(sqe::deallocate(1, 1), HostTransfer::InCapsule(16), &ranges).await
+            };
+            assert_eq!(status, Status::SUCCESS);
+            let (_, got) = queue.command(sqe::read(1, 0, 16), HostTransfer::In(8192), &[]).await.unwrap();
+            assert!(got[..4096].iter().all(|&byte| byte == 0) && got[4096..] == data[4096..]);
+        }
+        for nsid in [1, u32::MAX] {
+            assert_eq!(queue.status(sqe::flush(nsid), HostTransfer::None, &[]).await, Status::SUCCESS);
+        }
+    });
+}
+
+#[test]
+fn what_cannot_be_done_has_its_status_and_harms_nothing() {
+    let node = Node::start(1);
+    node.run(|address| async move {
+        let request = ICRequest::default();
+        let (_admin, cntlid) = bring_up(address, request, NQN, HOST).await.unwrap();
+        let mut queue = io_queue(address, request, cntlid, 1, true).await.unwrap();
+        let end = VOLUME_BYTES / 512;
+        let data = pattern(1024, 0);
+        let none = HostTransfer::None;
+        let table = [
+            (sqe::read(2, 0, 1), HostTransfer::In(512), Status::INVALID_NAMESPACE_OR_FORMAT),
+            (sqe::read(1, end, 1), HostTransfer::In(512), Status::LBA_OUT_OF_RANGE),
+            (sqe::read(1, u64::MAX, 2), HostTransfer::In(1024), Status::LBA_OUT_OF_RANGE),
+            (sqe::write(1, end - 1, 2, false), HostTransfer::Out(1024), Status::LBA_OUT_OF_RANGE),
+            (sqe::write(1, end - 1, 2, false), HostTransfer::InCapsule(1024), Status::LBA_OUT_OF_RANGE),
+            (sqe::write(1, 0, 1, false), HostTransfer::Out(1024), Status::DATA_SGL_LENGTH_INVALID),
+            (sqe::read(1, 0, 1), HostTransfer::In(1024), Status::DATA_SGL_LENGTH_INVALID),
+            (sqe::read(1, 0, 2), HostTransfer::InCapsule(1024), Status::INVALID_FIELD),
+            (sqe::write_zeroes(1, end, 1, false), none, Status::LBA_OUT_OF_RANGE),
+            (sqe::flush(9), none, Status::INVALID_NAMESPACE_OR_FORMAT),
+            (sqe::keep_alive(), none, Status::INVALID_OPCODE),
+        ];
+        for (sqe, transfer, status) in table {
+            assert_eq!(queue.status(sqe, transfer, &data).await, status, "{sqe:?}");
+        }
+        let ranges = [sqe::dsm_range(0, 1), sqe::dsm_range(end, 1)].concat();
+        let status = queue.status(sqe::deallocate(1, 2), HostTransfer::InCapsule(32), &ranges).await;
+        assert_eq!(status, Status::LBA_OUT_OF_RANGE);
+        let write = sqe::write(1, 0, 2, false);
+        assert_eq!(queue.status(write, HostTransfer::Out(1024), &data).await, Status::SUCCESS);
+    });
+}
+
+#[test]
+fn many_commands_at_once_on_several_queues() {
+    let node = Node::start(2);
+    node.run(|address| async move {
+        let request = ICRequest { data_digest: true, ..ICRequest::default() };
+        let (_admin, cntlid) = bring_up(address, request, NQN, HOST).await.unwrap();
+        let data = pattern(4096, 3);
+        let mut queues = Vec::new();
+        for qid in 1..=4 {
+            queues.push(io_queue(address, request, cntlid, qid, qid % 2 == 0).await.unwrap());
+        }
+        for _ in 0..50 {
+            for (place, queue) in queues.iter_mut().enumerate() {
+                for command in 0..8 {
+                    let write = sqe::write(1, (place as u64 * 8 + command) * 8, 8, false);
+                    queue.begin(write, HostTransfer::InCapsule(4096), &data).await.unwrap();
+                }
+            }
+            for queue in &mut queues {
+                for _ in 0..8 {
+                    assert_eq!(queue.other().await.unwrap().1.status(), Status::SUCCESS);
+                }
+            }
+        }
+        let mut queue = queues.pop().unwrap();
+        let (_, got) = queue.command(sqe::read(1, 31 * 8, 8), HostTransfer::In(4096), &[]).await.unwrap();
+        assert!(got == data);
+    });
+}

@@ -1,0 +1,90 @@
+//! Small ways to wait: for a signal from any thread, for a neighbour task, for whichever comes first.
+
+use std::{
+    cell::Cell,
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+
+/// Raised from any thread, awaited by one task. Raising it several times before the task looks counts once.
+#[derive(Debug, Default)]
+pub(super) struct Signal {
+    raised: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Signal {
+    pub(super) fn raise(&self) {
+        self.raised.store(true, Ordering::SeqCst);
+        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Waits until it is raised, and lowers it.
+    pub(super) async fn raised(&self) {
+        poll_fn(|cx| {
+            // Registered first, so that a raise between both lines is not lost.
+            *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
+            if self.raised.swap(false, Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
+
+/// The one task of this core that waits for something which others of this core bring about.
+#[derive(Default)]
+pub(super) struct WakeSlot(Cell<Option<Waker>>);
+
+impl std::fmt::Debug for WakeSlot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("WakeSlot")
+    }
+}
+
+impl WakeSlot {
+    pub(super) fn wake(&self) {
+        if let Some(waker) = self.0.take() {
+            waker.wake();
+        }
+    }
+
+    /// Waits until `ready` gives a value; it is asked again after each [`wake`](Self::wake).
+    pub(super) async fn until<T>(&self, mut ready: impl FnMut() -> Option<T>) -> T {
+        poll_fn(|cx| self.poll_until(cx, &mut ready)).await
+    }
+
+    fn poll_until<T>(&self, cx: &Context<'_>, ready: &mut impl FnMut() -> Option<T>) -> Poll<T> {
+        match ready() {
+            Some(value) => Poll::Ready(value),
+            None => {
+                self.0.set(Some(cx.waker().clone()));
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// Which of two came first.
+pub(super) enum Either<A, B> {
+    First(A),
+    Second(B),
+}
+
+/// Waits for whichever ends first, and drops the other.
+pub(super) async fn race<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> Either<A, B> {
+    let (mut a, mut b) = (pin!(a), pin!(b));
+    poll_fn(|cx| {
+        if let Poll::Ready(value) = a.as_mut().poll(cx) {
+            return Poll::Ready(Either::First(value));
+        }
+        b.as_mut().poll(cx).map(Either::Second)
+    })
+    .await
+}
