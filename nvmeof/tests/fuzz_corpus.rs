@@ -1,0 +1,72 @@
+//! Replays the fuzz corpus (`tests/fuzz/corpus`), as it is and mutated, through the bodies in `nvmeof::fuzz`.
+
+use std::path::{Path, PathBuf};
+
+use nvmeof::fuzz;
+use proptest::prelude::*;
+
+fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus").join(target);
+    let mut files: Vec<_> = std::fs::read_dir(&directory)
+        .unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    assert!(!files.is_empty(), "a corpus has seeds");
+    files.into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
+}
+
+/// Each seed in pieces of every small size, not only in its own.
+fn replay(target: &str, body: fn(&[u8])) {
+    for (path, mut input) in corpus(target) {
+        println!("{}", path.display());
+        body(&input);
+        for piece in 0..80 {
+            input[0] = piece;
+            body(&input);
+        }
+    }
+}
+
+#[test]
+fn controller_framing() {
+    replay("controller_framing", fuzz::controller_framing);
+}
+
+#[test]
+fn host_framing() {
+    replay("host_framing", fuzz::host_framing);
+}
+
+/// Seeds one after another with bytes changed, dropped and repeated.
+fn mutate(seeds: &[(PathBuf, Vec<u8>)], picks: &[usize], edits: &[(usize, u8, u8)]) -> Vec<u8> {
+    let mut input = vec![edits.first().map_or(16, |edit| edit.1)];
+    for pick in picks {
+        input.extend_from_slice(&seeds[pick % seeds.len()].1[1..]);
+    }
+    for &(place, value, kind) in edits {
+        let at = place % input.len();
+        match kind % 4 {
+            0 => input[at] = value,
+            1 => input[at] ^= 1 << (value % 8),
+            2 => drop(input.remove(at)),
+            _ => input.insert(at, value),
+        }
+        if input.is_empty() {
+            input.push(value);
+        }
+    }
+    input
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+    #[test]
+    fn mutated_seeds(
+        picks in prop::collection::vec(any::<usize>(), 1..4),
+        edits in prop::collection::vec((any::<usize>(), any::<u8>(), any::<u8>()), 0..8),
+    ) {
+        fuzz::controller_framing(&mutate(&corpus("controller_framing"), &picks, &edits));
+        fuzz::host_framing(&mutate(&corpus("host_framing"), &picks, &edits));
+    }
+}
