@@ -106,10 +106,15 @@ impl Uring {
             }
             reaped = self.reap();
         }
-        // One entry into the kernel runs at most twenty deferred completions.
+        // One entry into the kernel runs at most twenty deferred completions. The flag can be stale: the kernel
+        // raises it after it has queued the work, which we may have run by then. So an entry that brings nothing
+        // ends this; whatever it may have missed ends the next wait.
         while self.ring.submission().taskrun() {
             self.submit();
-            reaped += self.reap();
+            match self.reap() {
+                0 => break,
+                more => reaped += more,
+            }
         }
         if reaped > 0 {
             self.spin.arrived();
@@ -132,7 +137,8 @@ impl Uring {
                 drop(submission);
                 if work {
                     self.submit();
-                    return true;
+                    // With a stale flag nothing came: wait in the kernel, which looks for itself.
+                    return !self.ring.completion().is_empty();
                 }
                 if core.inbox.is_filled() || !self.ring.completion().is_empty() {
                     return true;
