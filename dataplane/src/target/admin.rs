@@ -96,6 +96,9 @@ pub(super) async fn execute(queue: &Queue, admin: &AdminQueue, slot: Slot, sqe: 
             discovery_generation: admin.shared.discovery_generation(),
         };
         let mut controller = admin.controller.borrow_mut();
+        for error in association.take_errors() {
+            controller.record_error(&error);
+        }
         let reply = controller.execute(now(), slot, sqe.cid.get(), &command, &view, &mut data);
         mirror(&controller, association);
         reply

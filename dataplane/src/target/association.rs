@@ -10,7 +10,7 @@ use std::{
 };
 
 use nvmeof::{
-    controller::{ConnectRefusal, ConnectRequest, ControllerKind, HostIdentity, JoinView},
+    controller::{ConnectRefusal, ConnectRequest, ControllerKind, ErrorRecord, HostIdentity, JoinView},
     wire::status::Status,
 };
 
@@ -48,7 +48,12 @@ pub(super) struct Association {
     queues: Mutex<Queues>,
     /// An I/O queue pair ended.
     queue_ended: Signal,
+    /// Failed I/O commands that the admin queue has not put into the error log yet.
+    errors: Mutex<Vec<ErrorRecord>>,
 }
+
+/// Failed commands kept until the host asks: as many as the error log has entries.
+const ERRORS_MAX: usize = 64;
 
 #[derive(Debug, Default)]
 struct Queues {
@@ -82,6 +87,7 @@ impl Association {
             write_cache: AtomicBool::new(true),
             queues: Mutex::default(),
             queue_ended: Signal::default(),
+            errors: Mutex::default(),
         }
     }
 
@@ -142,6 +148,19 @@ impl Association {
     /// I/O queue pairs that are open now.
     pub(super) fn open_io_queues(&self) -> usize {
         self.io_queue_handles().len()
+    }
+
+    /// A command of an I/O queue failed. Off the fast path, so a lock will do; a flood is cut off.
+    pub(super) fn record_error(&self, record: ErrorRecord) {
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        if errors.len() < ERRORS_MAX {
+            errors.push(record);
+        }
+    }
+
+    /// Takes what failed since the last time.
+    pub(super) fn take_errors(&self) -> Vec<ErrorRecord> {
+        std::mem::take(&mut self.errors.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// All that was counted since the association began.

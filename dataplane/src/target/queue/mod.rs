@@ -24,13 +24,16 @@ use std::{
 
 use nvmeof::{
     Status,
-    controller::ConnectRequest,
+    controller::{ConnectRequest, ErrorRecord},
     transport::{ControllerConnection, Crc32c, Slot},
     wire::{Cqe, cqe::SQHD_DISABLED},
 };
 
 pub(super) use self::receive::{End, Flow};
-use self::{outbox::Outbox, slots::Slots};
+use self::{
+    outbox::Outbox,
+    slots::{Slots, Subject},
+};
 use super::{
     Shared,
     admin::{self, AdminQueue},
@@ -53,7 +56,7 @@ pub(super) struct Admitted {
 
 /// What the queue is for.
 enum Kind {
-    Admin(AdminQueue),
+    Admin(Box<AdminQueue>),
     Io(RefCell<Rc<ExportsView>>),
 }
 
@@ -106,7 +109,7 @@ impl Queue {
         let Admitted { stream, mut connection, request, association, handle, shared, .. } = admitted;
         connection.grow(request.entries);
         let kind = if request.qid == 0 {
-            Kind::Admin(AdminQueue::new(shared, &association, &request))
+            Kind::Admin(Box::new(AdminQueue::new(shared, &association, &request)))
         } else {
             Kind::Io(RefCell::new(Rc::new(ExportsView::of(&association))))
         };
@@ -203,6 +206,9 @@ impl Queue {
         if self.ended.get() {
             return;
         }
+        if !answer.status.is_success() {
+            self.log_error(slot, answer.status);
+        }
         let mut connection = self.connection.borrow_mut();
         let mut outbox = self.outbox.fill();
         let success_flag = !self.flow_control && answer.result == 0 && answer.data.is_some();
@@ -223,5 +229,12 @@ impl Queue {
         let sqhd = if self.flow_control { self.sqhd.get() } else { SQHD_DISABLED };
         let cqe = Cqe::new(0, sqhd, answer.status, answer.result);
         outbox.header(|bytes| connection.encode_response(slot, cqe, bytes));
+    }
+
+    /// Remembers a failed command for the controller's error log.
+    fn log_error(&self, slot: Slot, status: Status) {
+        let Subject { opcode, nsid, lba } = self.slots.subject(slot);
+        let cid = self.connection.borrow().cid(slot);
+        self.association.record_error(ErrorRecord { sqid: self.qid, cid, status, opcode, nsid, lba });
     }
 }

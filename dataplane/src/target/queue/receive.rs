@@ -130,7 +130,7 @@ async fn understand(queue: &Rc<Queue>, bytes: &[u8]) -> Result<Flow, TermReq> {
 async fn on_capsule(queue: &Rc<Queue>, slot: Slot, sqe: &Sqe, in_capsule_len: u32) -> Flow {
     queue.handle.counters.commands.add(1);
     queue.sqhd.set((queue.sqhd.get() + 1) % queue.entries);
-    queue.slots.arrive(slot);
+    queue.slots.arrive(slot, sqe);
     let view = match &queue.kind {
         Kind::Admin(_) if in_capsule_len > 0 => {
             queue.slots.await_data(slot, Pending::Admin(*sqe), None);

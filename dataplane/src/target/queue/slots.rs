@@ -5,7 +5,11 @@ use std::{
     rc::Rc,
 };
 
-use nvmeof::{Status, transport::Slot};
+use nvmeof::{
+    Status,
+    transport::Slot,
+    wire::{Sqe, nvm::RwSqe},
+};
 
 use super::{Answer, Queue};
 use crate::{
@@ -22,7 +26,16 @@ pub(super) enum Pending {
     /// Data is let go, then the command is answered.
     Refused(Status),
     /// Data is let go, then the admin command is executed; none that we know has any.
-    Admin(nvmeof::wire::Sqe),
+    Admin(Sqe),
+}
+
+/// What a command was about, should it fail and be logged.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Subject {
+    pub(super) opcode: u8,
+    pub(super) nsid: u32,
+    /// Where it has one; other commands have other things there.
+    pub(super) lba: u64,
 }
 
 /// Work given to a slot's task.
@@ -38,6 +51,7 @@ struct Cellar {
     pending: Cell<Option<Pending>>,
     data: RefCell<Option<Buf>>,
     arrived: Cell<Nanos>,
+    subject: Cell<Subject>,
     begun: Cell<Option<Begun>>,
     task: WakeSlot,
     has_task: Cell<bool>,
@@ -52,8 +66,16 @@ impl Slots {
     }
 
     /// A capsule came: from now on its command ages.
-    pub(super) fn arrive(&self, slot: Slot) {
-        self.0[slot.index()].arrived.set(rt::now());
+    pub(super) fn arrive(&self, slot: Slot, sqe: &Sqe) {
+        let place = &self.0[slot.index()];
+        place.arrived.set(rt::now());
+        let rw: RwSqe = zerocopy::transmute!(*sqe);
+        place.subject.set(Subject { opcode: rw.opcode, nsid: rw.nsid.get(), lba: rw.slba.get() });
+    }
+
+    /// What the slot's command is about.
+    pub(super) fn subject(&self, slot: Slot) -> Subject {
+        self.0[slot.index()].subject.get()
     }
 
     /// Remembers what to do once the data has come. `data` is its buffer, if it is kept.

@@ -4,7 +4,9 @@ use nvmeof::{
     Status,
     host::sqe,
     transport::{HostTransfer, ICRequest},
+    wire::{log_page::ErrorEntry, opcode::LogPageId},
 };
+use zerocopy::FromBytes;
 
 use super::{
     HOST, NQN, Node, VOLUME_BYTES,
@@ -83,7 +85,7 @@ fn what_cannot_be_done_has_its_status_and_harms_nothing() {
     let node = Node::start(1);
     node.run(|address| async move {
         let request = ICRequest::default();
-        let (_admin, cntlid) = bring_up(address, request, NQN, HOST).await.unwrap();
+        let (mut admin, cntlid) = bring_up(address, request, NQN, HOST).await.unwrap();
         let mut queue = io_queue(address, request, cntlid, 1, true).await.unwrap();
         let end = VOLUME_BYTES / 512;
         let data = pattern(1024, 0);
@@ -101,6 +103,7 @@ fn what_cannot_be_done_has_its_status_and_harms_nothing() {
             (sqe::flush(9), none, Status::INVALID_NAMESPACE_OR_FORMAT),
             (sqe::keep_alive(), none, Status::INVALID_OPCODE),
         ];
+        let failures = table.len() as u64;
         for (sqe, transfer, status) in table {
             assert_eq!(queue.status(sqe, transfer, &data).await, status, "{sqe:?}");
         }
@@ -109,6 +112,13 @@ fn what_cannot_be_done_has_its_status_and_harms_nothing() {
         assert_eq!(status, Status::LBA_OUT_OF_RANGE);
         let write = sqe::write(1, 0, 2, false);
         assert_eq!(queue.status(write, HostTransfer::Out(1024), &data).await, Status::SUCCESS);
+
+        // All of it, and nothing else, is in the error log.
+        let page = sqe::get_log_page(LogPageId::ERROR, 0, 64);
+        let (_, newest) = admin.command(page, HostTransfer::In(64), &[]).await.unwrap();
+        let entry = ErrorEntry::read_from_bytes(&newest).unwrap();
+        assert_eq!((entry.error_count.get(), entry.opcode), (failures + 1, 0x09));
+        assert_eq!(entry.status.get() >> 1, Status::LBA_OUT_OF_RANGE.0);
     });
 }
 
