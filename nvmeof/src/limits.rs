@@ -12,8 +12,9 @@ pub const TRANSFER_BYTES_MAX: u32 = 4096 << MDTS;
 /// Largest H2CData payload: one PDU may carry a whole command, so a large write needs one header.
 pub const MAXH2CDATA: u32 = TRANSFER_BYTES_MAX;
 
-/// Entries of the largest queue (CAP.MQES + 1). With one slot task each this bounds a connection's memory.
-pub const QUEUE_ENTRIES_MAX: u16 = 128;
+/// Entries of the largest queue (CAP.MQES + 1): twice what Linux asks for by default. With one slot each this
+/// bounds a connection's memory.
+pub const QUEUE_ENTRIES_MAX: u16 = 256;
 /// Entries of the largest admin queue; Linux asks for 32.
 pub const ADMIN_QUEUE_ENTRIES_MAX: u16 = 128;
 /// I/O queues per controller.

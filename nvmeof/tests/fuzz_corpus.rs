@@ -9,11 +9,11 @@ fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus").join(target);
     let mut files: Vec<_> = std::fs::read_dir(&directory)
         .unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
-        .map(|entry| entry.unwrap().path())
+        .map(|entry| entry.expect("a readable directory").path())
         .collect();
     files.sort();
     assert!(!files.is_empty(), "a corpus has seeds");
-    files.into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
+    files.into_iter().map(|path| (path.clone(), std::fs::read(path).expect("a readable seed"))).collect()
 }
 
 /// Each seed in pieces of every small size, not only in its own.

@@ -150,7 +150,7 @@ fn our_host_brings_it_up() {
                 response = Cqe::new(0, 0, Status::SUCCESS, result);
             }
             BringUpStep::Ready { cntlid, queue_entries_max, io_queues } => {
-                assert_eq!((cntlid, queue_entries_max, io_queues), (7, 128, 4));
+                assert_eq!((cntlid, queue_entries_max, io_queues), (7, 256, 4));
                 break;
             }
         }

@@ -224,6 +224,7 @@ pub const LPA_SUPPORTED_PAGES: u8 = 1 << 5;
 /// ONCS.
 pub const ONCS_DSM: u16 = 1 << 2;
 pub const ONCS_WRITE_ZEROES: u16 = 1 << 3;
+pub const ONCS_SAVE_AND_SELECT: u16 = 1 << 4;
 
 /// VWC: a volatile write cache is present; a Flush may name all namespaces.
 pub const VWC_PRESENT: u8 = 1 << 0;

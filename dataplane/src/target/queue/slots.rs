@@ -47,7 +47,7 @@ struct Begun {
 }
 
 #[derive(Default)]
-struct Cellar {
+struct Place {
     pending: Cell<Option<Pending>>,
     data: RefCell<Option<Buf>>,
     arrived: Cell<Nanos>,
@@ -58,11 +58,11 @@ struct Cellar {
 }
 
 /// All slots of a queue.
-pub(super) struct Slots(Box<[Cellar]>);
+pub(super) struct Slots(Box<[Place]>);
 
 impl Slots {
     pub(super) fn new(entries: u16) -> Self {
-        Self((0..entries).map(|_| Cellar::default()).collect())
+        Self((0..entries).map(|_| Place::default()).collect())
     }
 
     /// A capsule came: from now on its command ages.
