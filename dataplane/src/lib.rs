@@ -3,6 +3,7 @@
 //! `rt` is the only part that touches the kernel; `engine` and `target` are the same code on real hardware
 //! and under the seeded simulator. `node` is what the control plane holds.
 
+pub mod engine;
 pub mod limits;
 pub mod node;
 pub mod rt;

@@ -1,0 +1,161 @@
+//! Extents for first writes, and their return.
+//!
+//! ```text
+//! free --(run)--> a core's --> a writer's spare --(entry)--> owned --(trim)--> unusable --(mark, grace)--> free
+//! ```
+
+use std::sync::Arc;
+
+use super::{
+    drive::DriveShared,
+    error::EngineError,
+    format::{FREE_MAP, PageId},
+    free_map::{Found, Run},
+    map::Extent,
+    space::Account,
+    sync::lock,
+};
+use crate::rt;
+
+/// Extents that a core takes at once: 2 MiB side by side.
+const RUN_EXTENTS: u32 = 32;
+
+/// An extent that a writer took and has not given to an entry yet; goes back on drop.
+#[derive(Debug)]
+pub(super) struct Spare<'a> {
+    drive: &'a DriveShared,
+    account: &'a Account,
+    pub(super) extent: Extent,
+}
+
+impl Spare<'_> {
+    /// An entry owns it now.
+    pub(super) fn keep(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Spare<'_> {
+    fn drop(&mut self) {
+        self.drive.ledger.refund(self.account);
+        self.drive.own_runs(|runs| runs.push(Run { first: self.extent.0, count: 1 }));
+    }
+}
+
+impl DriveShared {
+    /// An extent for a volume, counted against it. Never within an operation: it may wait for a grace period.
+    pub(super) async fn take_extent<'a>(&'a self, account: &'a Account) -> Result<Spare<'a>, EngineError> {
+        self.ledger.charge(account)?;
+        match self.find_extent().await {
+            Ok(extent) => Ok(Spare { drive: self, account, extent }),
+            Err(error) => {
+                self.ledger.refund(account);
+                Err(error)
+            }
+        }
+    }
+
+    /// What the ledger promised exists; at worst it must become reusable first.
+    pub(super) async fn find_extent(&self) -> Result<Extent, EngineError> {
+        loop {
+            if let Some(extent) = self.own_runs(pop) {
+                return Ok(extent);
+            }
+            if let Some(mut run) = self.take_run(RUN_EXTENTS).await? {
+                let extent = Extent(run.first);
+                run.first += 1;
+                run.count -= 1;
+                if run.count > 0 {
+                    self.own_runs(|runs| runs.push(run));
+                }
+                return Ok(extent);
+            }
+            if let Some(extent) = self.runs.iter().find_map(|runs| pop(&mut lock(runs))) {
+                return Ok(extent);
+            }
+            self.flush().await?;
+            rt::sleep(WAIT_FOR_REUSE).await;
+        }
+    }
+
+    /// A run of free extents out of the free map; `None` if there is none.
+    pub(super) async fn take_run(&self, count: u32) -> Result<Option<Run>, EngineError> {
+        loop {
+            let found = lock(&self.free).take(count);
+            match found {
+                Found::Run(run) => return Ok(Some(run)),
+                Found::Nothing => return Ok(None),
+                Found::NeedsPage(page) => self.load_bitmap(page).await?,
+            }
+        }
+    }
+
+    /// Makes a page of the free map resident; it stays so.
+    pub(super) async fn load_bitmap(&self, page: u32) -> Result<(), EngineError> {
+        if lock(&self.free).is_loaded(page) {
+            return Ok(());
+        }
+        let result = self.read_bitmap(page).await;
+        match result {
+            // Another loader was quicker, and a checkpoint may have moved the page since.
+            Err(_) if lock(&self.free).is_loaded(page) => Ok(()),
+            Err(EngineError::Corruption(corruption)) => {
+                self.fail(&format!("free map: {corruption}"));
+                Err(corruption.into())
+            }
+            other => other,
+        }
+    }
+
+    async fn read_bitmap(&self, page: u32) -> Result<(), EngineError> {
+        self.load_nodes(&self.free_tree, page).await?;
+        let child = self.free_tree.leaf_child(page).expect("its nodes were loaded above");
+        if child == super::format::Child::None {
+            lock(&self.free).put(page, None);
+            return Ok(());
+        }
+        let id = PageId { layer: FREE_MAP, level: 0, number: page };
+        let bytes = self.read_page(id, child).await?;
+        lock(&self.free).put(page, Some(&bytes));
+        Ok(())
+    }
+
+    fn own_runs<T>(&self, change: impl FnOnce(&mut Vec<Run>) -> T) -> T {
+        change(&mut lock(&self.runs[usize::from(rt::core_id().0)]))
+    }
+}
+
+/// How long a writer on a full drive waits before it looks again for extents that others gave up.
+const WAIT_FOR_REUSE: std::time::Duration = std::time::Duration::from_millis(1);
+
+fn pop(runs: &mut Vec<Run>) -> Option<Extent> {
+    let run = runs.last_mut()?;
+    let extent = Extent(run.first);
+    run.first += 1;
+    run.count -= 1;
+    if run.count == 0 {
+        runs.pop();
+    }
+    Some(extent)
+}
+
+/// Makes freed extents reusable (E7): their freeing record is under a mark, and every operation that may have seen
+/// them has ended. Runs on the home core.
+pub(super) async fn run_releaser(drive: Arc<DriveShared>) {
+    loop {
+        let ready = drive
+            .reusable
+            .wait_until(|| {
+                let marked = drive.journal.marked_sequence();
+                let mut unusable = lock(&drive.unusable);
+                let count = unusable.partition_point(|&(sequence, _)| sequence <= marked);
+                (count > 0).then(|| unusable.drain(..count).collect::<Vec<_>>())
+            })
+            .await;
+        drive.grace.period().await;
+        let mut free = lock(&drive.free);
+        for (_, extent) in ready {
+            free.release(extent);
+        }
+    }
+}

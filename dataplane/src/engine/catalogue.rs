@@ -1,0 +1,226 @@
+//! The catalogue: every layer, every volume, and which metadata pages are in use. Written anew by each checkpoint
+//! as one run of bytes over many pages; the superblock points at the pages that point at those.
+
+use uuid::Uuid;
+use zerocopy::{
+    FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
+    little_endian::{U16, U32, U64},
+};
+
+use super::format::{Child, ChildPointer, LayerId, ROOT_CHILDREN};
+
+/// Begins the catalogue.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+struct Header {
+    magic: [u8; 8],
+    layers: U32,
+    volumes: U32,
+    metadata_extents: U32,
+    next_layer: U32,
+    used_extents: U64,
+    reserved: [u8; 32],
+}
+
+const MAGIC: [u8; 8] = *b"bsltCATA";
+
+/// A layer; in the catalogue its root's child pointers follow. Also a journal record.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+pub(crate) struct LayerRecord {
+    pub(crate) layer: U32,
+    /// 0: none.
+    pub(crate) parent: U32,
+    pub(crate) flags: U32,
+    /// Heads and layers on top of this one.
+    pub(crate) references: U32,
+    /// Extents it owns.
+    pub(crate) extents: U64,
+    /// Root children that follow; the others are absent.
+    pub(crate) roots: U32,
+    reserved: U32,
+}
+
+/// A volume. Also a journal record: absolute, the last one counts.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+pub(crate) struct VolumeRecord {
+    pub(crate) uuid: [u8; 16],
+    pub(crate) size_bytes: U64,
+    pub(crate) reserved_extents: U64,
+    pub(crate) head: U32,
+    pub(crate) block_bytes: U32,
+    /// [`VOLUME_LIVE`] or [`VOLUME_DELETING`].
+    pub(crate) state: U32,
+    pub(crate) flags: U32,
+    reserved: [u8; 16],
+}
+
+pub(crate) const VOLUME_LIVE: u32 = 0;
+pub(crate) const VOLUME_DELETING: u32 = 1;
+
+/// A metadata extent and which of its sixteen pages trees use. Pages of the catalogue itself are not counted here:
+/// whoever reads it sees them.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+struct MetadataRecord {
+    extent: U32,
+    pages: U16,
+    reserved: U16,
+}
+
+/// The catalogue's content.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Catalogue {
+    pub(crate) next_layer: u32,
+    /// Bits set in the free map.
+    pub(crate) used_extents: u64,
+    /// The free map's tree is among them, with id 0.
+    pub(crate) layers: Vec<(LayerRecord, Vec<Child>)>,
+    pub(crate) volumes: Vec<VolumeRecord>,
+    /// Extent number and pages in use.
+    pub(crate) metadata: Vec<(u32, u16)>,
+}
+
+impl LayerRecord {
+    pub(crate) fn new(layer: LayerId, parent: Option<LayerId>, extents: u64) -> Self {
+        Self {
+            layer: U32::new(layer.0),
+            parent: U32::new(parent.map_or(0, |parent| parent.0)),
+            flags: U32::ZERO,
+            references: U32::new(1),
+            extents: U64::new(extents),
+            roots: U32::ZERO,
+            reserved: U32::ZERO,
+        }
+    }
+
+    pub(crate) fn id(&self) -> LayerId {
+        LayerId(self.layer.get())
+    }
+
+    pub(crate) fn parent_id(&self) -> Option<LayerId> {
+        (self.parent.get() != 0).then(|| LayerId(self.parent.get()))
+    }
+}
+
+impl VolumeRecord {
+    pub(crate) fn new(uuid: Uuid, head: LayerId, block_bytes: u32) -> Self {
+        Self {
+            uuid: *uuid.as_bytes(),
+            size_bytes: U64::ZERO,
+            reserved_extents: U64::ZERO,
+            head: U32::new(head.0),
+            block_bytes: U32::new(block_bytes),
+            state: U32::new(VOLUME_LIVE),
+            flags: U32::ZERO,
+            reserved: [0; 16],
+        }
+    }
+
+    pub(crate) fn uuid(&self) -> Uuid {
+        Uuid::from_bytes(self.uuid)
+    }
+}
+
+impl Catalogue {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let header = Header {
+            magic: MAGIC,
+            layers: U32::new(self.layers.len() as u32),
+            volumes: U32::new(self.volumes.len() as u32),
+            metadata_extents: U32::new(self.metadata.len() as u32),
+            next_layer: U32::new(self.next_layer),
+            used_extents: U64::new(self.used_extents),
+            reserved: [0; 32],
+        };
+        let mut bytes = header.as_bytes().to_vec();
+        for (layer, roots) in &self.layers {
+            let used = roots.iter().rposition(|child| *child != Child::None).map_or(0, |last| last + 1);
+            let record = LayerRecord { roots: U32::new(used as u32), ..*layer };
+            bytes.extend_from_slice(record.as_bytes());
+            for child in &roots[..used] {
+                bytes.extend_from_slice(ChildPointer::from(*child).as_bytes());
+            }
+        }
+        bytes.extend_from_slice(self.volumes.as_slice().as_bytes());
+        for &(extent, pages) in &self.metadata {
+            let record =
+                MetadataRecord { extent: U32::new(extent), pages: U16::new(pages), reserved: U16::ZERO };
+            bytes.extend_from_slice(record.as_bytes());
+        }
+        bytes
+    }
+
+    /// Reads a catalogue whose checksums were right. `None`: it makes no sense all the same.
+    pub(crate) fn parse(mut bytes: &[u8]) -> Option<Self> {
+        let header: Header = take(&mut bytes)?;
+        if header.magic != MAGIC {
+            return None;
+        }
+        let mut layers = Vec::new();
+        for _ in 0..header.layers.get() {
+            let record: LayerRecord = take(&mut bytes)?;
+            let roots = record.roots.get() as usize;
+            if roots > ROOT_CHILDREN {
+                return None;
+            }
+            let roots = (0..roots).map(|_| take::<ChildPointer>(&mut bytes)?.read());
+            layers.push((record, roots.collect::<Option<Vec<_>>>()?));
+        }
+        let volumes = (0..header.volumes.get()).map(|_| take(&mut bytes)).collect::<Option<_>>()?;
+        let metadata = (0..header.metadata_extents.get())
+            .map(|_| {
+                take::<MetadataRecord>(&mut bytes).map(|record| (record.extent.get(), record.pages.get()))
+            })
+            .collect::<Option<_>>()?;
+        Some(Self {
+            next_layer: header.next_layer.get(),
+            used_extents: header.used_extents.get(),
+            layers,
+            volumes,
+            metadata,
+        })
+    }
+}
+
+fn take<T: FromBytes>(bytes: &mut &[u8]) -> Option<T> {
+    let (value, rest) = T::read_from_prefix(bytes).ok()?;
+    *bytes = rest;
+    Some(value)
+}
+
+const _: () = {
+    assert!(size_of::<Header>() == 64);
+    assert!(size_of::<LayerRecord>() == 32);
+    assert!(size_of::<VolumeRecord>() == 64);
+    assert!(size_of::<MetadataRecord>() == 8);
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_trip_and_truncation() {
+        let page = Child::Page { address_bytes: 8192, crc: 7, sequence: 3 };
+        let catalogue = Catalogue {
+            next_layer: 12,
+            used_extents: 99,
+            layers: vec![
+                (LayerRecord::new(LayerId(0), None, 0), vec![]),
+                (
+                    LayerRecord { roots: U32::new(3), ..LayerRecord::new(LayerId(4), Some(LayerId(2)), 55) },
+                    vec![Child::None, Child::None, page],
+                ),
+            ],
+            volumes: vec![VolumeRecord::new(Uuid::from_u128(5), LayerId(4), 512)],
+            metadata: vec![(20, 0xF0F0)],
+        };
+        let bytes = catalogue.encode();
+        assert_eq!(Catalogue::parse(&bytes), Some(catalogue));
+        for len in 0..bytes.len() {
+            assert_eq!(Catalogue::parse(&bytes[..len]), None, "cut at {len}");
+        }
+    }
+}

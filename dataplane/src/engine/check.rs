@@ -1,0 +1,126 @@
+//! The checker (design invariant 6): every extent has exactly one owner, counters equal what a walk finds, every
+//! page matches its checksum.
+
+use std::{collections::BTreeMap, sync::atomic::Ordering};
+
+use super::{
+    drive::{Drive, DriveShared},
+    error::EngineError,
+    format::{ENTRIES_PER_PAGE, LayerId},
+    layer::Layer,
+    map::{BlockState, Extent, LogicalExtent},
+    paging::Purpose,
+    sync::lock,
+};
+use std::sync::Arc;
+
+/// What a check found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CheckReport {
+    /// Extents that layers own.
+    pub owned_extents: u64,
+    /// Extents that hold metadata.
+    pub metadata_extents: u64,
+    /// What is wrong, in words; empty on a sound drive.
+    pub problems: Vec<String>,
+}
+
+/// Walks all maps and the free map of an open drive. Exact only while no writes, trims or deletes are under way.
+pub async fn check(drive: &Drive) -> Result<CheckReport, EngineError> {
+    let shared = &*drive.shared;
+    shared.journal.barrier().await?;
+    let pages = lock(&shared.free).page_count();
+    for page in 0..pages {
+        shared.load_bitmap(page).await?;
+    }
+    let mut report = CheckReport::default();
+    let mut owners: BTreeMap<Extent, LayerId> = BTreeMap::new();
+    let layers: Vec<Arc<Layer>> = lock(&shared.layers).values().cloned().collect();
+    for layer in layers {
+        let owned = shared.walk(&layer, &mut owners, &mut report).await?;
+        let recorded = layer.recorded_extents.load(Ordering::Relaxed);
+        if owned != recorded {
+            report.problem(format!("layer {} owns {owned} extents, its counter says {recorded}", layer.id.0));
+        }
+        report.owned_extents += owned;
+    }
+    shared.check_counters(&owners, &mut report);
+    Ok(report)
+}
+
+impl CheckReport {
+    fn problem(&mut self, text: String) {
+        self.problems.push(text);
+    }
+}
+
+impl DriveShared {
+    /// Finds every extent of a layer.
+    async fn walk(
+        &self,
+        layer: &Arc<Layer>,
+        owners: &mut BTreeMap<Extent, LayerId>,
+        report: &mut CheckReport,
+    ) -> Result<u64, EngineError> {
+        let mut owned = 0;
+        let mut from = 0;
+        while let Some(leaf) = self.next_leaf(&layer.tree, from).await? {
+            let first = leaf * ENTRIES_PER_PAGE as u32;
+            for logical in (first..=first + (ENTRIES_PER_PAGE as u32 - 1)).map(LogicalExtent) {
+                let entry = loop {
+                    let operation = self.grace.enter();
+                    if let Some(entry) = self.entry(layer, logical) {
+                        break entry;
+                    }
+                    drop(operation);
+                    self.page_in(layer, leaf, Purpose::Read).await?;
+                };
+                let Some(extent) = entry.extent() else {
+                    if (0..16).any(|block| entry.state(block) == BlockState::Data) {
+                        report.problem(format!("{logical:?} of layer {} has data nowhere", layer.id.0));
+                    }
+                    continue;
+                };
+                owned += 1;
+                if !self.geometry.is_in_pool(extent.0) {
+                    report.problem(format!("{extent:?} lies outside the pool"));
+                } else if !entry.needs_extent() {
+                    report.problem(format!("{extent:?} is kept for nothing"));
+                } else if !lock(&self.free).is_used(extent) {
+                    report.problem(format!("{extent:?} of layer {} is free", layer.id.0));
+                }
+                if let Some(other) = owners.insert(extent, layer.id) {
+                    report.problem(format!("{extent:?} belongs to layers {} and {}", other.0, layer.id.0));
+                }
+            }
+            from = leaf + 1;
+        }
+        Ok(owned)
+    }
+
+    fn check_counters(&self, owners: &BTreeMap<Extent, LayerId>, report: &mut CheckReport) {
+        let metadata = lock(&self.metadata);
+        report.metadata_extents = metadata.extent_count();
+        for extent in owners.keys().filter(|extent| metadata.contains(extent.0)) {
+            report.problem(format!("{extent:?} holds data and metadata"));
+        }
+        let free = lock(&self.free);
+        let (counted, expected) = (free.count_used(), report.owned_extents + report.metadata_extents);
+        if counted != expected {
+            report.problem(format!("{counted} extents are marked used, {expected} have an owner"));
+        }
+        if free.used_extents() != report.owned_extents {
+            let counter = free.used_extents();
+            report
+                .problem(format!("the drive's counter says {counter}, layers own {}", report.owned_extents));
+        }
+        for volume in lock(&self.volumes).values() {
+            let (owned, layer) = (volume.account.owned(), &volume.layers[0]);
+            let recorded = layer.recorded_extents.load(Ordering::Relaxed);
+            if owned != recorded {
+                let uuid = volume.uuid;
+                report.problem(format!("volume {uuid} was charged {owned} extents and owns {recorded}"));
+            }
+        }
+    }
+}

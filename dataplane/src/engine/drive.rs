@@ -1,0 +1,371 @@
+//! A drive: a formatted medium, open. What its parts share, how it is opened and closed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::poll_fn,
+    pin::pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+    task::Poll,
+};
+
+use uuid::Uuid;
+
+use super::{
+    checkpoint,
+    error::{EngineError, OpenError, Probe},
+    evict, flush,
+    format::{DRIVE_MIN_BYTES, EXTENT_BYTES, FREE_MAP, Geometry, LayerId, MAX_BYTES},
+    frames::Frames,
+    free_map::{FreeMap, Run},
+    grace::Grace,
+    journal::{Journal, Point, builder},
+    layer::Layer,
+    map::Extent,
+    metadata::MetadataSpace,
+    recovery::{self, Overlay, Recovered},
+    space::Ledger,
+    superblock::{self, Superblock},
+    sync::{Rounds, Signal, lock},
+    tree::Tree,
+    volume::{Volume, VolumeShared},
+};
+use crate::{
+    node::{DriveState, TornPolicy},
+    rt::{self, CoreId, Disk},
+};
+
+/// How to format.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FormatOptions {
+    /// Format even if something is there.
+    pub overwrite: bool,
+}
+
+/// How to open.
+#[derive(Debug, Clone, Copy)]
+pub struct DriveOptions {
+    /// Every write durable before its answer (E2). `None`: where the disk reports no volatile cache.
+    pub write_through: Option<bool>,
+    /// How torn 4 KiB blocks are met (E8). `None`: by what the disk says about itself.
+    pub torn: Option<TornPolicy>,
+    /// Memory for resident map pages (E10).
+    pub map_memory_bytes: u64,
+    /// Test of the tests only.
+    pub fault: Option<Fault>,
+}
+
+/// A way to cheat that tests must notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// First writes are answered before their record is written, which comes a while later.
+    EarlyAnswer,
+}
+
+/// An open drive. Cheap to clone. Its background work runs on the core that opened it.
+#[derive(Debug, Clone)]
+pub struct Drive {
+    pub(super) shared: Arc<DriveShared>,
+}
+
+/// Everything that operations on all cores share. Fields behind a mutex are off the fast path.
+#[derive(Debug)]
+pub(super) struct DriveShared {
+    pub(super) disk: Disk,
+    pub(super) uuid: Uuid,
+    pub(super) geometry: Geometry,
+    pub(super) write_through: bool,
+    pub(super) atomic_4k: bool,
+    pub(super) fault: Option<Fault>,
+    pub(super) home: CoreId,
+    state: Mutex<DriveState>,
+    writable: AtomicBool,
+    closed: AtomicBool,
+    closing: Signal,
+
+    pub(super) grace: Grace,
+    pub(super) frames: Frames,
+    /// A page has been brought in.
+    pub(super) paged: Signal,
+    pub(super) overlay: Mutex<Overlay>,
+
+    pub(super) ledger: Ledger,
+    pub(super) free: Mutex<FreeMap>,
+    pub(super) free_tree: Tree,
+    /// Free extents that cores took, per core.
+    pub(super) runs: Box<[Mutex<Vec<Run>>]>,
+    /// Freed extents and the sequence of the record that freed them, oldest first.
+    pub(super) unusable: Mutex<Vec<(u64, Extent)>>,
+    /// A mark was written: some of the unusable ones may be reused.
+    pub(super) reusable: Signal,
+
+    pub(super) journal: Journal,
+    pub(super) flushes: Rounds,
+    /// The slot of the newest flush mark.
+    pub(super) mark_slot: AtomicU64,
+
+    pub(super) checkpoints: Rounds,
+    /// Leaf pages with recorded changes since the last checkpoint began.
+    pub(super) dirty: Mutex<BTreeSet<(LayerId, u32)>>,
+    /// Leaf pages that the running checkpoint writes.
+    pub(super) writing: Mutex<BTreeSet<(LayerId, u32)>>,
+    pub(super) superblock: Mutex<Superblock>,
+    pub(super) metadata: Mutex<MetadataSpace>,
+    pub(super) catalogue_pages: Mutex<Vec<u64>>,
+
+    pub(super) layers: Mutex<BTreeMap<LayerId, Arc<Layer>>>,
+    pub(super) volumes: Mutex<BTreeMap<Uuid, Arc<VolumeShared>>>,
+    pub(super) next_layer: AtomicU32,
+}
+
+impl Drive {
+    /// Says what a medium holds, without changing it.
+    pub async fn probe(disk: &Disk) -> Result<Probe, OpenError> {
+        Ok(superblock::probe(disk).await?)
+    }
+
+    /// Makes an empty drive out of a medium.
+    pub async fn format(disk: &Disk, options: FormatOptions) -> Result<(), OpenError> {
+        let found_bytes = disk.size_bytes();
+        if found_bytes < DRIVE_MIN_BYTES {
+            return Err(OpenError::TooSmall { found_bytes, needed_bytes: DRIVE_MIN_BYTES });
+        }
+        if found_bytes > MAX_BYTES {
+            return Err(OpenError::TooLarge { found_bytes, max_bytes: MAX_BYTES });
+        }
+        if !options.overwrite {
+            match superblock::probe(disk).await? {
+                Probe::Blank => {}
+                Probe::Ours { uuid, .. } => {
+                    return Err(OpenError::Foreign(format!("the Basalt drive {uuid}")));
+                }
+                Probe::Foreign(what) => return Err(OpenError::Foreign(what)),
+            }
+        }
+        let geometry = Geometry::plan(found_bytes);
+        // What the engine must always be able to write exists from now on, on sparse files too (E13).
+        let fixed_extents = u64::from(geometry.data_first + geometry.metadata_extents);
+        disk.allocate(0, fixed_extents * EXTENT_BYTES).await?;
+        let first = Superblock {
+            uuid: Uuid::from_u64_pair(rt::random_u64(), rt::random_u64()),
+            sequence: 1,
+            geometry,
+            block_bytes: disk.block_bytes(),
+            atomic_bytes: disk.atomic_bytes(),
+            // The first group names a number that no group of an earlier format can name.
+            cut: Point { position_bytes: 0, sequence: 1, previous_crc: rt::random_u64() as u32 },
+            catalogue_bytes: 0,
+            catalogue: Vec::new(),
+        };
+        Superblock { sequence: 2, ..first.clone() }.write(disk).await?;
+        first.write(disk).await?;
+        disk.flush().await?;
+        Ok(())
+    }
+
+    /// Opens a formatted drive and recovers what it held when it was left. The calling core becomes its home.
+    pub async fn open(disk: Disk, options: DriveOptions) -> Result<Self, OpenError> {
+        if options.torn == Some(TornPolicy::TornSafe) && disk.atomic_bytes() < 4096 {
+            return Err(OpenError::TornSafe);
+        }
+        let superblock = Superblock::load(&disk).await?;
+        let recovered = recovery::recover(&disk, &superblock).await?;
+        let broken = recovered.broken.clone();
+        let shared = Arc::new(DriveShared::new(disk, options, superblock, recovered));
+        shared.start();
+        if let Some(corruption) = broken {
+            shared.fail(&format!("{corruption}"));
+        } else {
+            // Groups that only this boot's replay saved are from now on safe from a power cut, too.
+            shared.flush().await.map_err(|error| OpenError::Damaged(error.to_string()))?;
+        }
+        let drive = Self { shared };
+        for volume in drive.volumes().into_iter().filter(|volume| volume.volume.is_deleting()) {
+            volume.start_emptying();
+        }
+        Ok(drive)
+    }
+
+    /// Writes a last checkpoint and ends the drive's background work. Operations must have ended before.
+    pub async fn close(self) -> Result<(), EngineError> {
+        self.shared.checkpoints.run().await;
+        let result = self.shared.check_writable();
+        self.shared.closed.store(true, Ordering::Release);
+        self.shared.closing.raise();
+        result
+    }
+
+    pub fn uuid(&self) -> Uuid {
+        self.shared.uuid
+    }
+
+    /// Bytes that volumes can use: what the format and its reserve take is off already.
+    pub fn capacity_bytes(&self) -> u64 {
+        self.shared.ledger.capacity_bytes()
+    }
+
+    /// Capacity that is promised to nobody.
+    pub fn unreserved_bytes(&self) -> u64 {
+        self.shared.ledger.unreserved_bytes()
+    }
+
+    /// Bytes in extents that volumes own.
+    pub fn used_bytes(&self) -> u64 {
+        lock(&self.shared.volumes).values().map(|volume| volume.account.owned()).sum::<u64>() * EXTENT_BYTES
+    }
+
+    pub fn state(&self) -> DriveState {
+        self.shared.state()
+    }
+
+    /// Whether each write is durable before its answer (E2).
+    pub fn is_write_through(&self) -> bool {
+        self.shared.write_through
+    }
+
+    /// All volumes, those that are being deleted included.
+    pub fn volumes(&self) -> Vec<Volume> {
+        let volumes = lock(&self.shared.volumes);
+        volumes.values().map(|volume| self.handle(volume.clone())).collect()
+    }
+
+    pub(super) fn handle(&self, volume: Arc<VolumeShared>) -> Volume {
+        Volume { drive: self.shared.clone(), volume }
+    }
+}
+
+impl DriveShared {
+    fn new(disk: Disk, options: DriveOptions, superblock: Superblock, recovered: Recovered) -> Self {
+        let geometry = superblock.geometry;
+        let (mut layers, mut free_tree) = (BTreeMap::new(), Tree::new(FREE_MAP, Vec::new()));
+        for (record, roots) in recovered.catalogue.layers {
+            if record.id() == FREE_MAP {
+                free_tree = Tree::new(FREE_MAP, roots);
+            } else {
+                let layer = Layer::new(record.id(), record.parent_id(), roots, record.extents.get());
+                layers.insert(record.id(), Arc::new(layer));
+            }
+        }
+        for (id, corruption) in recovered.damaged {
+            if let Some(layer) = layers.get(&id) {
+                layer.set_damage(corruption);
+            }
+        }
+        let ledger = Ledger::new(geometry.capacity_extents());
+        let mut volumes = BTreeMap::new();
+        for record in recovered.catalogue.volumes {
+            let Some(head) = layers.get(&LayerId(record.head.get())) else { continue };
+            let volume = VolumeShared::new(record, chain(head, &layers));
+            ledger.admit(&volume.account);
+            volumes.insert(volume.uuid, Arc::new(volume));
+        }
+        let extents = recovered.catalogue.metadata.into_iter().collect();
+        let metadata = MetadataSpace::new(&geometry, extents, &recovered.catalogue_pages);
+        ledger.admit_metadata(metadata.extents_beyond_share(&geometry));
+        let cores = rt::core_count();
+        let uuid = superblock.uuid;
+        Self {
+            uuid,
+            write_through: options.write_through.unwrap_or(!disk.is_volatile()),
+            atomic_4k: disk.atomic_bytes() >= 4096 || options.torn == Some(TornPolicy::Assume4kAtomic),
+            fault: options.fault,
+            home: rt::core_id(),
+            state: Mutex::new(DriveState::Online),
+            writable: AtomicBool::new(true),
+            closed: AtomicBool::new(false),
+            closing: Signal::default(),
+            grace: Grace::new(cores),
+            frames: Frames::new(options.map_memory_bytes, recovered.overlay.len()),
+            paged: Signal::default(),
+            dirty: Mutex::new(recovered.overlay.keys().copied().collect()),
+            overlay: Mutex::new(recovered.overlay),
+            ledger,
+            free: Mutex::new(FreeMap::new(
+                geometry,
+                recovered.catalogue.used_extents,
+                recovered.free_overlay,
+            )),
+            free_tree,
+            runs: (0..cores).map(|_| Mutex::default()).collect(),
+            unusable: Mutex::default(),
+            reusable: Signal::default(),
+            journal: Journal::new(
+                *uuid.as_bytes(),
+                disk.boot_id(),
+                &geometry,
+                superblock.cut,
+                recovered.next,
+                recovered.marked,
+            ),
+            flushes: Rounds::default(),
+            mark_slot: AtomicU64::new(recovered.mark_slot),
+            checkpoints: Rounds::default(),
+            writing: Mutex::default(),
+            superblock: Mutex::new(superblock),
+            metadata: Mutex::new(metadata),
+            catalogue_pages: Mutex::new(recovered.catalogue_pages),
+            layers: Mutex::new(layers),
+            volumes: Mutex::new(volumes),
+            next_layer: AtomicU32::new(recovered.catalogue.next_layer),
+            disk,
+            geometry,
+        }
+    }
+
+    fn start(self: &Arc<Self>) {
+        self.serve(|drive| Grace::serve(drive, |drive: &Self| &drive.grace));
+        self.serve(builder::run);
+        self.serve(flush::run);
+        self.serve(checkpoint::run);
+        self.serve(evict::run);
+        self.serve(super::allocate::run_releaser);
+    }
+
+    /// Runs a service on this core until the drive is closed.
+    pub(super) fn serve<F: Future<Output = ()> + 'static>(
+        self: &Arc<Self>,
+        make: impl FnOnce(Arc<Self>) -> F,
+    ) {
+        let drive = self.clone();
+        let service = make(self.clone());
+        rt::spawn(async move {
+            let mut service = pin!(service);
+            let mut closing =
+                pin!(drive.closing.wait_until(|| drive.closed.load(Ordering::Acquire).then_some(())));
+            poll_fn(|cx| {
+                if closing.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+                service.as_mut().poll(cx)
+            })
+            .await;
+        });
+    }
+
+    pub(super) fn state(&self) -> DriveState {
+        lock(&self.state).clone()
+    }
+
+    pub(super) fn check_writable(&self) -> Result<(), EngineError> {
+        if self.writable.load(Ordering::Acquire) { Ok(()) } else { Err(EngineError::ReadOnly) }
+    }
+
+    /// The drive takes no writes any more; reads go on. The first reason stays.
+    pub(super) fn fail(&self, reason: &str) {
+        let mut state = lock(&self.state);
+        if *state == DriveState::Online {
+            tracing::error!(drive = %self.uuid, reason, "the drive takes no writes any more");
+            *state = DriveState::ReadOnly(reason.into());
+        }
+        drop(state);
+        self.writable.store(false, Ordering::Release);
+        self.journal.fail();
+    }
+}
+
+/// A head and its parents, the youngest first.
+fn chain(head: &Arc<Layer>, layers: &BTreeMap<LayerId, Arc<Layer>>) -> Box<[Arc<Layer>]> {
+    std::iter::successors(Some(head.clone()), |layer| layers.get(&layer.parent?).cloned()).collect()
+}

@@ -1,0 +1,249 @@
+//! The builder: turns notes into groups. The only writer of the journal, of the free map's used bits and of the
+//! recorded counters, so that these always agree with one another and with the last sequence built.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use zerocopy::{IntoBytes, little_endian::U32};
+
+use super::{
+    Queue,
+    group::{self, GROUP_MAX_BYTES, MapRecord, Section, SectionKind},
+};
+use crate::{
+    engine::{
+        drive::{DriveShared, Fault},
+        error::EngineError,
+        format::{FREE_MAP, LayerId},
+        free_map::page_of,
+        layer::Layer,
+        map::{Entry, Extent, LogicalExtent},
+        sync::lock,
+    },
+    rt::{self, Buf, Durability},
+};
+
+/// Bounds of one group, far below [`GROUP_MAX_BYTES`] together.
+const ITEMS_PER_GROUP: usize = 2048;
+const LAYERS_PER_GROUP: usize = 128;
+/// How late a cheating builder is.
+const LATE: Duration = Duration::from_millis(500);
+/// Volume and layer records of one group.
+const RECORDS_PER_GROUP: usize = 256;
+
+/// One change to be recorded, its value copied.
+#[derive(Debug, Clone)]
+struct Item {
+    layer: Arc<Layer>,
+    logical: LogicalExtent,
+    change: Change,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Change {
+    Entry(u64),
+    Freed(Extent),
+}
+
+impl Item {
+    /// Items with the same key belong into the same group: a crash must not part an entry from its extent.
+    fn key(&self) -> (LayerId, LogicalExtent) {
+        (self.layer.id, self.logical)
+    }
+}
+
+/// Runs on the home core until the journal fails.
+pub(in crate::engine) async fn run(drive: Arc<DriveShared>) {
+    let journal = &drive.journal;
+    // Held for good: the writers that wait for a group must not be able to take its memory.
+    let mut buf = Buf::alloc(GROUP_MAX_BYTES).await;
+    while !journal.has_failed() {
+        if drive.fault == Some(Fault::EarlyAnswer) {
+            rt::sleep(LATE).await;
+        }
+        let (notes, items) = drive.next_batch().await;
+        let batch = notes.batch;
+        let outcome;
+        (buf, outcome) = drive.write_batch(notes, items, buf).await;
+        match outcome {
+            Ok(()) => {
+                journal.written_batch.store(batch, Ordering::Release);
+                journal.written.raise();
+                // Dirty pages cannot be evicted: clean half of the frames in time.
+                if lock(&drive.dirty).len() > drive.frames.total() / 2 {
+                    drive.checkpoints.nudge();
+                }
+            }
+            Err(error) => drive.fail(&format!("writing the journal: {error}")),
+        }
+    }
+}
+
+impl DriveShared {
+    /// Waits for notes, takes them and copies the values of the entries they name.
+    async fn next_batch(&self) -> (Queue, Vec<Item>) {
+        self.journal
+            .noted
+            .wait_until(|| {
+                let mut queue = lock(&self.journal.queue);
+                if queue.is_empty() {
+                    return None;
+                }
+                let mut notes = queue.take();
+                let items = self.copy_values(&mut notes);
+                // Only now may another entry be parted from its extent.
+                drop(queue);
+                Some((notes, items))
+            })
+            .await
+    }
+
+    fn copy_values(&self, notes: &mut Queue) -> Vec<Item> {
+        let entries = notes.changed.drain(..).map(|(layer, logical)| {
+            let cell = self.cell(&layer, logical).expect("pages with unrecorded changes are not evicted");
+            let change = Change::Entry(cell.load().0);
+            Item { layer, logical, change }
+        });
+        let freed = notes.freed.drain(..).map(|(layer, logical, extent)| Item {
+            layer,
+            logical,
+            change: Change::Freed(extent),
+        });
+        entries.chain(freed).collect()
+    }
+
+    async fn write_batch(
+        &self,
+        notes: Queue,
+        mut items: Vec<Item>,
+        mut buf: Buf,
+    ) -> (Buf, Result<(), EngineError>) {
+        items.sort_by_key(|item| (item.key(), item.change));
+        items.dedup_by(|a, b| a.key() == b.key() && a.change == b.change);
+        if let Err(error) = self.load_bitmaps(&items).await {
+            return (buf, Err(error));
+        }
+        let records = record_sections(&notes);
+        let mut rest = items.as_slice();
+        for mut sections in records.into_iter().chain(std::iter::repeat_with(Vec::new)) {
+            if sections.is_empty() && rest.is_empty() {
+                break;
+            }
+            let (now, later) = rest.split_at(group_end(rest));
+            rest = later;
+            sections.extend(self.apply(now));
+            let result;
+            (buf, result) = self.write_group(buf, sections).await;
+            if result.is_err() {
+                return (buf, result);
+            }
+        }
+        (buf, Ok(()))
+    }
+
+    /// The free map's bits are about to change.
+    async fn load_bitmaps(&self, items: &[Item]) -> Result<(), EngineError> {
+        let extents = items.iter().filter_map(|item| match item.change {
+            Change::Entry(entry) => Entry(entry).extent(),
+            Change::Freed(extent) => Some(extent),
+        });
+        let pages: BTreeSet<u32> = extents.map(|extent| page_of(extent.0)).collect();
+        for page in pages {
+            self.load_bitmap(page).await?;
+        }
+        Ok(())
+    }
+
+    /// Carries the changes over into free map, counters and dirty pages, and writes down their sections. Nothing
+    /// else of the home core runs in between, nor before the group has its sequence.
+    fn apply(&self, items: &[Item]) -> Vec<Section> {
+        let sequence = self.journal.next_point().sequence;
+        let mut free = lock(&self.free);
+        let mut dirty = lock(&self.dirty);
+        let mut unusable = lock(&self.unusable);
+        let mut sections = Vec::new();
+        for items in items.chunk_by(|a, b| a.layer.id == b.layer.id) {
+            let layer = &items[0].layer;
+            let (mut map, mut freed) = (Vec::new(), Vec::new());
+            for item in items {
+                match item.change {
+                    Change::Entry(entry) => {
+                        if Entry(entry).extent().is_some_and(|extent| free.set_used(extent)) {
+                            layer.recorded_extents.fetch_add(1, Ordering::Relaxed);
+                        }
+                        dirty.insert((layer.id, item.logical.leaf()));
+                        map.extend_from_slice(MapRecord::new(item.logical.0, entry).as_bytes());
+                    }
+                    Change::Freed(extent) => {
+                        if free.set_freed(extent) {
+                            layer.recorded_extents.fetch_sub(1, Ordering::Relaxed);
+                        }
+                        unusable.push((sequence, extent));
+                        freed.extend_from_slice(U32::new(extent.0).as_bytes());
+                    }
+                }
+            }
+            let layer_extents = layer.recorded_extents.load(Ordering::Relaxed);
+            let sides = [(SectionKind::Map, map), (SectionKind::Freed, freed)];
+            sections.extend(
+                sides.into_iter().filter(|(_, bytes)| !bytes.is_empty()).map(|(kind, bytes)| Section {
+                    kind,
+                    layer: layer.id,
+                    layer_extents,
+                    bytes,
+                }),
+            );
+        }
+        sections
+    }
+
+    /// Writes one group (no flush).
+    async fn write_group(&self, mut buf: Buf, sections: Vec<Section>) -> (Buf, Result<(), EngineError>) {
+        let journal = &self.journal;
+        let payload = sections.iter().map(|section| section.bytes.len()).sum();
+        let placed = lock(&journal.ring).place(journal.drive, group::encoded_len(sections.len(), payload));
+        let Some((place, offset)) = placed else {
+            return (buf, Err(EngineError::CapacityExceeded));
+        };
+        let used = lock(&self.free).used_extents();
+        let (length, crc) = group::encode(&mut buf, place, journal.boot, used, &sections);
+        lock(&journal.ring).advance(place, length, crc);
+        let part = buf.split_to(length);
+        let (part, result) = self.disk.write(part, offset, Durability::Cached).await;
+        let buf = Buf::unsplit(part, buf);
+        if result.is_ok() {
+            journal.written_sequence.store(place.sequence, Ordering::Release);
+        }
+        (buf, result.map_err(EngineError::Disk))
+    }
+}
+
+/// Volume and layer records, cut into what fits a group.
+fn record_sections(notes: &Queue) -> Vec<Vec<Section>> {
+    let layers = notes.layers.chunks(RECORDS_PER_GROUP).map(|part| (SectionKind::Layers, part.as_bytes()));
+    let volumes = notes.volumes.chunks(RECORDS_PER_GROUP).map(|part| (SectionKind::Volumes, part.as_bytes()));
+    // A volume's layer is known before the volume.
+    layers
+        .chain(volumes)
+        .map(|(kind, bytes)| vec![Section { kind, layer: FREE_MAP, layer_extents: 0, bytes: bytes.to_vec() }])
+        .collect()
+}
+
+/// How many of the first items fit a group together; items with one key are not parted.
+fn group_end(items: &[Item]) -> usize {
+    let mut layers = 0;
+    let mut end = 0;
+    for same in items.chunk_by(|a, b| a.key() == b.key()) {
+        if end == 0 || items[end - 1].layer.id != same[0].layer.id {
+            layers += 1;
+        }
+        if end > 0 && (end + same.len() > ITEMS_PER_GROUP || layers > LAYERS_PER_GROUP) {
+            break;
+        }
+        end += same.len();
+    }
+    end
+}

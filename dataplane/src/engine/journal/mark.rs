@@ -1,0 +1,86 @@
+//! The flush mark (E4): the last group that a finished drive flush covers. It stands outside the ring, so that
+//! groups written while the flush ran, which a power cut may take, cannot hide it.
+//!
+//! Two slots take turns. A slot is one 4 KiB block of eight equal sectors, each with its own checksum: one that a
+//! power cut tore counts all the same, since its flush had ended before; and one bad sector loses nothing.
+
+use uuid::Uuid;
+use zerocopy::{
+    FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
+    little_endian::{U32, U64},
+};
+
+use crate::{
+    engine::format::{BLOCK_BYTES, EXTENT_BYTES, SECTOR_BYTES, crc32c},
+    rt::{Buf, Disk, DiskError, Durability},
+};
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+struct MarkRecord {
+    magic: [u8; 8],
+    /// CRC-32C of the record with this field zero.
+    crc: U32,
+    reserved_1: U32,
+    drive: [u8; 16],
+    sequence: U64,
+    reserved: [u8; 472],
+}
+
+const MAGIC: [u8; 8] = *b"bsltMARK";
+
+/// Behind the superblock slots in extents 0 and 1.
+pub(crate) fn slot_offset_bytes(slot: u64) -> u64 {
+    slot * EXTENT_BYTES + BLOCK_BYTES
+}
+
+/// Makes a mark durable in one of the two slots; the caller lets them take turns, with growing sequences.
+pub(in crate::engine) async fn write(
+    disk: &Disk,
+    drive: Uuid,
+    slot: u64,
+    sequence: u64,
+) -> Result<(), DiskError> {
+    let mut record = MarkRecord {
+        magic: MAGIC,
+        crc: U32::ZERO,
+        reserved_1: U32::ZERO,
+        drive: *drive.as_bytes(),
+        sequence: U64::new(sequence),
+        reserved: [0; 472],
+    };
+    record.crc = U32::new(crc32c(record.as_bytes()));
+    let mut buf = Buf::alloc(BLOCK_BYTES as usize).await;
+    for sector in buf.chunks_exact_mut(SECTOR_BYTES as usize) {
+        sector.copy_from_slice(record.as_bytes());
+    }
+    disk.write(buf, slot_offset_bytes(slot), Durability::Durable).await.1
+}
+
+/// The newest mark and its slot; sequence 0 if there is none.
+pub(in crate::engine) async fn read(disk: &Disk, drive: Uuid) -> Result<(u64, u64), DiskError> {
+    let mut newest = (0, 0);
+    for slot in 0..2 {
+        let buf = Buf::alloc(BLOCK_BYTES as usize).await;
+        let (buf, result) = disk.read(buf, slot_offset_bytes(slot)).await;
+        result?;
+        newest = newest.max((parse(&buf, drive).unwrap_or(0), slot));
+    }
+    Ok(newest)
+}
+
+/// The newest sequence in a slot's sectors.
+fn parse(slot: &[u8], drive: Uuid) -> Option<u64> {
+    slot.chunks_exact(SECTOR_BYTES as usize)
+        .filter_map(|sector| {
+            let record = MarkRecord::read_from_bytes(sector).ok()?;
+            let unsealed = MarkRecord { crc: U32::ZERO, ..record };
+            let intact = record.magic == MAGIC
+                && record.drive == *drive.as_bytes()
+                && record.crc.get() == crc32c(unsealed.as_bytes());
+            intact.then(|| record.sequence.get())
+        })
+        .max()
+}
+
+const _: () = assert!(size_of::<MarkRecord>() == SECTOR_BYTES as usize);

@@ -1,0 +1,276 @@
+//! The journal (E2, E4): what changed in the maps since the last checkpoint.
+//!
+//! Whoever changed an entry leaves a note here and waits for its batch. One builder per drive, on the home core,
+//! takes all notes at once, copies the entries' present values and writes them as groups, one after the other.
+
+pub(super) mod builder;
+pub(super) mod group;
+pub(super) mod mark;
+pub(super) mod scan;
+
+use std::sync::{
+    Arc, Mutex, MutexGuard,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use self::group::Place;
+use super::{
+    catalogue::{LayerRecord, VolumeRecord},
+    error::EngineError,
+    format::Geometry,
+    layer::Layer,
+    map::{Extent, LogicalExtent},
+    sync::{Signal, lock},
+};
+
+#[derive(Debug)]
+pub(super) struct Journal {
+    drive: [u8; 16],
+    boot: [u8; 16],
+    queue: Mutex<Queue>,
+    /// There are notes.
+    noted: Signal,
+    /// A batch was written, or never will be.
+    written: Signal,
+    written_batch: AtomicU64,
+    failed: AtomicBool,
+    written_sequence: AtomicU64,
+    marked_sequence: AtomicU64,
+    ring: Mutex<Ring>,
+    /// A checkpoint made room.
+    cut: Signal,
+}
+
+/// Notes that no batch has taken yet.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    changed: Vec<(Arc<Layer>, LogicalExtent)>,
+    freed: Vec<(Arc<Layer>, LogicalExtent, Extent)>,
+    layers: Vec<LayerRecord>,
+    volumes: Vec<VolumeRecord>,
+    batch: u64,
+}
+
+/// The batch that a note travels with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Ticket(u64);
+
+/// A place between groups: where the next one begins and what it must name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Point {
+    pub(super) position_bytes: u64,
+    pub(super) sequence: u64,
+    pub(super) previous_crc: u32,
+}
+
+/// The ring on the drive: groups from `cut` to `next` count.
+#[derive(Debug)]
+struct Ring {
+    offset_bytes: u64,
+    size_bytes: u64,
+    cut: Point,
+    next: Point,
+}
+
+impl Journal {
+    /// A journal whose groups from `cut` to `next` are in use; all of them are under a mark or have been replayed.
+    pub(super) fn new(
+        drive: [u8; 16],
+        boot: [u8; 16],
+        geometry: &Geometry,
+        cut: Point,
+        next: Point,
+        marked: u64,
+    ) -> Self {
+        Self {
+            drive,
+            boot,
+            queue: Mutex::new(Queue { batch: 1, ..Queue::default() }),
+            noted: Signal::default(),
+            written: Signal::default(),
+            written_batch: AtomicU64::new(0),
+            failed: AtomicBool::new(false),
+            written_sequence: AtomicU64::new(next.sequence - 1),
+            marked_sequence: AtomicU64::new(marked),
+            ring: Mutex::new(Ring {
+                offset_bytes: geometry.journal_offset_bytes(),
+                size_bytes: geometry.journal_bytes(),
+                cut,
+                next,
+            }),
+            cut: Signal::default(),
+        }
+    }
+
+    /// Opens the note book. While it is held no batch copies any value: a change that frees an extent is made under
+    /// it, so that no group can show the entry without its extent but miss that the extent was freed.
+    pub(super) fn book(&self) -> NoteBook<'_> {
+        NoteBook { journal: self, queue: lock(&self.queue) }
+    }
+
+    /// Notes that an entry changed.
+    pub(super) fn note(&self, layer: &Arc<Layer>, logical: LogicalExtent) -> Ticket {
+        let mut book = self.book();
+        book.changed(layer, logical);
+        book.close()
+    }
+
+    /// Waits until the groups of that batch have been written (not flushed).
+    pub(super) async fn written(&self, ticket: Ticket) -> Result<(), EngineError> {
+        self.written
+            .wait_until(|| {
+                if self.written_batch.load(Ordering::Acquire) >= ticket.0 {
+                    return Some(Ok(()));
+                }
+                self.failed.load(Ordering::Acquire).then_some(Err(EngineError::ReadOnly))
+            })
+            .await
+    }
+
+    /// Waits until all notes left so far have been written.
+    pub(super) async fn barrier(&self) -> Result<(), EngineError> {
+        let ticket = {
+            let queue = lock(&self.queue);
+            // With nothing in the queue the last batch may still be under way.
+            Ticket(if queue.is_empty() { queue.batch - 1 } else { queue.batch })
+        };
+        self.written(ticket).await
+    }
+
+    pub(super) fn written_sequence(&self) -> u64 {
+        self.written_sequence.load(Ordering::Acquire)
+    }
+
+    pub(super) fn marked_sequence(&self) -> u64 {
+        self.marked_sequence.load(Ordering::Acquire)
+    }
+
+    /// Whether a power cut now would drop groups.
+    pub(super) fn is_unmarked(&self) -> bool {
+        self.written_sequence() > self.marked_sequence()
+    }
+
+    /// A flush mark that names `sequence` is durable.
+    pub(super) fn set_marked(&self, sequence: u64) {
+        self.marked_sequence.store(sequence, Ordering::Release);
+    }
+
+    /// Nothing will be written any more; all who wait are told.
+    pub(super) fn fail(&self) {
+        self.failed.store(true, Ordering::Release);
+        self.written.raise();
+        self.cut.raise();
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// Where a checkpoint that begins now will cut.
+    pub(super) fn next_point(&self) -> Point {
+        lock(&self.ring).next
+    }
+
+    /// Gives up the groups before `point`.
+    pub(super) fn cut_at(&self, point: Point) {
+        lock(&self.ring).cut = point;
+        self.cut.raise();
+    }
+
+    /// How full the ring is, in sixteenths.
+    pub(super) fn fill_sixteenths(&self) -> u64 {
+        let ring = lock(&self.ring);
+        (ring.next.position_bytes - ring.cut.position_bytes) * 16 / ring.size_bytes
+    }
+
+    /// Waits until the ring is filled to less than so many sixteenths.
+    pub(super) async fn room(&self, sixteenths: u64) -> Result<(), EngineError> {
+        self.cut
+            .wait_until(|| {
+                if self.has_failed() {
+                    return Some(Err(EngineError::ReadOnly));
+                }
+                (self.fill_sixteenths() < sixteenths).then_some(Ok(()))
+            })
+            .await
+    }
+}
+
+/// The queue of notes, held.
+#[derive(Debug)]
+pub(super) struct NoteBook<'a> {
+    journal: &'a Journal,
+    queue: MutexGuard<'a, Queue>,
+}
+
+impl NoteBook<'_> {
+    /// An entry changed.
+    pub(super) fn changed(&mut self, layer: &Arc<Layer>, logical: LogicalExtent) {
+        self.queue.changed.push((layer.clone(), logical));
+    }
+
+    /// An entry let go of an extent.
+    pub(super) fn freed(&mut self, layer: &Arc<Layer>, logical: LogicalExtent, extent: Extent) {
+        self.queue.freed.push((layer.clone(), logical, extent));
+    }
+
+    pub(super) fn layer(&mut self, record: LayerRecord) {
+        self.queue.layers.push(record);
+    }
+
+    pub(super) fn volume(&mut self, record: VolumeRecord) {
+        self.queue.volumes.push(record);
+    }
+
+    /// Hands the notes to the builder.
+    pub(super) fn close(self) -> Ticket {
+        let ticket = Ticket(self.queue.batch);
+        let journal = self.journal;
+        drop(self.queue);
+        journal.noted.raise();
+        ticket
+    }
+}
+
+impl Queue {
+    fn is_empty(&self) -> bool {
+        self.changed.is_empty() && self.freed.is_empty() && self.layers.is_empty() && self.volumes.is_empty()
+    }
+
+    /// Takes all notes; later ones belong to the next batch.
+    fn take(&mut self) -> Self {
+        let next = Self { batch: self.batch + 1, ..Self::default() };
+        std::mem::replace(self, next)
+    }
+}
+
+impl Ring {
+    /// Room for a group at the end. Groups never wrap: one that does not fit before the end of the ring begins at
+    /// its start. `None`: the ring is full.
+    fn place(&mut self, drive: [u8; 16], length_bytes: usize) -> Option<(Place, u64)> {
+        let length_bytes = length_bytes as u64;
+        let mut position = self.next.position_bytes;
+        let left = self.size_bytes - position % self.size_bytes;
+        if length_bytes > left {
+            position += left;
+        }
+        if position + length_bytes - self.cut.position_bytes > self.size_bytes {
+            return None;
+        }
+        let place = Place {
+            drive,
+            sequence: self.next.sequence,
+            position_bytes: position,
+            previous_crc: self.next.previous_crc,
+        };
+        Some((place, self.offset_bytes + position % self.size_bytes))
+    }
+
+    fn advance(&mut self, place: Place, length_bytes: usize, crc: u32) {
+        self.next = Point {
+            position_bytes: place.position_bytes + length_bytes as u64,
+            sequence: place.sequence + 1,
+            previous_crc: crc,
+        };
+    }
+}

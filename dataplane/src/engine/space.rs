@@ -1,0 +1,142 @@
+//! Who may take how many extents (E13). Promises are counted here; which extents fulfil them is the free map's
+//! business. What is counted here always exists, so a volume below its reserve never fails for space.
+
+use std::sync::{
+    Mutex,
+    atomic::{AtomicU64, Ordering},
+};
+
+use super::{error::EngineError, format::EXTENT_BYTES, sync::lock};
+
+/// The drive's side: extents promised, which are the larger of reserve and ownership of every volume, plus what
+/// metadata took beyond its own share.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    capacity_extents: u64,
+    promised: Mutex<u64>,
+}
+
+/// A volume's side. Changed only under the ledger's lock.
+#[derive(Debug, Default)]
+pub(super) struct Account {
+    owned: AtomicU64,
+    reserved: AtomicU64,
+}
+
+impl Account {
+    pub(super) fn new(owned: u64, reserved: u64) -> Self {
+        Self { owned: AtomicU64::new(owned), reserved: AtomicU64::new(reserved) }
+    }
+
+    /// Extents that the volume owns or is about to.
+    pub(super) fn owned(&self) -> u64 {
+        self.owned.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn reserved(&self) -> u64 {
+        self.reserved.load(Ordering::Relaxed)
+    }
+
+    fn promised(&self) -> u64 {
+        self.owned().max(self.reserved())
+    }
+}
+
+impl Ledger {
+    pub(super) fn new(capacity_extents: u64) -> Self {
+        Self { capacity_extents, promised: Mutex::new(0) }
+    }
+
+    pub(super) fn capacity_bytes(&self) -> u64 {
+        self.capacity_extents * EXTENT_BYTES
+    }
+
+    pub(super) fn unreserved_bytes(&self) -> u64 {
+        self.capacity_extents.saturating_sub(*lock(&self.promised)) * EXTENT_BYTES
+    }
+
+    /// Counts a volume in that recovery found, even if the drive is over-promised.
+    pub(super) fn admit(&self, account: &Account) {
+        *lock(&self.promised) += account.promised();
+    }
+
+    /// The volume will own one more extent.
+    pub(super) fn charge(&self, account: &Account) -> Result<(), EngineError> {
+        let mut promised = lock(&self.promised);
+        if account.owned() >= account.reserved() {
+            if *promised >= self.capacity_extents {
+                return Err(EngineError::CapacityExceeded);
+            }
+            *promised += 1;
+        }
+        account.owned.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The volume owns one extent less.
+    pub(super) fn refund(&self, account: &Account) {
+        let mut promised = lock(&self.promised);
+        let owned = account.owned.fetch_sub(1, Ordering::Relaxed);
+        if owned > account.reserved() {
+            *promised -= 1;
+        }
+    }
+
+    /// Changes a volume's reserve.
+    pub(super) fn reserve(&self, account: &Account, extents: u64) -> Result<(), EngineError> {
+        let mut promised = lock(&self.promised);
+        let others = *promised - account.promised();
+        let wanted = account.owned().max(extents);
+        if extents > account.reserved() && others + wanted > self.capacity_extents {
+            let available = self.capacity_extents.saturating_sub(*promised);
+            return Err(EngineError::NoFreeSpace {
+                needed_bytes: (wanted - account.promised()) * EXTENT_BYTES,
+                available_bytes: available * EXTENT_BYTES,
+            });
+        }
+        *promised = others + wanted;
+        account.reserved.store(extents, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Metadata needs one extent more than its share; false if there is none.
+    pub(super) fn charge_metadata(&self) -> bool {
+        let mut promised = lock(&self.promised);
+        let free = *promised < self.capacity_extents;
+        *promised += u64::from(free);
+        free
+    }
+
+    /// Counts in what metadata took beyond its share before.
+    pub(super) fn admit_metadata(&self, extents: u64) {
+        *lock(&self.promised) += extents;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reserve_is_kept() {
+        let ledger = Ledger::new(10);
+        let (thick, thin) = (Account::default(), Account::default());
+        ledger.reserve(&thick, 6).expect("six of ten");
+        for _ in 0..4 {
+            ledger.charge(&thin).expect("unreserved");
+        }
+        assert_eq!(ledger.charge(&thin), Err(EngineError::CapacityExceeded));
+        for _ in 0..6 {
+            ledger.charge(&thick).expect("reserved");
+        }
+        assert_eq!(ledger.charge(&thick), Err(EngineError::CapacityExceeded));
+        ledger.refund(&thick);
+        assert_eq!(ledger.charge(&thin), Err(EngineError::CapacityExceeded), "still the other's reserve");
+        ledger.reserve(&thick, 0).expect("less is always possible");
+        ledger.charge(&thin).expect("given up above");
+        assert_eq!(
+            ledger.reserve(&thick, 6),
+            Err(EngineError::NoFreeSpace { needed_bytes: EXTENT_BYTES, available_bytes: 0 })
+        );
+    }
+}

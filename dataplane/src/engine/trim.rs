@@ -1,0 +1,164 @@
+//! Deallocate and Write Zeroes: blocks become absent (or zero, where an older layer would show through), and an
+//! extent that no block needs is freed.
+
+use std::sync::Arc;
+
+use super::{
+    drive::DriveShared,
+    error::EngineError,
+    format::{BLOCK_BYTES, ENTRIES_PER_PAGE, EXTENT_BYTES},
+    frames::EntryCell,
+    journal::Ticket,
+    layer::Layer,
+    map::{BlockState, Entry, LogicalExtent, Piece},
+    paging::Purpose,
+    read::Source,
+    space::Account,
+    volume::Volume,
+};
+use crate::rt::Buf;
+
+/// Trims and deletes go on until the journal is this full; the rest is for checkpoints (E12).
+const STOP_SIXTEENTHS: u64 = 14;
+
+impl Volume {
+    /// Makes a range read as zeros: whole blocks lose their data, partly covered ones are overwritten.
+    pub(super) async fn zero_range(&self, offset_bytes: u64, len_bytes: u64) -> Result<(), EngineError> {
+        let end = offset_bytes + len_bytes;
+        let whole_start = offset_bytes.next_multiple_of(BLOCK_BYTES).min(end);
+        let whole_end = (end / BLOCK_BYTES * BLOCK_BYTES).max(whole_start);
+        self.zero_part(offset_bytes, whole_start).await?;
+        self.clear_range(whole_start, whole_end).await?;
+        self.zero_part(whole_end, end).await
+    }
+
+    /// Zeros in less than a block.
+    async fn zero_part(&self, start: u64, end: u64) -> Result<(), EngineError> {
+        if start == end || self.reads_as_zeros(start).await? {
+            return Ok(());
+        }
+        let zeros = Buf::zeroed((end - start) as usize).await;
+        self.write_range(start, zeros, false).await.1
+    }
+
+    async fn reads_as_zeros(&self, offset_bytes: u64) -> Result<bool, EngineError> {
+        let piece = Piece::first_of(offset_bytes, 1);
+        loop {
+            let operation = self.drive.grace.enter();
+            match self.source(piece.logical, piece.first_block(), 0) {
+                Ok(source) => return Ok(source == Source::Zeros),
+                Err(missing) => {
+                    drop(operation);
+                    self.bring_in(missing).await?;
+                }
+            }
+        }
+    }
+
+    /// Clears whole blocks and waits until that is recorded.
+    pub(super) async fn clear_range(&self, start_bytes: u64, end_bytes: u64) -> Result<(), EngineError> {
+        let mut offset = start_bytes;
+        let mut last = None;
+        while offset < end_bytes {
+            let leaf_bytes = ENTRIES_PER_PAGE as u64 * EXTENT_BYTES;
+            let leaf_end = ((offset / leaf_bytes + 1) * leaf_bytes).min(end_bytes);
+            let nothing_there = self.prepare_leaf(offset).await?;
+            while !nothing_there && offset < leaf_end {
+                let piece = Piece::first_of(offset, leaf_end - offset);
+                last = self.clear_piece(piece).await?.max(last);
+                offset += u64::from(piece.len_bytes);
+            }
+            offset = leaf_end;
+        }
+        match last {
+            Some(ticket) => self.drive.journal.written(ticket).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Waits for journal room and says whether a whole leaf has nothing to clear.
+    async fn prepare_leaf(&self, offset_bytes: u64) -> Result<bool, EngineError> {
+        self.drive.wait_for_trim_room().await?;
+        let leaf = Piece::first_of(offset_bytes, 1).logical.leaf();
+        self.drive.page_in(self.head(), leaf, Purpose::Read).await?;
+        let _operation = self.drive.grace.enter();
+        Ok(self.volume.layers.len() == 1 && self.drive.is_absent(self.head(), leaf))
+    }
+
+    /// Clears blocks of one extent. The claim need not outlive the change: whoever writes next finds the blocks
+    /// gone and waits for a record of its own.
+    async fn clear_piece(&self, piece: Piece) -> Result<Option<Ticket>, EngineError> {
+        let _claim = self.volume.claims.take(piece.logical, piece.mask()).await;
+        // A single layer hides nothing by being absent.
+        let state = if self.volume.layers.len() == 1 { BlockState::Absent } else { BlockState::Zero };
+        let change = |entry: Entry| entry.with(piece.mask(), state);
+        self.drive.clear_entry(self.head(), piece.logical, &self.volume.account, change).await
+    }
+}
+
+impl DriveShared {
+    /// Changes an entry so that blocks vanish; frees its extent if nothing needs it any more.
+    pub(super) async fn clear_entry(
+        &self,
+        layer: &Arc<Layer>,
+        logical: LogicalExtent,
+        account: &Account,
+        change: impl Fn(Entry) -> Entry,
+    ) -> Result<Option<Ticket>, EngineError> {
+        loop {
+            let operation = self.grace.enter();
+            if self.entry(layer, logical).is_some_and(|entry| change(entry) == entry) {
+                return Ok(None);
+            }
+            if let Some(cell) = self.cell(layer, logical) {
+                return Ok(self.clear_cell(cell, layer, logical, account, change));
+            }
+            drop(operation);
+            self.page_in(layer, logical.leaf(), Purpose::Change).await?;
+        }
+    }
+
+    fn clear_cell(
+        &self,
+        cell: EntryCell<'_>,
+        layer: &Arc<Layer>,
+        logical: LogicalExtent,
+        account: &Account,
+        change: impl Fn(Entry) -> Entry,
+    ) -> Option<Ticket> {
+        // Held over the change, see `Journal::book`.
+        let mut book = self.journal.book();
+        let mut entry = cell.load();
+        loop {
+            let mut changed = change(entry);
+            if !changed.needs_extent() {
+                changed = changed.with_extent(None);
+            }
+            if changed == entry {
+                return None;
+            }
+            match cell.change(entry, changed) {
+                Ok(()) => {
+                    book.changed(layer, logical);
+                    let freed = entry.extent().filter(|_| changed.extent().is_none());
+                    if let Some(extent) = freed {
+                        book.freed(layer, logical, extent);
+                    }
+                    let ticket = book.close();
+                    if freed.is_some() {
+                        self.ledger.refund(account);
+                    }
+                    return Some(ticket);
+                }
+                Err(now) => entry = now,
+            }
+        }
+    }
+
+    pub(super) async fn wait_for_trim_room(&self) -> Result<(), EngineError> {
+        if self.journal.fill_sixteenths() >= STOP_SIXTEENTHS {
+            self.checkpoints.ask();
+        }
+        self.journal.room(STOP_SIXTEENTHS).await
+    }
+}

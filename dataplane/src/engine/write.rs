@@ -1,0 +1,311 @@
+//! Writes. A piece of a command, at most one extent long, goes its own way:
+//!
+//! ```text
+//! claim -> look up -> all blocks there? -> write in place -> answer
+//!                  \-> extent (the entry's or a spare) -> write -> install -> note -> group written -> answer
+//! ```
+
+use super::{
+    allocate::Spare,
+    drive::{DriveShared, Fault},
+    error::{Corruption, EngineError},
+    format::BLOCK_BYTES,
+    frames::EntryCell,
+    map::{BlockState, Extent, Piece},
+    paging::Purpose,
+    read::{Missing, Source},
+    sync::join4,
+    volume::Volume,
+};
+use crate::rt::{self, Buf, Durability};
+
+impl Volume {
+    /// Writes `buf`; both ends lie within the volume and on its blocks.
+    pub(super) async fn write_range(
+        &self,
+        offset_bytes: u64,
+        buf: Buf,
+        durable: bool,
+    ) -> (Buf, Result<(), EngineError>) {
+        let piece = Piece::first_of(offset_bytes, buf.len() as u64);
+        if piece.len_bytes as usize == buf.len() {
+            return self.write_piece(piece, buf, durable).await;
+        }
+        self.write_pieces(offset_bytes, buf, durable).await
+    }
+
+    /// Four pieces at a time.
+    async fn write_pieces(
+        &self,
+        mut offset_bytes: u64,
+        mut rest: Buf,
+        durable: bool,
+    ) -> (Buf, Result<(), EngineError>) {
+        let mut done: Option<Buf> = None;
+        let mut outcome = Ok(());
+        while !rest.is_empty() && outcome.is_ok() {
+            let mut next = || {
+                let piece = Piece::first_of(offset_bytes, rest.len() as u64);
+                offset_bytes += u64::from(piece.len_bytes);
+                let part = rest.split_to(piece.len_bytes as usize);
+                self.write_part(piece, part, durable)
+            };
+            for (part, result) in join4([next(), next(), next(), next()]).await {
+                done = Some(match done {
+                    Some(done) => Buf::unsplit(done, part),
+                    None => part,
+                });
+                outcome = outcome.and(result);
+            }
+        }
+        let whole = match done {
+            Some(done) => Buf::unsplit(done, rest),
+            None => rest,
+        };
+        (whole, outcome)
+    }
+
+    async fn write_part(&self, piece: Piece, part: Buf, durable: bool) -> (Buf, Result<(), EngineError>) {
+        if part.is_empty() { (part, Ok(())) } else { self.write_piece(piece, part, durable).await }
+    }
+
+    async fn write_piece(&self, piece: Piece, mut buf: Buf, durable: bool) -> (Buf, Result<(), EngineError>) {
+        let claim = self.volume.claims.take(piece.logical, piece.mask()).await;
+        let mut spare = None;
+        let ticket = loop {
+            let step;
+            (buf, step) = self.write_once(piece, buf, durable, &mut spare).await;
+            match step {
+                Ok(Step::Overwritten) => break None,
+                Ok(Step::Noted(ticket)) => break Some(ticket),
+                Ok(Step::LostRace) => {}
+                Ok(Step::Blocked(need)) => {
+                    if let Err(error) = self.provide(piece, need, &mut spare).await {
+                        return (buf, Err(error));
+                    }
+                }
+                Err(error) => return (buf, Err(error)),
+            }
+        };
+        // The claim is kept until the record is on the drive: an overwrite of this block, answered sooner, would be
+        // lost with the mapping if the process died.
+        let result = match ticket {
+            Some(_) if self.drive.fault == Some(Fault::EarlyAnswer) => Ok(()),
+            Some(ticket) => self.drive.journal.written(ticket).await,
+            None => Ok(()),
+        };
+        drop(claim);
+        let result = match (result, ticket) {
+            (Ok(()), Some(_)) if durable => self.drive.flush().await,
+            (Ok(()), None) if durable => self.drive.settle().await,
+            (result, _) => result,
+        };
+        (buf, result)
+    }
+
+    /// One attempt, as one operation. The claim is held.
+    async fn write_once<'a>(
+        &'a self,
+        piece: Piece,
+        buf: Buf,
+        durable: bool,
+        spare: &mut Option<Spare<'a>>,
+    ) -> (Buf, Result<Step, EngineError>) {
+        let drive = &*self.drive;
+        let operation = drive.grace.enter();
+        let Some(cell) = drive.cell(self.head(), piece.logical) else {
+            return (buf, Ok(Step::Blocked(Need::Page)));
+        };
+        let entry = cell.load();
+        if let Some(extent) = entry.extent()
+            && entry.has_data(piece.mask())
+        {
+            let durability = if durable { Durability::Durable } else { Durability::Cached };
+            let (buf, result) = drive.write_bytes(buf, piece.address_bytes(extent), durability).await;
+            return (buf, result.map(|()| Step::Overwritten));
+        }
+        if drive.first_writes_must_wait() {
+            return (buf, Ok(Step::Blocked(Need::Room)));
+        }
+        let own = spare.as_ref().map(|spare| spare.extent);
+        let Some(extent) = entry.extent().or(own) else {
+            return (buf, Ok(Step::Blocked(Need::Extent)));
+        };
+        let (buf, written) = self.write_new(piece, buf, extent).await;
+        match written {
+            Ok(None) => {}
+            Ok(Some(missing)) => return (buf, Ok(Step::Blocked(Need::OlderPage(missing)))),
+            Err(error) => return (buf, Err(error)),
+        }
+        if !install(cell, piece, extent, entry.extent().is_none()) {
+            return (buf, Ok(Step::LostRace));
+        }
+        if entry.extent().is_none()
+            && let Some(spare) = spare.take()
+        {
+            spare.keep();
+        }
+        let ticket = drive.journal.note(self.head(), piece.logical);
+        drop(operation);
+        (buf, Ok(Step::Noted(ticket)))
+    }
+
+    /// Gets what an attempt lacked, outside any operation.
+    async fn provide<'a>(
+        &'a self,
+        piece: Piece,
+        need: Need,
+        spare: &mut Option<Spare<'a>>,
+    ) -> Result<(), EngineError> {
+        match need {
+            Need::Page => self.drive.page_in(self.head(), piece.logical.leaf(), Purpose::Change).await,
+            Need::OlderPage(missing) => self.bring_in(missing).await,
+            Need::Room => self.drive.wait_for_room().await,
+            Need::Extent => {
+                *spare = Some(self.drive.take_extent(&self.volume.account).await?);
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes whole blocks to an extent, of which at least one is new there. Partly covered blocks are filled up
+    /// with what they held. `Some`: an older layer's page is missing for that.
+    async fn write_new(
+        &self,
+        piece: Piece,
+        buf: Buf,
+        extent: Extent,
+    ) -> (Buf, Result<Option<Missing>, EngineError>) {
+        let unit = BLOCK_BYTES as u32;
+        if piece.is_aligned(unit) {
+            let address = piece.address_bytes(extent);
+            let (buf, result) = self.drive.disk.write(buf, address, Durability::Cached).await;
+            return (buf, result.map(|()| None).map_err(EngineError::Disk));
+        }
+        let wide = piece.widened(unit);
+        let mut filled = Buf::alloc(wide.len_bytes as usize).await;
+        let skip = (piece.start_bytes - wide.start_bytes) as usize;
+        let mut edges = [Some(piece.first_block()), Some(piece.last_block())];
+        if edges[0] == edges[1] {
+            edges[1] = None;
+        }
+        for block in edges.into_iter().flatten() {
+            let old = match self.read_block(piece, block).await {
+                Ok(Ok(old)) => old,
+                Ok(Err(missing)) => return (buf, Ok(Some(missing))),
+                Err(error) => return (buf, Err(error)),
+            };
+            let at = (block * unit - wide.start_bytes) as usize;
+            filled[at..at + BLOCK_BYTES as usize].copy_from_slice(&old);
+        }
+        filled[skip..skip + buf.len()].copy_from_slice(&buf);
+        let (_, result) = self.drive.disk.write(filled, wide.address_bytes(extent), Durability::Cached).await;
+        (buf, result.map(|()| None).map_err(EngineError::Disk))
+    }
+
+    /// The present bytes of one block.
+    async fn read_block(&self, piece: Piece, block: u32) -> Result<Result<Buf, Missing>, EngineError> {
+        match self.source(piece.logical, block, 0) {
+            Err(missing) => Ok(Err(missing)),
+            Ok(Source::Zeros) => Ok(Ok(Buf::zeroed(BLOCK_BYTES as usize).await)),
+            Ok(Source::Unreadable) => Err(Corruption::Unreadable.into()),
+            Ok(Source::Drive(address)) => {
+                let buf = Buf::alloc(BLOCK_BYTES as usize).await;
+                let (buf, result) = self.drive.disk.read(buf, address).await;
+                result?;
+                Ok(Ok(buf))
+            }
+        }
+    }
+}
+
+/// How an attempt ended.
+enum Step {
+    Overwritten,
+    /// Data written, entry changed; the record is on its way.
+    Noted(super::journal::Ticket),
+    /// Another writer installed an extent first, or a trim took it away: write again.
+    LostRace,
+    Blocked(Need),
+}
+
+/// What an attempt lacks.
+enum Need {
+    /// The head's map page.
+    Page,
+    /// Another layer's.
+    OlderPage(Missing),
+    /// Journal space.
+    Room,
+    Extent,
+}
+
+/// Puts written blocks into the entry. False if its extent is no longer the one that was written to.
+fn install(cell: EntryCell<'_>, piece: Piece, extent: Extent, is_spare: bool) -> bool {
+    let mut entry = cell.load();
+    loop {
+        let expected = if is_spare { None } else { Some(extent) };
+        if entry.extent() != expected {
+            return false;
+        }
+        let changed = entry.with_extent(Some(extent)).with(piece.mask(), BlockState::Data);
+        match cell.change(entry, changed) {
+            Ok(()) => return true,
+            Err(now) => entry = now,
+        }
+    }
+}
+
+/// First writes are slowed from here on, and wait from there on (E12): the rest of the journal belongs to trims,
+/// deletes and checkpoints.
+const SLOW_SIXTEENTHS: u64 = 10;
+const STOP_SIXTEENTHS: u64 = 12;
+/// A checkpoint is asked for from here on.
+const CHECKPOINT_SIXTEENTHS: u64 = 8;
+const SLOW_PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
+
+impl DriveShared {
+    /// Whether the journal is so full that first writes wait; asks for a checkpoint in time.
+    fn first_writes_must_wait(&self) -> bool {
+        let fill = self.journal.fill_sixteenths();
+        if fill >= CHECKPOINT_SIXTEENTHS {
+            self.checkpoints.nudge();
+        }
+        fill >= STOP_SIXTEENTHS
+    }
+
+    async fn wait_for_room(&self) -> Result<(), EngineError> {
+        self.checkpoints.ask();
+        self.journal.room(STOP_SIXTEENTHS).await?;
+        if self.journal.fill_sixteenths() >= SLOW_SIXTEENTHS {
+            rt::sleep(SLOW_PAUSE).await;
+        }
+        Ok(())
+    }
+
+    /// Writes at any 512-byte multiple, whatever the drive's own unit is. The caller holds the claims of the blocks
+    /// around.
+    async fn write_bytes(
+        &self,
+        buf: Buf,
+        address: u64,
+        durability: Durability,
+    ) -> (Buf, Result<(), EngineError>) {
+        let unit = u64::from(self.disk.block_bytes());
+        let len = buf.len() as u64;
+        if address.is_multiple_of(unit) && len.is_multiple_of(unit) {
+            let (buf, result) = self.disk.write(buf, address, durability).await;
+            return (buf, result.map_err(EngineError::Disk));
+        }
+        let start = address / unit * unit;
+        let wide = Buf::alloc(((address + len).next_multiple_of(unit) - start) as usize).await;
+        let (mut wide, result) = self.disk.read(wide, start).await;
+        if let Err(error) = result {
+            return (buf, Err(error.into()));
+        }
+        let skip = (address - start) as usize;
+        wide[skip..skip + buf.len()].copy_from_slice(&buf);
+        let (_, result) = self.disk.write(wide, start, durability).await;
+        (buf, result.map_err(EngineError::Disk))
+    }
+}

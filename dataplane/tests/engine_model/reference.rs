@@ -1,0 +1,155 @@
+//! What a volume may answer: for every sector the operations that gave it a value, and which of them a read, a dead
+//! process or a power cut may leave.
+
+use std::collections::BTreeMap;
+
+/// A moment; grows with every beginning and end of an operation.
+pub(crate) type Moment = u64;
+
+/// What a sector holds: 0 is zeros, anything else the number of the write that filled it.
+pub(crate) type Value = u64;
+
+pub(crate) const SECTOR: u64 = 512;
+pub(crate) const BLOCK: u64 = 4096;
+
+#[derive(Debug, Clone, Copy)]
+struct Change {
+    value: Value,
+    began: Moment,
+    /// Answered with success.
+    ended: Option<Moment>,
+    /// Known to outlive a power cut.
+    durable: bool,
+}
+
+/// What became of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Crash {
+    ProcessDied,
+    PowerCut,
+}
+
+/// One volume's sectors that anything ever touched.
+#[derive(Debug, Default)]
+pub(crate) struct ReferenceVolume {
+    sectors: BTreeMap<u64, Vec<Change>>,
+}
+
+impl ReferenceVolume {
+    /// An operation that gives sectors a value begins.
+    pub(crate) fn begin(&mut self, sectors: std::ops::Range<u64>, value: Value, now: Moment) {
+        for sector in sectors {
+            self.history(sector).push(Change { value, began: now, ended: None, durable: false });
+        }
+    }
+
+    /// It was answered with success.
+    pub(crate) fn end(&mut self, sectors: std::ops::Range<u64>, began: Moment, now: Moment, durable: bool) {
+        for sector in sectors {
+            for change in self.history(sector).iter_mut().filter(|change| change.began == began) {
+                change.ended = Some(now);
+                change.durable = durable;
+            }
+            self.forget(sector, now);
+        }
+    }
+
+    /// A flush that began at `began` was answered.
+    pub(crate) fn flushed(&mut self, began: Moment) {
+        for changes in self.sectors.values_mut() {
+            for change in changes.iter_mut().filter(|c| c.ended.is_some_and(|ended| ended < began)) {
+                change.durable = true;
+            }
+        }
+    }
+
+    /// Whether a read that ran from `began` to `ended` may see `value`.
+    pub(crate) fn may_read(&mut self, sector: u64, value: Value, began: Moment, ended: Moment) -> bool {
+        let changes = self.history(sector).clone();
+        changes.iter().any(|change| {
+            change.value == value
+                && change.began <= ended
+                && !changes.iter().any(|later| {
+                    change.ended.is_some_and(|end| later.began > end)
+                        && later.ended.is_some_and(|end| end < began)
+                })
+        })
+    }
+
+    /// Takes what recovery found. False if the rules forbid it.
+    pub(crate) fn settle(&mut self, sector: u64, value: Value, crash: Crash, now: Moment) -> bool {
+        let changes = self.history(sector);
+        let possible = changes.iter().any(|change| {
+            change.value == value
+                && !changes.iter().any(|later| {
+                    let counts = match crash {
+                        Crash::ProcessDied => later.ended.is_some(),
+                        Crash::PowerCut => later.durable,
+                    };
+                    counts && change.ended.is_some_and(|end| later.began > end)
+                })
+        });
+        // After a power cut that is what the drive holds; after a mere death a power cut may still undo it.
+        let durable = crash == Crash::PowerCut;
+        if durable {
+            changes.clear();
+        } else {
+            // What was under way is neither done nor going on.
+            changes.iter_mut().for_each(|change| change.ended = change.ended.or(Some(now - 1)));
+        }
+        changes.push(Change { value, began: now, ended: Some(now), durable });
+        possible
+    }
+
+    pub(crate) fn touched(&self) -> Vec<u64> {
+        self.sectors.keys().copied().collect()
+    }
+
+    pub(crate) fn describe(&self, sector: u64) -> String {
+        format!("{:?}", self.sectors.get(&sector))
+    }
+
+    fn history(&mut self, sector: u64) -> &mut Vec<Change> {
+        let zeros = Change { value: 0, began: 0, ended: Some(0), durable: true };
+        self.sectors.entry(sector).or_insert_with(|| vec![zeros])
+    }
+
+    /// Drops what neither a crash nor a read that is still under way can bring back.
+    fn forget(&mut self, sector: u64, now: Moment) {
+        let changes = self.history(sector);
+        let Some(floor) = changes.iter().filter(|c| c.durable && c.ended.is_some()).map(|c| c.began).max()
+        else {
+            return;
+        };
+        let floor = floor.min(now.saturating_sub(LONGEST_READ));
+        changes.retain(|change| change.ended.is_none_or(|end| end >= floor));
+    }
+}
+
+/// No read lasts for so many beginnings and ends of others.
+const LONGEST_READ: Moment = 2000;
+
+/// Fills sectors of a write so that each says which write and sector it is of.
+pub(crate) fn fill(buf: &mut [u8], first_sector: u64, value: Value) {
+    for (sector, bytes) in (first_sector..).zip(buf.chunks_exact_mut(SECTOR as usize)) {
+        for (index, word) in bytes.chunks_exact_mut(8).enumerate() {
+            let content = match index {
+                0 => value,
+                1 => sector,
+                _ => value.wrapping_mul(31) ^ sector.wrapping_mul(17) ^ index as u64,
+            };
+            word.copy_from_slice(&content.to_le_bytes());
+        }
+    }
+}
+
+/// The value that a sector holds. `None`: it is not whole, or not this sector.
+pub(crate) fn value_of(bytes: &[u8], sector: u64) -> Option<Value> {
+    if bytes.iter().all(|&byte| byte == 0) {
+        return Some(0);
+    }
+    let value = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes"));
+    let mut expected = vec![0; SECTOR as usize];
+    fill(&mut expected, sector, value);
+    (bytes == expected && value != 0).then_some(value)
+}
