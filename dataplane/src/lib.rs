@@ -4,6 +4,9 @@
 //! and under the seeded simulator. `node` is what the control plane holds.
 
 pub mod engine;
+pub mod host;
 pub mod limits;
 pub mod node;
+mod outbox;
 pub mod rt;
+pub mod target;

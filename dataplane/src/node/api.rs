@@ -35,6 +35,17 @@ pub struct DriveConfig {
     pub torn: Option<TornPolicy>,
     /// Test only: writes stay in the process until a flush or FUA reaches the drive.
     pub lossy: bool,
+    /// Test of the tests only: how a lossy drive cheats.
+    pub fault: Option<TestFault>,
+}
+
+/// A defect on request, which the tests of durability must notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TestFault {
+    /// Flushes promise everything and do nothing.
+    NoFlush,
+    /// First writes are answered before their record is written.
+    EarlyAnswer,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

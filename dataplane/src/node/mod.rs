@@ -1,5 +1,128 @@
-//! The handle through which the control plane reaches a node.
+//! The handle through which the control plane reaches a node: cloneable, `Send`, messages underneath.
 
 mod api;
+mod drives;
+mod volumes;
+
+use std::{
+    collections::HashSet,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use uuid::Uuid;
 
 pub use self::api::*;
+use self::drives::OpenDrive;
+use crate::{
+    engine::Volume,
+    limits,
+    rt::{CoreId, Runtime, RuntimeHandle},
+    target::{Target, TargetConfig},
+};
+
+/// A running storage node. All clones are the same node; it stops with [`shutdown`](Self::shutdown), or when the
+/// last clone is dropped (then as a killed process does, which loses nothing acknowledged).
+#[derive(Debug, Clone)]
+pub struct Node {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    handle: RuntimeHandle,
+    drives: Vec<OpenDrive>,
+    target: Target,
+    /// Volumes in the making, so that two requests cannot make one UUID on two drives.
+    creating: Mutex<HashSet<Uuid>>,
+    /// `None` after shutdown.
+    runtime: Mutex<Option<Runtime>>,
+}
+
+impl Node {
+    /// Starts the cores, opens (or formats) the drives, and listens. Blocks until hosts can connect.
+    ///
+    /// # Errors
+    /// Names the drive or portal that prevents it and what a person can do. Nothing is overwritten then.
+    pub fn start(config: NodeConfig) -> Result<Self, StartError> {
+        if config.cores == 0 || config.cores > limits::CORES {
+            return Err(StartError(format!("cores: {} is not within 1 to {}", config.cores, limits::CORES)));
+        }
+        let runtime = Runtime::start(config.cores).map_err(|error| StartError(error.to_string()))?;
+        let handle = runtime.handle();
+        let mut drives = Vec::new();
+        for (index, drive) in config.drives.iter().enumerate() {
+            let home = core_of(index, config.cores);
+            drives.push(drives::open(&handle, home, drive.clone(), config.map_memory_bytes)?);
+        }
+        refuse_twins(&drives)?;
+        let target_config = TargetConfig { portals: config.portals, node_id: config.node_id };
+        let target = Target::start(&handle, &target_config)?;
+        let inner =
+            Inner { handle, drives, target, creating: Mutex::default(), runtime: Mutex::new(Some(runtime)) };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Ends connections after their commands, writes a checkpoint of every drive, and stops the cores.
+    pub async fn shutdown(&self) {
+        let target = self.inner.target.clone();
+        self.inner.handle.call_on(CoreId(0), move || async move { target.stop().await }).await;
+        for drive in &self.inner.drives {
+            drives::close(&self.inner.handle, drive).await;
+        }
+        let runtime = self.inner.runtime.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(runtime);
+    }
+
+    /// The drives in the order of their configuration.
+    pub async fn drives(&self) -> Vec<DriveInfo> {
+        self.inner.drives.iter().map(OpenDrive::info).collect()
+    }
+
+    /// Where hosts connect to: advertised addresses; without one, as bound.
+    pub fn portals(&self) -> Vec<SocketAddr> {
+        self.inner.target.portals()
+    }
+
+    /// Makes a subsystem be as `spec` says, whatever it was before. Hosts that lose their permission or their last
+    /// namespace are disconnected; others are told what changed.
+    pub async fn set_subsystem(&self, spec: SubsystemSpec) -> Result<(), NodeError> {
+        let volumes: Vec<Volume> =
+            spec.namespaces.iter().map(|ns| self.find(ns.volume)).collect::<Result<_, _>>()?;
+        self.inner.target.set_subsystem(&spec, &volumes)
+    }
+
+    /// Removes a subsystem and disconnects its hosts. One that does not exist is no error.
+    pub async fn remove_subsystem(&self, nqn: &str) {
+        self.inner.target.remove_subsystem(nqn);
+    }
+
+    pub async fn subsystems(&self) -> Vec<SubsystemSpec> {
+        self.inner.target.subsystems()
+    }
+
+    /// The hosts' controllers that are connected now.
+    pub async fn controllers(&self) -> Vec<ControllerInfo> {
+        self.inner.target.controllers()
+    }
+}
+
+/// Home cores go round: each drive's journal and checkpoints run on one core.
+fn core_of(index: usize, cores: usize) -> CoreId {
+    CoreId(u16::try_from(index % cores).expect("limits::CORES fits"))
+}
+
+/// Two paths to one drive, or a copied file, would give two owners to one set of volumes.
+fn refuse_twins(drives: &[OpenDrive]) -> Result<(), StartError> {
+    let mut seen = HashSet::new();
+    for drive in drives {
+        if !seen.insert(drive.drive.uuid()) {
+            return Err(StartError(format!(
+                "{} is the same drive as another one given: {}",
+                drive.name,
+                drive.drive.uuid()
+            )));
+        }
+    }
+    Ok(())
+}

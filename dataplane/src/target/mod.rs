@@ -148,18 +148,20 @@ impl Target {
         Ok(())
     }
 
-    /// Takes a subsystem away, its namespaces first. False if there was none.
-    pub fn remove_subsystem(&self, nqn: &str) -> bool {
-        let Ok(nqn) = Nqn::new(nqn) else { return false };
-        let Some(subsystem) = self.0.subsystems().remove(&nqn) else { return false };
+    /// Takes everything away that a subsystem exports. Nobody new is let in; connected hosts see it empty, and keep
+    /// their association for a while in case it comes back.
+    pub fn remove_subsystem(&self, nqn: &str) {
+        let Ok(nqn) = Nqn::new(nqn) else { return };
+        let Some(subsystem) = self.0.subsystems().get(&nqn).cloned() else { return };
         subsystem.set(Exports::default());
         self.0.changed(Some(&subsystem));
-        true
+        self.0.forget_unused();
     }
 
-    /// NQNs of all subsystems.
-    pub fn subsystems(&self) -> Vec<String> {
-        self.0.subsystems().keys().map(ToString::to_string).collect()
+    /// What is exported now.
+    pub fn subsystems(&self) -> Vec<SubsystemSpec> {
+        let specs = self.0.subsystems().values().map(|s| s.exports().spec(s.nqn())).collect::<Vec<_>>();
+        specs.into_iter().filter(|spec| !spec.allowed_hosts.is_empty()).collect()
     }
 
     /// Controllers that hosts have now; those of discovery are not among them.
@@ -251,7 +253,18 @@ impl Shared {
 
     fn forget_controller(&self, cntlid: u16) {
         self.controllers().by_id.remove(&cntlid);
+        self.forget_unused();
         self.controller_ended.raise();
+    }
+
+    /// Drops subsystems that export nothing once nobody is connected to them.
+    fn forget_unused(&self) {
+        let mut subsystems = self.subsystems();
+        let controllers = self.controllers();
+        let is_used = |subsystem: &Arc<TargetSubsystem>| {
+            controllers.by_id.values().any(|association| Arc::ptr_eq(&association.subsystem, subsystem))
+        };
+        subsystems.retain(|_, subsystem| !subsystem.exports().allowed_hosts.is_empty() || is_used(subsystem));
     }
 
     fn discovery_generation(&self) -> u64 {

@@ -14,7 +14,10 @@ use nvmeof::{
 };
 use uuid::Uuid;
 
-use crate::{engine::Volume, node::VolumeState};
+use crate::{
+    engine::Volume,
+    node::{NamespaceSpec, SubsystemSpec, VolumeState},
+};
 
 /// A namespace: a volume under a number.
 #[derive(Debug, Clone)]
@@ -36,6 +39,17 @@ impl Exports {
     /// The namespaces that `host` may use: all or none.
     pub(super) fn visible_to(&self, host: &Nqn) -> &[TargetNamespace] {
         if self.allowed_hosts.contains(host) { &self.namespaces } else { &[] }
+    }
+
+    /// The same in the control plane's words.
+    pub(super) fn spec(&self, nqn: &Nqn) -> SubsystemSpec {
+        let spec =
+            |ns: &TargetNamespace| NamespaceSpec { nsid: ns.nsid, volume: ns.volume.uuid(), uuid: ns.uuid };
+        SubsystemSpec {
+            nqn: nqn.to_string(),
+            allowed_hosts: self.allowed_hosts.iter().map(ToString::to_string).collect(),
+            namespaces: self.namespaces.iter().map(spec).collect(),
+        }
     }
 }
 

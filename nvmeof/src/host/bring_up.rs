@@ -31,6 +31,7 @@ pub struct Association {
     pub admin_entries: u16,
     /// Keep Alive Timeout; zero is off.
     pub kato_ms: u32,
+    /// Zero for a discovery controller.
     pub io_queues: u16,
 }
 
@@ -111,21 +112,25 @@ impl BringUp {
                 if !csts.contains(ControllerStatus::READY) {
                     return Ok(BringUpStep::SendLater { sqe: sqe::property_get(Property::CSTS) });
                 }
-                let queues_z = u32::from(self.association.io_queues.clamp(1, limits::IO_QUEUES_MAX) - 1);
+                if self.association.io_queues == 0 {
+                    // A discovery controller has no I/O queues and no feature to ask for them.
+                    return Ok(self.ready(0));
+                }
+                let queues_z = u32::from(self.association.io_queues.min(limits::IO_QUEUES_MAX) - 1);
                 let set = sqe::set_features(FeatureId::NUMBER_OF_QUEUES, queues_z << 16 | queues_z);
                 (State::SetQueues, send(set))
             }
             State::SetQueues => {
                 let granted = ((result & 0xFFFF).min(result >> 16 & 0xFFFF) as u16).saturating_add(1);
-                return Ok(BringUpStep::Ready {
-                    cntlid: self.cntlid,
-                    queue_entries_max: self.queue_entries_max,
-                    io_queues: granted.min(self.association.io_queues),
-                });
+                return Ok(self.ready(granted.min(self.association.io_queues)));
             }
         };
         self.state = state;
         Ok(step)
+    }
+
+    fn ready(&self, io_queues: u16) -> BringUpStep {
+        BringUpStep::Ready { cntlid: self.cntlid, queue_entries_max: self.queue_entries_max, io_queues }
     }
 
     fn name(&self) -> &'static str {

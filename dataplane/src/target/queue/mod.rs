@@ -11,7 +11,6 @@
 //! Invariants: a command's data belongs to its slot until its last byte came, then to its work; an answer is pushed
 //! before its slot is free; once `stopping` no work is begun, once `ended` nothing is pushed.
 
-mod outbox;
 mod receive;
 mod slots;
 mod watch;
@@ -30,10 +29,7 @@ use nvmeof::{
 };
 
 pub(super) use self::receive::{End, Flow};
-use self::{
-    outbox::Outbox,
-    slots::{Slots, Subject},
-};
+use self::slots::{Slots, Subject};
 use super::{
     Shared,
     admin::{self, AdminQueue},
@@ -41,7 +37,10 @@ use super::{
     io_command::ExportsView,
     wait::{Either, WakeSlot, race},
 };
-use crate::rt::{self, Buf, net::TcpStream};
+use crate::{
+    outbox::Outbox,
+    rt::{self, Buf, net::TcpStream},
+};
 
 /// A connection that was let in, on its way to its core. `slot` holds the Connect command.
 pub(super) struct Admitted {
@@ -148,7 +147,7 @@ impl Queue {
     pub(super) async fn run(admitted: Admitted) {
         let slot = admitted.slot;
         let queue = Rc::new(Self::new(admitted));
-        rt::spawn(outbox::send_loop(queue.clone()));
+        rt::spawn(send(queue.clone()));
         rt::spawn(watch::watch(queue.clone()));
         if let Kind::Admin(_) = queue.kind {
             rt::spawn(admin::look_after(queue.clone()));
@@ -236,5 +235,13 @@ impl Queue {
         let Subject { opcode, nsid, lba } = self.slots.subject(slot);
         let cid = self.connection.borrow().cid(slot);
         self.association.record_error(ErrorRecord { sqid: self.qid, cid, status, opcode, nsid, lba });
+    }
+}
+
+/// The send task.
+async fn send(queue: Rc<Queue>) {
+    if queue.outbox.send_all(&queue.stream).await.is_err() {
+        // The peer has gone; the receive task hears of it, too.
+        queue.end();
     }
 }

@@ -78,7 +78,7 @@ fn only_an_allowed_host_discovers_and_connects() {
 #[test]
 fn a_grown_volume_is_announced_and_usable_at_once() {
     let node = Node::start(2);
-    let (target, volume) = (node.target.clone(), node.volume.clone());
+    let (target, drive, volume) = (node.target.clone(), node.drive.clone(), node.volume.clone());
     node.run(|address| async move {
         let request = ICRequest::default();
         let (mut admin, cntlid) = bring_up(address, request, NQN, HOST).await.unwrap();
@@ -87,7 +87,7 @@ fn a_grown_volume_is_announced_and_usable_at_once() {
         assert_eq!(admin.status(events, HostTransfer::None, &[]).await, Status::SUCCESS);
         let request = admin.begin(sqe::async_event_request(), HostTransfer::None, &[]).await.unwrap();
 
-        volume.grow(VOLUME_BYTES * 2);
+        drive.expand_volume(&volume, VOLUME_BYTES * 2, 0).await.unwrap();
         target.volume_changed(volume.uuid());
 
         let (slot, event) = admin.other().await.unwrap();

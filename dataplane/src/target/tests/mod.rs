@@ -8,18 +8,20 @@ use uuid::Uuid;
 
 use super::{Target, TargetConfig};
 use crate::{
-    engine::Volume,
+    engine::{Drive, DriveOptions, FormatOptions, Volume},
     node::{NamespaceSpec, PortalConfig, SubsystemSpec},
-    rt::Runtime,
+    rt::{CoreId, Disk, Runtime},
 };
 
 const NQN: &str = "nqn.2026-11.io.basalt:test";
 const HOST: &str = "nqn.2026-11.io.basalt:host";
 const VOLUME_BYTES: u64 = 1 << 20;
+const DRIVE_BYTES: u64 = 128 << 20;
 
 /// A target with one subsystem of one volume, NSID 1, that `HOST` may use.
 struct Node {
     target: Target,
+    drive: Drive,
     volume: Volume,
     runtime: Runtime,
 }
@@ -30,8 +32,8 @@ impl Node {
         let portals = vec![PortalConfig { listen: "127.0.0.1:0".parse().unwrap(), advertise: None }];
         let config = TargetConfig { portals, node_id: "test".into() };
         let target = Target::start(&runtime.handle(), &config).unwrap();
-        let volume = Volume::stub(Uuid::from_u128(7), VOLUME_BYTES);
-        let node = Self { target, volume, runtime };
+        let (drive, volume) = on_core_0(&runtime, make_volume);
+        let node = Self { target, drive, volume, runtime };
         node.publish(&[1]);
         node
     }
@@ -50,11 +52,27 @@ impl Node {
         make: impl FnOnce(std::net::SocketAddr) -> F + Send + 'static,
     ) {
         let address = self.target.portals()[0];
-        let (done, wait) = std::sync::mpsc::channel();
-        self.runtime.handle().spawn_on(crate::rt::CoreId(0), move || async move {
-            make(address).await;
-            done.send(()).unwrap();
-        });
-        wait.recv_timeout(std::time::Duration::from_secs(60)).expect("the host's part ends");
+        on_core_0(&self.runtime, move || make(address));
     }
+}
+
+/// A drive in memory with one volume of 512-byte blocks.
+async fn make_volume() -> (Drive, Volume) {
+    let disk = Disk::memory(DRIVE_BYTES).unwrap();
+    Drive::format(&disk, FormatOptions::default()).await.unwrap();
+    let options = DriveOptions { write_through: None, torn: None, map_memory_bytes: 1 << 20, fault: None };
+    let drive = Drive::open(disk, options).await.unwrap();
+    let volume = drive.create_volume(Uuid::from_u128(7), VOLUME_BYTES, 512, 0).await.unwrap();
+    (drive, volume)
+}
+
+fn on_core_0<T: Send + 'static, F: Future<Output = T> + 'static>(
+    runtime: &Runtime,
+    make: impl FnOnce() -> F + Send + 'static,
+) -> T {
+    let (done, wait) = std::sync::mpsc::channel();
+    runtime.handle().spawn_on(CoreId(0), move || async move {
+        done.send(make().await).unwrap();
+    });
+    wait.recv_timeout(std::time::Duration::from_secs(60)).expect("it ends")
 }

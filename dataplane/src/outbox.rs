@@ -4,19 +4,20 @@ use std::{
     cell::{Cell, RefCell, RefMut},
     future::poll_fn,
     mem,
-    rc::Rc,
     task::{Poll, Waker},
 };
 
-use super::Queue;
-use crate::rt::{self, Buf, Nanos, net::SendBatch};
+use crate::rt::{
+    self, Buf, Nanos,
+    net::{SendBatch, TcpStream},
+};
 
 /// Most that one answer adds: header, payload, digest with response; 128 bytes of aligned header and the rest.
 const ANSWER_PIECES: usize = 4;
 const ANSWER_BYTES: usize = 256;
 
 /// Answers on their way to the send task.
-pub(super) struct Outbox {
+pub(crate) struct Outbox {
     filling: RefCell<Box<SendBatch>>,
     /// Where headers are encoded before they are copied into the batch.
     scratch: RefCell<Vec<u8>>,
@@ -30,7 +31,7 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             filling: RefCell::new(Box::new(SendBatch::new())),
             scratch: RefCell::new(Vec::with_capacity(ANSWER_BYTES)),
@@ -42,12 +43,12 @@ impl Outbox {
     }
 
     /// Waits until one more answer fits, or the outbox is closed.
-    pub(super) async fn room(&self) {
+    pub(crate) async fn room(&self) {
         self.wait(|| self.filling.borrow().has_room(ANSWER_PIECES, ANSWER_BYTES)).await;
     }
 
     /// Waits until all is sent, or the outbox is closed.
-    pub(super) async fn flushed(&self) {
+    pub(crate) async fn flushed(&self) {
         self.wait(|| self.filling.borrow().is_empty() && self.sending_since.get().is_none()).await;
     }
 
@@ -63,7 +64,7 @@ impl Outbox {
     }
 
     /// Adds to the batch, after [`room`](Self::room), without awaiting in between.
-    pub(super) fn fill(&self) -> Fill<'_> {
+    pub(crate) fn fill(&self) -> Fill<'_> {
         if let Some(sender) = self.sender.take() {
             sender.wake();
         }
@@ -71,12 +72,30 @@ impl Outbox {
     }
 
     /// Since when the peer has been taking the present send.
-    pub(super) fn sending_since(&self) -> Option<Nanos> {
+    pub(crate) fn sending_since(&self) -> Option<Nanos> {
         self.sending_since.get()
     }
 
+    /// Sends until it is closed or the socket fails; says whether it failed.
+    ///
+    /// Run by a task of its own: that is woken by the first answer and runs after whatever else was ready by then,
+    /// whose answers leave with it.
+    pub(crate) async fn send_all(&self, stream: &TcpStream) -> std::io::Result<()> {
+        let mut spare = Some(Box::new(SendBatch::new()));
+        while let Some(batch) = self.next(spare.take()).await {
+            self.sending_since.set(Some(rt::now()));
+            let (mut batch, result) = stream.send_all(batch).await;
+            self.sending_since.set(None);
+            result?;
+            batch.clear();
+            spare = Some(batch);
+            self.wake_waiting();
+        }
+        Ok(())
+    }
+
     /// Nothing more is sent.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.closed.set(true);
         if let Some(sender) = self.sender.take() {
             sender.wake();
@@ -108,41 +127,21 @@ impl Outbox {
 }
 
 /// Access to the batch that is being filled.
-pub(super) struct Fill<'a> {
+pub(crate) struct Fill<'a> {
     batch: RefMut<'a, Box<SendBatch>>,
     scratch: RefMut<'a, Vec<u8>>,
 }
 
 impl Fill<'_> {
     /// Adds what `encode` appends.
-    pub(super) fn header(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn header(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
         self.scratch.clear();
         encode(&mut self.scratch);
         self.batch.push_inline(&self.scratch);
     }
 
     /// Adds payload by reference.
-    pub(super) fn payload(&mut self, buf: Buf) {
+    pub(crate) fn payload(&mut self, buf: Buf) {
         self.batch.push_payload(buf);
-    }
-}
-
-/// The send task. It is woken by the first answer and runs after whatever else was ready by then, whose answers
-/// leave with it.
-pub(super) async fn send_loop(queue: Rc<Queue>) {
-    let outbox = &queue.outbox;
-    let mut spare = Some(Box::new(SendBatch::new()));
-    while let Some(batch) = outbox.next(spare.take()).await {
-        outbox.sending_since.set(Some(rt::now()));
-        let (mut batch, result) = queue.stream.send_all(batch).await;
-        outbox.sending_since.set(None);
-        if result.is_err() {
-            // The peer has gone; the receive task hears of it, too.
-            queue.end();
-            return;
-        }
-        batch.clear();
-        spare = Some(batch);
-        outbox.wake_waiting();
     }
 }

@@ -1,0 +1,6 @@
+//! The whole data plane from outside: hosts, well-behaved and not, against a node over real sockets.
+#![expect(clippy::unwrap_used, reason = "a test's helper fails its test")]
+
+mod hostile;
+mod serve;
+mod support;

@@ -1,0 +1,111 @@
+//! A node with one exported volume, and a host's runtime beside it.
+
+use std::{net::SocketAddr, sync::mpsc, time::Duration};
+
+use dataplane::{
+    host::HostOptions,
+    node::{
+        BlockSize, DriveConfig, DriveMedium, NamespaceSpec, Node, NodeConfig, NodeError, PortalConfig,
+        SubsystemSpec, VolumeSpec,
+    },
+    rt::{CoreId, Runtime},
+};
+use nvmeof::{Nqn, transport::ICRequest};
+use uuid::Uuid;
+
+pub(crate) const SUBSYSTEM: &str = "nqn.2026-11.io.basalt:test";
+pub(crate) const HOST: &str = "nqn.2014-08.org.nvmexpress:uuid:11111111-1111-1111-1111-111111111111";
+pub(crate) const MIB: u64 = 1 << 20;
+
+/// A node with one memory drive and one exported volume; and a runtime for the host.
+pub(crate) struct Bench {
+    pub(crate) node: Node,
+    pub(crate) host: Runtime,
+    pub(crate) volume: Uuid,
+}
+
+impl Bench {
+    pub(crate) fn new(cores: usize, block_size: BlockSize) -> Self {
+        let drive = DriveConfig {
+            medium: DriveMedium::Memory("test".to_owned()),
+            size_bytes: Some(256 * MIB),
+            format: false,
+            write_through: None,
+            torn: None,
+            lossy: false,
+            fault: None,
+        };
+        let portal = PortalConfig { listen: "127.0.0.1:0".parse().unwrap(), advertise: None };
+        let node = Node::start(NodeConfig {
+            cores,
+            drives: vec![drive],
+            portals: vec![portal],
+            map_memory_bytes: 8 * MIB,
+            nqn_prefix: "nqn.2026-11.io.basalt:".to_owned(),
+            node_id: "test".to_owned(),
+        })
+        .unwrap();
+        let host = Runtime::start(1).unwrap();
+        let volume = Uuid::new_v4();
+        let bench = Self { node, host, volume };
+        bench
+            .wait(bench.node.create_volume(VolumeSpec {
+                uuid: volume,
+                size_bytes: 64 * MIB,
+                block_size,
+                reserved_bytes: 0,
+                drive: None,
+            }))
+            .unwrap();
+        bench.export(&[HOST], &[(1, volume)]).unwrap();
+        bench
+    }
+
+    pub(crate) fn export(&self, hosts: &[&str], namespaces: &[(u32, Uuid)]) -> Result<(), NodeError> {
+        let namespaces =
+            namespaces.iter().map(|&(nsid, volume)| NamespaceSpec { nsid, volume, uuid: volume }).collect();
+        let allowed_hosts = hosts.iter().map(|&host| host.to_owned()).collect();
+        self.wait(self.node.set_subsystem(SubsystemSpec {
+            nqn: SUBSYSTEM.to_owned(),
+            allowed_hosts,
+            namespaces,
+        }))
+    }
+
+    /// Runs a node request to its end.
+    pub(crate) fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        let mut future = std::pin::pin!(future);
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        loop {
+            if let std::task::Poll::Ready(answer) = future.as_mut().poll(&mut cx) {
+                return answer;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// Runs a host's program on its own runtime.
+    pub(crate) fn host<T: Send + 'static, F: Future<Output = T> + 'static>(
+        &self,
+        program: impl FnOnce(HostOptions) -> F + Send + 'static,
+    ) -> T {
+        let options = options(self.node.portals()[0]);
+        let (answer, wait) = mpsc::channel();
+        self.host.handle().spawn_on(CoreId(0), move || async move {
+            answer.send(program(options).await).unwrap();
+        });
+        wait.recv_timeout(Duration::from_secs(60)).expect("the host's program ends")
+    }
+}
+
+pub(crate) fn options(address: SocketAddr) -> HostOptions {
+    HostOptions {
+        address,
+        subsystem: Nqn::new(SUBSYSTEM).unwrap(),
+        host: Nqn::new(HOST).unwrap(),
+        host_id: Uuid::from_u128(1),
+        digests: ICRequest::default(),
+        kato_ms: 0,
+        io_queues: 2,
+    }
+}
