@@ -179,7 +179,7 @@ impl Drive {
             shared.fail(&format!("{corruption}"));
         } else {
             // Groups that only this boot's replay saved are from now on safe from a power cut, too.
-            shared.flush().await.map_err(|error| OpenError::Damaged(error.to_string()))?;
+            shared.flush().await.map_err(OpenError::Recovery)?;
         }
         let drive = Self { shared };
         for volume in drive.volumes().into_iter().filter(|volume| volume.volume.is_deleting()) {

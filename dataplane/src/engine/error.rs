@@ -79,6 +79,8 @@ pub enum OpenError {
     Corruption(#[from] Corruption),
     #[error(transparent)]
     Disk(#[from] DiskError),
+    #[error("recovery: {0}")]
+    Recovery(EngineError),
 }
 
 /// What a medium holds.

@@ -28,6 +28,24 @@ pub(super) struct FreeMap {
 struct BitmapPage {
     used: [u64; WORDS],
     busy: [u64; WORDS],
+    /// Bits set in either; full pages are passed over.
+    taken: u32,
+}
+
+impl BitmapPage {
+    fn change(&mut self, extent: u32, used: Option<bool>, busy: Option<bool>) {
+        let (word, bit) = place(extent);
+        let set = |old: u64, value: Option<bool>| match value {
+            Some(true) => old | bit,
+            Some(false) => old & !bit,
+            None => old,
+        };
+        let before = (self.used[word] | self.busy[word]) & bit;
+        self.used[word] = set(self.used[word], used);
+        self.busy[word] = set(self.busy[word], busy);
+        let after = (self.used[word] | self.busy[word]) & bit;
+        self.taken = self.taken + u32::from(after != 0) - u32::from(before != 0);
+    }
 }
 
 /// Free extents side by side.
@@ -81,21 +99,17 @@ impl FreeMap {
         if self.is_loaded(page) {
             return;
         }
-        let mut loaded = Box::new(BitmapPage { used: [0; WORDS], busy: [0; WORDS] });
+        let mut loaded = Box::new(BitmapPage { used: [0; WORDS], busy: [0; WORDS], taken: 0 });
         for (word, bytes) in loaded.used.iter_mut().zip(bytes.unwrap_or_default().chunks_exact(8)) {
             *word = u64::from_le_bytes(bytes.try_into().expect("words have eight bytes"));
+            loaded.taken += word.count_ones();
         }
         let first = page * BITS_PER_PAGE;
         let news = self.overlay.range(first..=first + (BITS_PER_PAGE - 1));
         let news: Vec<_> = news.map(|(&extent, &used)| (extent, used)).collect();
         for (extent, used) in news {
             self.overlay.remove(&extent);
-            let (word, bit) = place(extent);
-            if used {
-                loaded.used[word] |= bit;
-            } else {
-                loaded.used[word] &= !bit;
-            }
+            loaded.change(extent, Some(used), None);
         }
         self.pages[page as usize] = Some(loaded);
     }
@@ -121,6 +135,10 @@ impl FreeMap {
             let Some(page) = &self.pages[page_of(extent) as usize] else {
                 return Found::NeedsPage(page_of(extent));
             };
+            if page.taken == BITS_PER_PAGE {
+                extent = (page_of(extent) + 1).saturating_mul(BITS_PER_PAGE);
+                continue;
+            }
             let (word, bit) = place(extent);
             let taken = page.used[word] | page.busy[word] | (bit - 1);
             if taken == u64::MAX {
@@ -162,11 +180,8 @@ impl FreeMap {
 
     /// A record gives the extent to an owner. True if that is news.
     pub(super) fn set_used(&mut self, extent: Extent) -> bool {
-        let (word, bit) = place(extent.0);
-        let page = self.loaded_mut(extent.0);
-        let news = page.used[word] & bit == 0;
-        page.used[word] |= bit;
-        page.busy[word] &= !bit;
+        let news = !self.is_used(extent);
+        self.loaded_mut(extent.0).change(extent.0, Some(true), Some(false));
         if news {
             self.used_extents += 1;
             self.dirty.insert(page_of(extent.0));
@@ -184,11 +199,8 @@ impl FreeMap {
     /// A record takes the extent from its owner; it stays busy until [`release`](Self::release). True if an owner
     /// was recorded.
     pub(super) fn set_freed(&mut self, extent: Extent) -> bool {
-        let (word, bit) = place(extent.0);
-        let page = self.loaded_mut(extent.0);
-        let news = page.used[word] & bit != 0;
-        page.used[word] &= !bit;
-        page.busy[word] |= bit;
+        let news = self.is_used(extent);
+        self.loaded_mut(extent.0).change(extent.0, Some(false), Some(true));
         if news {
             self.used_extents -= 1;
             self.dirty.insert(page_of(extent.0));
@@ -205,7 +217,7 @@ impl FreeMap {
         let (word, bit) = place(extent);
         let page = self.loaded_mut(extent);
         assert!((page.busy[word] & bit != 0) != busy, "extent {extent} is handed out once and returned once");
-        page.busy[word] ^= bit;
+        page.change(extent, None, Some(busy));
     }
 
     /// Pages that recovery has news of and that are not loaded.

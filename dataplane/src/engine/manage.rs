@@ -29,6 +29,7 @@ impl Drive {
     ) -> Result<Volume, EngineError> {
         let drive = &self.shared;
         drive.check_writable()?;
+        let _room = drive.admit_clear().await?;
         check_shape(size_bytes, block_bytes, reserved_bytes)?;
         if u64::from(block_bytes) == BLOCK_BYTES && !drive.atomic_4k {
             return Err(EngineError::Invalid(
@@ -73,6 +74,7 @@ impl Drive {
     ) -> Result<(), EngineError> {
         let drive = &self.shared;
         drive.check_writable()?;
+        let _room = drive.admit_clear().await?;
         check_shape(new_size_bytes, volume.block_bytes(), new_reserved_bytes)?;
         let ticket = {
             let mut record = lock(&volume.volume.record);
@@ -100,6 +102,7 @@ impl Drive {
     pub async fn delete_volume(&self, volume: &Volume) -> Result<(), EngineError> {
         let drive = &self.shared;
         drive.check_writable()?;
+        let _room = drive.admit_clear().await?;
         if volume.volume.is_deleting() {
             return Err(EngineError::Offline);
         }
@@ -153,7 +156,6 @@ impl Volume {
         let head = self.head();
         let mut from = 0;
         while let Some(leaf) = drive.next_leaf(&head.tree, from).await? {
-            drive.wait_for_trim_room().await?;
             drive.page_in(head, leaf, Purpose::Read).await?;
             let first = leaf * ENTRIES_PER_PAGE as u32;
             for logical in (first..=first + (ENTRIES_PER_PAGE as u32 - 1)).map(LogicalExtent) {

@@ -8,7 +8,7 @@ use super::{
     error::EngineError,
     format::{BLOCK_BYTES, ENTRIES_PER_PAGE, EXTENT_BYTES},
     frames::EntryCell,
-    journal::Ticket,
+    journal::{Admission, Ticket},
     layer::Layer,
     map::{BlockState, Entry, LogicalExtent, Piece},
     paging::Purpose,
@@ -62,7 +62,7 @@ impl Volume {
         while offset < end_bytes {
             let leaf_bytes = ENTRIES_PER_PAGE as u64 * EXTENT_BYTES;
             let leaf_end = ((offset / leaf_bytes + 1) * leaf_bytes).min(end_bytes);
-            let nothing_there = self.prepare_leaf(offset).await?;
+            let nothing_there = self.is_leaf_absent(offset).await?;
             while !nothing_there && offset < leaf_end {
                 let piece = Piece::first_of(offset, leaf_end - offset);
                 last = self.clear_piece(piece).await?.max(last);
@@ -76,9 +76,8 @@ impl Volume {
         }
     }
 
-    /// Waits for journal room and says whether a whole leaf has nothing to clear.
-    async fn prepare_leaf(&self, offset_bytes: u64) -> Result<bool, EngineError> {
-        self.drive.wait_for_trim_room().await?;
+    /// Whether a whole leaf has nothing to clear.
+    async fn is_leaf_absent(&self, offset_bytes: u64) -> Result<bool, EngineError> {
         let leaf = Piece::first_of(offset_bytes, 1).logical.leaf();
         self.drive.page_in(self.head(), leaf, Purpose::Read).await?;
         let _operation = self.drive.grace.enter();
@@ -105,16 +104,20 @@ impl DriveShared {
         account: &Account,
         change: impl Fn(Entry) -> Entry,
     ) -> Result<Option<Ticket>, EngineError> {
+        let mut admission = None;
         loop {
             let operation = self.grace.enter();
             if self.entry(layer, logical).is_some_and(|entry| change(entry) == entry) {
                 return Ok(None);
             }
-            if let Some(cell) = self.cell(layer, logical) {
-                return Ok(self.clear_cell(cell, layer, logical, account, change));
+            if let Some(cell) = self.cell(layer, logical)
+                && let Some(admission) = admission.take()
+            {
+                return Ok(self.clear_cell(cell, layer, logical, account, admission, change));
             }
             drop(operation);
             self.page_in(layer, logical.leaf(), Purpose::Change).await?;
+            admission = Some(self.admit_clear().await?);
         }
     }
 
@@ -124,6 +127,7 @@ impl DriveShared {
         layer: &Arc<Layer>,
         logical: LogicalExtent,
         account: &Account,
+        admission: Admission<'_>,
         change: impl Fn(Entry) -> Entry,
     ) -> Option<Ticket> {
         // Held over the change, see `Journal::book`.
@@ -139,7 +143,7 @@ impl DriveShared {
             }
             match cell.change(entry, changed) {
                 Ok(()) => {
-                    book.changed(layer, logical);
+                    book.changed(layer, logical, admission);
                     let freed = entry.extent().filter(|_| changed.extent().is_none());
                     if let Some(extent) = freed {
                         book.freed(layer, logical, extent);
@@ -155,10 +159,11 @@ impl DriveShared {
         }
     }
 
-    pub(super) async fn wait_for_trim_room(&self) -> Result<(), EngineError> {
+    /// Leave for a change that gives up blocks.
+    pub(super) async fn admit_clear(&self) -> Result<Admission<'_>, EngineError> {
         if self.journal.fill_sixteenths() >= STOP_SIXTEENTHS {
             self.checkpoints.ask();
         }
-        self.journal.room(STOP_SIXTEENTHS).await
+        self.journal.admit(STOP_SIXTEENTHS).await
     }
 }

@@ -11,6 +11,7 @@ use super::{
     error::{Corruption, EngineError},
     format::BLOCK_BYTES,
     frames::EntryCell,
+    journal::{Admission, Ticket},
     map::{BlockState, Extent, Piece},
     paging::Purpose,
     read::{Missing, Source},
@@ -71,16 +72,16 @@ impl Volume {
 
     async fn write_piece(&self, piece: Piece, mut buf: Buf, durable: bool) -> (Buf, Result<(), EngineError>) {
         let claim = self.volume.claims.take(piece.logical, piece.mask()).await;
-        let mut spare = None;
+        let mut held = Held::default();
         let ticket = loop {
             let step;
-            (buf, step) = self.write_once(piece, buf, durable, &mut spare).await;
+            (buf, step) = self.write_once(piece, buf, durable, &mut held).await;
             match step {
                 Ok(Step::Overwritten) => break None,
                 Ok(Step::Noted(ticket)) => break Some(ticket),
                 Ok(Step::LostRace) => {}
                 Ok(Step::Blocked(need)) => {
-                    if let Err(error) = self.provide(piece, need, &mut spare).await {
+                    if let Err(error) = self.provide(piece, need, &mut held).await {
                         return (buf, Err(error));
                     }
                 }
@@ -109,7 +110,7 @@ impl Volume {
         piece: Piece,
         buf: Buf,
         durable: bool,
-        spare: &mut Option<Spare<'a>>,
+        held: &mut Held<'a>,
     ) -> (Buf, Result<Step, EngineError>) {
         let drive = &*self.drive;
         let operation = drive.grace.enter();
@@ -124,10 +125,11 @@ impl Volume {
             let (buf, result) = drive.write_bytes(buf, piece.address_bytes(extent), durability).await;
             return (buf, result.map(|()| Step::Overwritten));
         }
-        if drive.first_writes_must_wait() {
+        held.admission = held.admission.take().or_else(|| drive.try_admit_write());
+        if held.admission.is_none() {
             return (buf, Ok(Step::Blocked(Need::Room)));
         }
-        let own = spare.as_ref().map(|spare| spare.extent);
+        let own = held.spare.as_ref().map(|spare| spare.extent);
         let Some(extent) = entry.extent().or(own) else {
             return (buf, Ok(Step::Blocked(Need::Extent)));
         };
@@ -141,28 +143,27 @@ impl Volume {
             return (buf, Ok(Step::LostRace));
         }
         if entry.extent().is_none()
-            && let Some(spare) = spare.take()
+            && let Some(spare) = held.spare.take()
         {
             spare.keep();
         }
-        let ticket = drive.journal.note(self.head(), piece.logical);
+        let admission = held.admission.take().expect("got above");
+        let ticket = drive.journal.note(self.head(), piece.logical, admission);
         drop(operation);
         (buf, Ok(Step::Noted(ticket)))
     }
 
     /// Gets what an attempt lacked, outside any operation.
-    async fn provide<'a>(
-        &'a self,
-        piece: Piece,
-        need: Need,
-        spare: &mut Option<Spare<'a>>,
-    ) -> Result<(), EngineError> {
+    async fn provide<'a>(&'a self, piece: Piece, need: Need, held: &mut Held<'a>) -> Result<(), EngineError> {
         match need {
             Need::Page => self.drive.page_in(self.head(), piece.logical.leaf(), Purpose::Change).await,
             Need::OlderPage(missing) => self.bring_in(missing).await,
-            Need::Room => self.drive.wait_for_room().await,
+            Need::Room => {
+                held.admission = Some(self.drive.admit_write().await?);
+                Ok(())
+            }
             Need::Extent => {
-                *spare = Some(self.drive.take_extent(&self.volume.account).await?);
+                held.spare = Some(self.drive.take_extent(&self.volume.account).await?);
                 Ok(())
             }
         }
@@ -219,11 +220,18 @@ impl Volume {
     }
 }
 
+/// What a writer got for its attempts; what it does not use goes back.
+#[derive(Default)]
+struct Held<'a> {
+    spare: Option<Spare<'a>>,
+    admission: Option<Admission<'a>>,
+}
+
 /// How an attempt ended.
 enum Step {
     Overwritten,
     /// Data written, entry changed; the record is on its way.
-    Noted(super::journal::Ticket),
+    Noted(Ticket),
     /// Another writer installed an extent first, or a trim took it away: write again.
     LostRace,
     Blocked(Need),
@@ -265,22 +273,23 @@ const CHECKPOINT_SIXTEENTHS: u64 = 8;
 const SLOW_PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
 
 impl DriveShared {
-    /// Whether the journal is so full that first writes wait; asks for a checkpoint in time.
-    fn first_writes_must_wait(&self) -> bool {
-        let fill = self.journal.fill_sixteenths();
-        if fill >= CHECKPOINT_SIXTEENTHS {
+    /// Leave for a first write; asks for a checkpoint in time.
+    fn try_admit_write(&self) -> Option<Admission<'_>> {
+        if self.journal.fill_sixteenths() >= CHECKPOINT_SIXTEENTHS {
             self.checkpoints.nudge();
         }
-        fill >= STOP_SIXTEENTHS
+        self.journal.try_admit(STOP_SIXTEENTHS)
     }
 
-    async fn wait_for_room(&self) -> Result<(), EngineError> {
-        self.checkpoints.ask();
-        self.journal.room(STOP_SIXTEENTHS).await?;
-        if self.journal.fill_sixteenths() >= SLOW_SIXTEENTHS {
+    async fn admit_write(&self) -> Result<Admission<'_>, EngineError> {
+        let fill = self.journal.fill_sixteenths();
+        if fill >= STOP_SIXTEENTHS {
+            self.checkpoints.ask();
+        }
+        if fill >= SLOW_SIXTEENTHS {
             rt::sleep(SLOW_PAUSE).await;
         }
-        Ok(())
+        self.journal.admit(STOP_SIXTEENTHS).await
     }
 
     /// Writes at any 512-byte multiple, whatever the drive's own unit is. The caller holds the claims of the blocks

@@ -66,12 +66,14 @@ pub(in crate::engine) async fn run(drive: Arc<DriveShared>) {
         }
         let (notes, items) = drive.next_batch().await;
         let batch = notes.batch;
+        let changes = items.iter().filter(|item| matches!(item.change, Change::Entry(_))).count() as u64;
         let outcome;
         (buf, outcome) = drive.write_batch(notes, items, buf).await;
         match outcome {
             Ok(()) => {
                 journal.written_batch.store(batch, Ordering::Release);
                 journal.written.raise();
+                journal.take_back(changes);
                 // Dirty pages cannot be evicted: clean half of the frames in time.
                 if lock(&drive.dirty).len() > drive.frames.total() / 2 {
                     drive.checkpoints.nudge();
@@ -204,12 +206,11 @@ impl DriveShared {
     async fn write_group(&self, mut buf: Buf, sections: Vec<Section>) -> (Buf, Result<(), EngineError>) {
         let journal = &self.journal;
         let payload = sections.iter().map(|section| section.bytes.len()).sum();
-        let placed = lock(&journal.ring).place(journal.drive, group::encoded_len(sections.len(), payload));
-        let Some((place, offset)) = placed else {
-            return (buf, Err(EngineError::CapacityExceeded));
-        };
+        let length = group::encoded_len(sections.len(), payload);
+        let placed = lock(&journal.ring).place(journal.drive, length);
+        let (place, offset) = placed.expect("what was admitted fits");
         let used = lock(&self.free).used_extents();
-        let (length, crc) = group::encode(&mut buf, place, journal.boot, used, &sections);
+        let crc = group::encode(&mut buf, place, journal.boot, used, &sections);
         lock(&journal.ring).advance(place, length, crc);
         let part = buf.split_to(length);
         let (part, result) = self.disk.write(part, offset, Durability::Cached).await;

@@ -17,7 +17,7 @@ use self::group::Place;
 use super::{
     catalogue::{LayerRecord, VolumeRecord},
     error::EngineError,
-    format::Geometry,
+    format::{Geometry, PAGE_BYTES},
     layer::Layer,
     map::{Extent, LogicalExtent},
     sync::{Signal, lock},
@@ -37,8 +37,11 @@ pub(super) struct Journal {
     written_sequence: AtomicU64,
     marked_sequence: AtomicU64,
     ring: Mutex<Ring>,
-    /// A checkpoint made room.
-    cut: Signal,
+    /// Changes that were admitted and are not written yet.
+    admitted: AtomicU64,
+    admitted_max: u64,
+    /// There is room: a checkpoint cut the ring, or a batch was written.
+    room: Signal,
 }
 
 /// Notes that no batch has taken yet.
@@ -49,6 +52,21 @@ pub(super) struct Queue {
     layers: Vec<LayerRecord>,
     volumes: Vec<VolumeRecord>,
     batch: u64,
+}
+
+/// A sixteenth of the ring is kept for changes that were admitted when the limit was nearly reached.
+const ADMITTED_SHARE: u64 = 16;
+
+/// Leave to make one change. Used up by its note, or given back on drop.
+#[derive(Debug)]
+pub(super) struct Admission<'a> {
+    journal: &'a Journal,
+}
+
+impl Drop for Admission<'_> {
+    fn drop(&mut self) {
+        self.journal.take_back(1);
+    }
 }
 
 /// The batch that a note travels with.
@@ -98,7 +116,10 @@ impl Journal {
                 cut,
                 next,
             }),
-            cut: Signal::default(),
+            admitted: AtomicU64::new(0),
+            // A change that travels alone takes a whole page.
+            admitted_max: geometry.journal_bytes() / ADMITTED_SHARE / PAGE_BYTES as u64,
+            room: Signal::default(),
         }
     }
 
@@ -109,9 +130,14 @@ impl Journal {
     }
 
     /// Notes that an entry changed.
-    pub(super) fn note(&self, layer: &Arc<Layer>, logical: LogicalExtent) -> Ticket {
+    pub(super) fn note(
+        &self,
+        layer: &Arc<Layer>,
+        logical: LogicalExtent,
+        admission: Admission<'_>,
+    ) -> Ticket {
         let mut book = self.book();
-        book.changed(layer, logical);
+        book.changed(layer, logical, admission);
         book.close()
     }
 
@@ -159,7 +185,7 @@ impl Journal {
     pub(super) fn fail(&self) {
         self.failed.store(true, Ordering::Release);
         self.written.raise();
-        self.cut.raise();
+        self.room.raise();
     }
 
     pub(super) fn has_failed(&self) -> bool {
@@ -174,7 +200,7 @@ impl Journal {
     /// Gives up the groups before `point`.
     pub(super) fn cut_at(&self, point: Point) {
         lock(&self.ring).cut = point;
-        self.cut.raise();
+        self.room.raise();
     }
 
     /// How full the ring is, in sixteenths.
@@ -183,16 +209,36 @@ impl Journal {
         (ring.next.position_bytes - ring.cut.position_bytes) * 16 / ring.size_bytes
     }
 
-    /// Waits until the ring is filled to less than so many sixteenths.
-    pub(super) async fn room(&self, sixteenths: u64) -> Result<(), EngineError> {
-        self.cut
+    /// Leave for one change, if the ring is filled to less than so many sixteenths. What is admitted always fits, so
+    /// the builder never finds the ring full.
+    pub(super) fn try_admit(&self, sixteenths: u64) -> Option<Admission<'_>> {
+        if self.fill_sixteenths() >= sixteenths {
+            return None;
+        }
+        if self.admitted.fetch_add(1, Ordering::AcqRel) >= self.admitted_max {
+            self.take_back(1);
+            return None;
+        }
+        Some(Admission { journal: self })
+    }
+
+    /// Waits for that leave. Never within an operation: room comes from checkpoints, which wait for those.
+    pub(super) async fn admit(&self, sixteenths: u64) -> Result<Admission<'_>, EngineError> {
+        self.room
             .wait_until(|| {
                 if self.has_failed() {
                     return Some(Err(EngineError::ReadOnly));
                 }
-                (self.fill_sixteenths() < sixteenths).then_some(Ok(()))
+                self.try_admit(sixteenths).map(Ok)
             })
             .await
+    }
+
+    fn take_back(&self, admissions: u64) {
+        let before = self.admitted.fetch_sub(admissions, Ordering::AcqRel);
+        if before >= self.admitted_max {
+            self.room.raise();
+        }
     }
 }
 
@@ -205,7 +251,9 @@ pub(super) struct NoteBook<'a> {
 
 impl NoteBook<'_> {
     /// An entry changed.
-    pub(super) fn changed(&mut self, layer: &Arc<Layer>, logical: LogicalExtent) {
+    pub(super) fn changed(&mut self, layer: &Arc<Layer>, logical: LogicalExtent, admission: Admission<'_>) {
+        // The builder gives it back when the change is written.
+        std::mem::forget(admission);
         self.queue.changed.push((layer.clone(), logical));
     }
 
