@@ -1,6 +1,9 @@
 //! Measures: the ceiling that raw sockets set on this machine, in the same minutes as everything compared with it.
 
 mod ceiling;
+mod run;
+
+use std::process::ExitCode;
 
 use clap::Parser;
 
@@ -10,10 +13,20 @@ use clap::Parser;
 enum Command {
     /// Answers fixed-size requests over raw TCP, with no storage protocol at all: the most a target could reach.
     Ceiling(ceiling::Options),
+    /// Reads and writes over NVMe/TCP, against any target.
+    Run(Box<run::Options>),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Command::parse() {
+fn main() -> ExitCode {
+    let result = match Command::parse() {
         Command::Ceiling(options) => ceiling::run(&options),
+        Command::Run(options) => run::run(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
