@@ -173,11 +173,12 @@ impl Queue {
         if goodbye == End::Goodbye {
             queue.outbox.flushed().await;
         }
-        queue.end();
+        // Forgotten first, so that a host that sees its connection end can at once come again.
         queue.association.leave(queue.qid);
         if let Kind::Admin(admin) = &queue.kind {
             admin.shared.forget_controller(queue.association.cntlid);
         }
+        queue.end();
     }
 
     /// Ends it at once: nothing more is received, begun or sent; commands under way go on to their end.
