@@ -2,13 +2,28 @@
 //! the node. It reaches the data plane through `dataplane::Node` only.
 #![forbid(unsafe_code)]
 
+mod api;
+mod app;
+mod auth;
 mod config;
 mod credentials;
+mod envelope;
 mod error;
+mod fields;
 mod files;
 mod identity;
+mod limits;
+mod model;
 mod random;
+mod reconcile;
+mod request;
+mod router;
+mod server;
+mod state;
+mod store;
+mod tls;
 
 pub use config::{AuthSettings, ControlConfig, Replication, Require};
 pub use error::ControlError;
 pub use identity::node_id;
+pub use server::{ControlServer, serve};

@@ -1,0 +1,12 @@
+//! What the contracts lack, under `/basalt/v1` (design §5): bare JSON objects, true HTTP statuses, errors
+//! `{code, message, field}`.
+
+mod drives;
+mod error;
+mod status;
+mod tokens;
+
+pub(crate) use drives::list as drives;
+pub(crate) use error::{method_not_allowed, not_found, unauthorized};
+pub(crate) use status::status;
+pub(crate) use tokens::rotate as rotate_token;

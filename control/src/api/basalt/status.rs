@@ -1,0 +1,168 @@
+//! GET status: what a person wants to know first, and what to do next.
+
+use std::collections::HashSet;
+
+use axum::{
+    Extension, Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use dataplane::node::api::{DriveState, VolumeState};
+use serde::Serialize;
+
+use super::{drives::DriveView, error::BasaltError};
+use crate::{
+    api::backends::{PortalView, portals},
+    app::{App, Observed, SharedApp},
+    model::{host::HostRecord, target::TargetRecord, volume::VolumeRecord},
+    reconcile::{Problem, plan_volumes},
+    store::StoreError,
+    tls::Peer,
+};
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StatusView {
+    node: NodeView,
+    drives: Vec<DriveView>,
+    volumes: VolumeCounts,
+    hosts: Vec<HostView>,
+    /// What is wrong, in words.
+    problems: Vec<String>,
+    /// What to do next, in words; empty when everything is set up.
+    next: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NodeView {
+    #[serde(rename = "persistentID")]
+    persistent_id: String,
+    name: String,
+    version: &'static str,
+    available: bool,
+    uptime_seconds: u64,
+    portals: Vec<PortalView>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct VolumeCounts {
+    total: usize,
+    published: usize,
+    /// Bytes, over all volumes.
+    capacity_bytes: u64,
+    used_bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HostView {
+    id: String,
+    name: String,
+    nqn: String,
+    /// Volumes published to it.
+    volumes: usize,
+    /// It has a live connection.
+    connected: bool,
+}
+
+pub(crate) async fn status(
+    State(app): State<SharedApp>,
+    Extension(peer): Extension<Peer>,
+) -> Result<Response, BasaltError> {
+    // Records first: a volume that is created meanwhile is then told from an unknown one by a second look.
+    let volumes: Vec<VolumeRecord> = app.state.list().await?.into_iter().map(|v| v.value).collect();
+    let observed = app.observe().await;
+    let hosts = hosts(&app, &observed, &volumes).await?;
+    let wrong = problems(&app, &observed, &volumes).await?;
+    let existing = volumes.iter().filter(|v| v.exists());
+    let counts = VolumeCounts {
+        total: existing.clone().count(),
+        published: existing.clone().filter(|v| !v.published_to.is_empty()).count(),
+        capacity_bytes: existing.map(|v| v.size.capacity_bytes()).sum(),
+        used_bytes: observed.volumes.values().map(|v| v.used_bytes).sum(),
+    };
+    let next = next(&counts, &hosts);
+    let node = NodeView {
+        persistent_id: app.node_id.clone(),
+        name: app.config.node_name.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        available: observed.available,
+        uptime_seconds: app.started.elapsed().as_secs(),
+        portals: portals(&app, &peer),
+    };
+    let drives = observed.drives.into_iter().map(DriveView::from).collect();
+    let view = StatusView { node, drives, volumes: counts, hosts, problems: wrong, next };
+    Ok(Json(view).into_response())
+}
+
+async fn hosts(
+    app: &App,
+    observed: &Observed,
+    volumes: &[VolumeRecord],
+) -> Result<Vec<HostView>, StoreError> {
+    let controllers = if observed.available { app.node.controllers().await } else { Vec::new() };
+    let live: HashSet<&str> = controllers.iter().map(|c| c.subsystem_nqn.as_str()).collect();
+    let targets = app.state.list::<TargetRecord>().await?;
+    let connected: HashSet<&str> = targets
+        .iter()
+        .filter(|t| live.contains(t.value.nqn.as_str()))
+        .map(|t| t.value.host_id.as_str())
+        .collect();
+    let hosts = app.state.list::<HostRecord>().await?.into_iter().map(|h| h.value);
+    Ok(hosts
+        .map(|host| HostView {
+            volumes: volumes.iter().filter(|v| v.published_to.contains(&host.id)).count(),
+            connected: connected.contains(host.id.as_str()),
+            id: host.id,
+            name: host.name,
+            nqn: host.nqn,
+        })
+        .collect())
+}
+
+async fn problems(
+    app: &App,
+    observed: &Observed,
+    volumes: &[VolumeRecord],
+) -> Result<Vec<String>, StoreError> {
+    if !observed.available {
+        return Ok(vec!["the storage node does not answer".to_owned()]);
+    }
+    let mut found = Vec::new();
+    let on_node: Vec<_> = observed.volumes.values().cloned().collect();
+    for problem in plan_volumes(volumes, &on_node).problems {
+        let (Problem::VolumeMissing(uuid) | Problem::VolumeUnknown(uuid)) = problem;
+        let recorded = app.state.get::<VolumeRecord>(&uuid.to_string()).await?.is_some();
+        if recorded == matches!(problem, Problem::VolumeMissing(_)) {
+            found.push(problem.to_string());
+        }
+    }
+    found.extend(observed.drives.iter().filter_map(|drive| match &drive.state {
+        DriveState::Online => None,
+        DriveState::ReadOnly(why) => Some(format!("drive {} takes no writes: {why}", drive.name)),
+        DriveState::Failed(why) => Some(format!("drive {} has failed: {why}", drive.name)),
+    }));
+    found.extend(observed.volumes.values().filter_map(|volume| match &volume.state {
+        VolumeState::Online | VolumeState::Deleting => None,
+        VolumeState::ReadOnly(why) => Some(format!("volume {} takes no writes: {why}", volume.uuid)),
+        VolumeState::Offline(why) => Some(format!("volume {} is offline: {why}", volume.uuid)),
+    }));
+    Ok(found)
+}
+
+fn next(volumes: &VolumeCounts, hosts: &[HostView]) -> Vec<String> {
+    let step = if volumes.total == 0 {
+        "make a volume: basalt volume create NAME SIZE"
+    } else if hosts.is_empty() {
+        "announce a host: basalt host add NAME --nqn NQN (on the host: cat /etc/nvme/hostnqn)"
+    } else if volumes.published == 0 {
+        "publish a volume to a host: basalt publish VOLUME HOST"
+    } else if !hosts.iter().any(|h| h.connected) {
+        "connect from the host: basalt publish VOLUME HOST prints the nvme connect line"
+    } else {
+        return Vec::new();
+    };
+    vec![step.to_owned()]
+}

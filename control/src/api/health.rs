@@ -1,0 +1,28 @@
+//! Is it alive, is it ready? Open to all, so they say nothing else.
+
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+
+use crate::app::SharedApp;
+
+pub(crate) async fn root() -> Response {
+    Json(json!({ "name": "basalt", "info": "/info", "health": "/healthz", "ready": "/readyz" }))
+        .into_response()
+}
+
+/// The process answers.
+pub(crate) async fn healthz() -> Response {
+    Json(json!({ "healthy": true })).into_response()
+}
+
+/// The node behind it answers, too: 503 if not.
+pub(crate) async fn readyz(State(app): State<SharedApp>) -> Response {
+    let ready = app.liveness.is_alive();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(json!({ "ready": ready }))).into_response()
+}

@@ -1,0 +1,208 @@
+//! GET metrics: the contract's ten gauges as Prometheus text 0.0.4 (provisioner §4.9, D48).
+
+mod text;
+
+use std::collections::HashMap;
+
+use axum::{
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+
+use self::text::Family;
+use super::{
+    backends::backends,
+    volumes::{ReplicaState, replica_state},
+};
+use crate::{
+    app::{App, Observed, SharedApp},
+    envelope::ApiError,
+    model::{
+        backend::{self, BackendRecord},
+        host::HostRecord,
+        target::TargetRecord,
+        volume::{Protocol, Provisioning, Reserved, VolumeRecord},
+    },
+};
+
+/// `repUUIDX`, `nodeIDX` and `nodeNameX` are always there for X = 1..4.
+const REPLICA_LABELS: [[&str; 3]; 4] = [
+    ["repUUID1", "nodeID1", "nodeName1"],
+    ["repUUID2", "nodeID2", "nodeName2"],
+    ["repUUID3", "nodeID3", "nodeName3"],
+    ["repUUID4", "nodeID4", "nodeName4"],
+];
+
+/// Op 45.
+pub(crate) async fn metrics(State(app): State<SharedApp>) -> Result<Response, ApiError> {
+    let scrape = Scrape::read(&app).await?;
+    let families = [vec![scrape.capacities()], scrape.connections(), scrape.nodes()].concat();
+    let text: String = families.iter().map(Family::text).collect();
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
+}
+
+/// Everything that one scrape shows, read once.
+struct Scrape<'a> {
+    app: &'a App,
+    observed: Observed,
+    backends: Vec<BackendRecord>,
+    volumes: Vec<VolumeRecord>,
+    hosts: HashMap<String, HostRecord>,
+    targets: Vec<TargetRecord>,
+}
+
+impl<'a> Scrape<'a> {
+    async fn read(app: &'a App) -> Result<Self, ApiError> {
+        let hosts = app.state.list::<HostRecord>().await?.into_iter();
+        let volumes = app.state.list::<VolumeRecord>().await?.into_iter().map(|v| v.value);
+        Ok(Self {
+            app,
+            observed: app.observe().await,
+            backends: backends(app).await?.into_iter().map(|b| b.value).collect(),
+            volumes: volumes.filter(VolumeRecord::exists).collect(),
+            hosts: hosts.map(|h| (h.value.id.clone(), h.value)).collect(),
+            targets: app.state.list::<TargetRecord>().await?.into_iter().map(|t| t.value).collect(),
+        })
+    }
+
+    fn capacities(&self) -> Family {
+        let mut family = Family::new("ks_vol_capacity_bytes", "Capacity of a volume in bytes.");
+        for volume in &self.volumes {
+            let mut labels = vec![
+                ("uuid", volume.uuid.to_string()),
+                ("alias", volume.alias.clone()),
+                ("numReplicas", volume.replicas.len().to_string()),
+                ("tenantID", volume.tenant_id.clone()),
+                ("storageClassName", volume.class.name.clone().unwrap_or_else(|| "unknown".to_owned())),
+                (
+                    "provisioningType",
+                    match volume.provisioning {
+                        Provisioning::Thick => "Thick".to_owned(),
+                        Provisioning::Thin => "Thin".to_owned(),
+                    },
+                ),
+                (
+                    "protocol",
+                    match volume.protocol {
+                        Protocol::Nvmeof => "NVMeoF".to_owned(),
+                        Protocol::Local => "Local".to_owned(),
+                    },
+                ),
+            ];
+            for (i, [rep_uuid, node_id, node_name]) in REPLICA_LABELS.into_iter().enumerate() {
+                let replica = volume.replicas.get(i);
+                // A simple volume's only copy bears the volume's own UUID, which is no replica UUID.
+                let own = replica.filter(|r| r.uuid != volume.uuid).map(|r| r.uuid.to_string());
+                labels.push((rep_uuid, own.unwrap_or_default()));
+                labels.push((node_id, replica.map(|r| r.backend.clone()).unwrap_or_default()));
+                labels.push((
+                    node_name,
+                    replica.map(|_| self.app.config.node_name.clone()).unwrap_or_default(),
+                ));
+            }
+            family.sample(labels, volume.size.capacity_bytes());
+        }
+        family
+    }
+
+    /// One series per published NVMe-oF volume, or replica, and host.
+    fn connections(&self) -> Vec<Family> {
+        let mut volumes = Family::new(
+            "ks_connected_volumes_state",
+            "State of a published volume: 0 Available, 1 UnAvailable.",
+        );
+        let mut replicas = Family::new(
+            "ks_connected_replica_state",
+            "State of a published replica: 0 Available, 1 Terminating, 2 Missing, 3 Unknown, 4 Synchronizing.",
+        );
+        for volume in self.volumes.iter().filter(|v| v.protocol == Protocol::Nvmeof) {
+            for host in volume.published_to.iter().filter_map(|id| self.hosts.get(id)) {
+                let nqn = self.targets.iter().find(|t| t.host_id == host.id && t.has(volume.uuid));
+                let nqn = nqn.map(|t| t.nqn.clone()).unwrap_or_default();
+                let states: Vec<ReplicaState> =
+                    volume.replicas.iter().map(|r| replica_state(self.app, r, &self.observed)).collect();
+                let about_host = |with: Vec<(&'static str, String)>| {
+                    let host =
+                        [("hostId", host.id.clone()), ("hostname", host.name.clone()), ("nqn", nqn.clone())];
+                    with.into_iter().chain(host).collect::<Vec<_>>()
+                };
+                let about_volume =
+                    || vec![("uuid", volume.uuid.to_string()), ("alias", volume.alias.clone())];
+                let mut labels = about_host(about_volume());
+                labels.push(("version", host.version.clone()));
+                volumes.sample(labels, u64::from(!states.iter().any(|s| self.is_usable(*s))));
+                for (replica, state) in volume.replicas.iter().zip(states) {
+                    let mut labels = about_volume();
+                    labels.push(("repUUID", replica.uuid.to_string()));
+                    replicas.sample(about_host(labels), state_number(state));
+                }
+            }
+        }
+        vec![volumes, replicas]
+    }
+
+    /// Nobody reports simple volumes in `host` mode: an Available backend is enough (D48).
+    fn is_usable(&self, state: ReplicaState) -> bool {
+        match state {
+            ReplicaState::Available => true,
+            ReplicaState::Unknown => self.observed.available,
+            ReplicaState::Missing => false,
+        }
+    }
+
+    fn nodes(&self) -> Vec<Family> {
+        let space = backend::space(&self.observed.drives);
+        let reserved = Reserved::by(self.volumes.iter());
+        let config = &self.app.config;
+        let figures = [
+            ("ks_node_free_capacity_bytes", "Free bytes of a node.", space.available_bytes),
+            (
+                "ks_node_used_capacity_bytes",
+                "Used bytes of a node.",
+                space.total_bytes - space.available_bytes,
+            ),
+            ("ks_node_free_iops", "IOPS not reserved.", config.declared_iops.saturating_sub(reserved.iops)),
+            ("ks_node_used_iops", "IOPS reserved.", reserved.iops),
+            (
+                "ks_node_free_bw_bytes_per_sec",
+                "Bandwidth not reserved, in bytes per second.",
+                config.declared_bytes_per_second.saturating_sub(reserved.bytes_per_second),
+            ),
+            (
+                "ks_node_used_bw_bytes_per_sec",
+                "Bandwidth reserved, in bytes per second.",
+                reserved.bytes_per_second,
+            ),
+        ];
+        let name = |node: &BackendRecord| {
+            vec![("node", node.persistent_id.clone()), ("name", config.node_name.clone())]
+        };
+        let mut families: Vec<Family> = figures
+            .into_iter()
+            .map(|(metric, help, value)| {
+                let mut family = Family::new(metric, help);
+                self.backends.iter().for_each(|node| family.sample(name(node), value));
+                family
+            })
+            .collect();
+        let mut states = Family::new("ks_node_state", "State of a node: 1 Available, 2 Unavailable.");
+        for node in &self.backends {
+            let mut labels = name(node);
+            for (label, value) in [("rack", &node.rack), ("zone", &node.zone), ("region", &node.region)] {
+                labels.push((label, value.clone().unwrap_or_else(|| "null".to_owned())));
+            }
+            states.sample(labels, if self.observed.available { 1 } else { 2 });
+        }
+        families.push(states);
+        families
+    }
+}
+
+fn state_number(state: ReplicaState) -> u64 {
+    match state {
+        ReplicaState::Available => 0,
+        ReplicaState::Missing => 2,
+        ReplicaState::Unknown => 3,
+    }
+}

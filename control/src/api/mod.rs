@@ -1,0 +1,12 @@
+//! The handlers, one file per noun.
+
+pub(crate) mod backends;
+pub(crate) mod basalt;
+pub(crate) mod health;
+pub(crate) mod hosts;
+pub(crate) mod info;
+pub(crate) mod metrics;
+pub(crate) mod publish;
+pub(crate) mod targets;
+pub(crate) mod tenants;
+pub(crate) mod volumes;

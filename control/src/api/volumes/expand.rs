@@ -1,0 +1,105 @@
+//! PATCH volumes/{id}.
+
+use axum::extract::State;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::{create::reserve_floor_gib, find, not_exists};
+use crate::{
+    api::tenants::Tenant,
+    app::{App, SharedApp, retry},
+    envelope::{ApiError, Code, Failure, Reply, success},
+    fields::{Fields, LARGEST, parse_uuid, whole},
+    model::{
+        GIB,
+        reserve::thin_reserve,
+        volume::{Phase, Provisioning, Size},
+    },
+    reconcile::finish_expand,
+    request::{JsonBody, Params},
+};
+
+/// Op 19. Online; published hosts see the new size by themselves.
+pub(crate) async fn expand(
+    State(app): State<SharedApp>,
+    tenant: Tenant,
+    params: Params,
+    JsonBody(body): JsonBody,
+) -> Reply {
+    let capacity_gib = new_capacity_gib(&body)?;
+    let id = params.get("id").to_owned();
+    let Some(uuid) = parse_uuid(&id) else { return Err(not_exists(&id).into()) };
+    let this = SharedApp::clone(&app);
+    app.complete(async move { retry(|| enlarge(&this, tenant.id(), uuid, capacity_gib)).await }).await?;
+    Ok(success())
+}
+
+/// A number, or a string that holds one: Cinder sends the latter.
+fn new_capacity_gib(body: &Map<String, Value>) -> Result<u64, Failure> {
+    let fields = Fields::new(body);
+    let given = fields.require("newCapacity", fields.raw("newCapacity"))?;
+    let number = match given {
+        Value::String(text) => text.parse().ok(),
+        other => whole(other),
+    };
+    match number {
+        Some(gib) if (1..=LARGEST / GIB).contains(&gib) => Ok(gib),
+        _ => {
+            let why = format!("newCapacity must be a whole number of GiB from 1 to {}", LARGEST / GIB);
+            Err(Failure::new(Code::InvalidSize, why))
+        }
+    }
+}
+
+async fn enlarge(app: &App, tenant: &str, uuid: Uuid, capacity_gib: u64) -> Result<(), ApiError> {
+    let _lock = app.volume_locks.lock(uuid).await;
+    let mut volume = loop {
+        let Some(volume) = find(app, tenant, &uuid.to_string()).await? else {
+            return Err(not_exists(&uuid.to_string()).into());
+        };
+        match volume.value.phase {
+            Phase::Ready => break volume,
+            // Cut short by a crash or a failing node: settle it first, then compare with what came of it.
+            Phase::Expanding { to } => finish_expand(app, volume, to).await?,
+            Phase::Creating | Phase::Deleting => return Err(not_exists(&uuid.to_string()).into()),
+        }
+    };
+    let old = volume.value.size;
+    if capacity_gib <= old.capacity_gib {
+        let why = format!("newCapacity must be more than the present {} GiB", old.capacity_gib);
+        return Err(Failure::new(Code::InvalidSize, why).into());
+    }
+    let whole = capacity_gib * GIB;
+    let reserved_bytes = match volume.value.provisioning {
+        Provisioning::Thick => whole,
+        Provisioning::Thin => {
+            let floor = reserve_floor_gib(app, &app.observe().await).await?;
+            // Derived anew from the request's percentage, but never less than was promised.
+            thin_reserve(whole, volume.value.reserve_percent, floor).max(old.reserved_bytes)
+        }
+    };
+    let to = Size { capacity_gib, reserved_bytes };
+    volume.value.enter(Phase::Expanding { to });
+    let volume = app.state.update(volume).await?;
+    finish_expand(app, volume, to).await
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_number_or_a_numeric_string() {
+        let read = |value: Value| {
+            new_capacity_gib(json!({ "newCapacity": value }).as_object().unwrap()).map_err(|f| f.code)
+        };
+        assert_eq!((read(json!(12)), read(json!("12"))), (Ok(12), Ok(12)));
+        for wrong in [json!(0), json!(-1), json!("x"), json!(""), json!(1.5), json!([12]), json!(1u64 << 60)]
+        {
+            assert_eq!(read(wrong.clone()), Err(Code::InvalidSize), "{wrong}");
+        }
+        assert_eq!(read(json!(null)), Err(Code::InvalidInput));
+    }
+}

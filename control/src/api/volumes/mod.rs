@@ -1,0 +1,38 @@
+//! Volumes (provisioner §4.1).
+
+mod create;
+mod delete;
+mod expand;
+mod read;
+mod request;
+mod view;
+
+pub(crate) use create::create;
+pub(crate) use delete::delete;
+pub(crate) use expand::expand;
+pub(crate) use read::{by_alias, by_id, extended, list};
+pub(crate) use view::{BackendRef, ReplicaState, replica_state};
+
+use crate::{
+    app::App,
+    envelope::{ApiError, Code, Failure},
+    fields::parse_uuid,
+    model::volume::VolumeRecord,
+    state::Stored,
+};
+
+/// The volume of that tenant that a path or body names, if the API may show it.
+pub(crate) async fn find(
+    app: &App,
+    tenant: &str,
+    id: &str,
+) -> Result<Option<Stored<VolumeRecord>>, ApiError> {
+    let Some(uuid) = parse_uuid(id) else { return Ok(None) };
+    let found = app.state.get::<VolumeRecord>(&uuid.to_string()).await?;
+    Ok(found.filter(|v| v.value.tenant_id == tenant && v.value.exists()))
+}
+
+/// The `NotExists` of paths.
+fn not_exists(id: &str) -> Failure {
+    Failure::new(Code::NotExists, format!("there is no volume {id:?}"))
+}

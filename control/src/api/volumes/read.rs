@@ -1,0 +1,64 @@
+//! The GETs of volumes: always arrays (D6), unknown ones empty (D7).
+
+use axum::{Json, extract::State, response::IntoResponse};
+
+use super::{find, view::VolumeView};
+use crate::{
+    api::tenants::Tenant,
+    app::{App, SharedApp},
+    envelope::{ApiError, Reply},
+    model::{page::Page, target::TargetRecord, volume::VolumeRecord},
+    request::{Params, Query},
+    state::{AliasRecord, alias_id},
+};
+
+/// Op 16. Filters, then pages.
+pub(crate) async fn list(State(app): State<SharedApp>, tenant: Tenant, query: Query) -> Reply {
+    let page = Page::parse(query.get("limit"), query.get("offset"), query.get("marker"))?;
+    let backend = query.get("backendId");
+    let host = query.get("hostId");
+    let all = app.state.list::<VolumeRecord>().await?;
+    let chosen = all.into_iter().map(|v| v.value).filter(|v| {
+        v.tenant_id == tenant.id()
+            && v.exists()
+            && backend.is_none_or(|b| v.replicas.iter().any(|r| r.backend == b))
+            && host.is_none_or(|h| v.published_to.contains(h))
+    });
+    let chosen = page.cut(chosen.collect(), |v| v.uuid.to_string());
+    views(&app, chosen).await
+}
+
+/// Op 16 for one.
+pub(crate) async fn by_id(State(app): State<SharedApp>, tenant: Tenant, params: Params) -> Reply {
+    let found = find(&app, tenant.id(), params.get("id")).await?;
+    views(&app, found.map(|v| v.value).into_iter().collect()).await
+}
+
+/// Op 17.
+pub(crate) async fn by_alias(State(app): State<SharedApp>, tenant: Tenant, params: Params) -> Reply {
+    let alias = app.state.get::<AliasRecord>(&alias_id(tenant.id(), params.get("alias"))).await?;
+    let found = match alias {
+        Some(alias) => find(&app, tenant.id(), &alias.value.volume.to_string()).await?,
+        None => None,
+    };
+    views(&app, found.map(|v| v.value).into_iter().collect()).await
+}
+
+/// Op 18.
+pub(crate) async fn extended(State(app): State<SharedApp>, tenant: Tenant, params: Params) -> Reply {
+    let Some(volume) = find(&app, tenant.id(), params.get("id")).await? else {
+        return Ok(Json(Vec::<VolumeView>::new()).into_response());
+    };
+    let volume = volume.value;
+    let observed = app.observe().await;
+    let targets: Vec<TargetRecord> = app.state.list().await?.into_iter().map(|t| t.value).collect();
+    let controllers = if observed.available { app.node.controllers().await } else { Vec::new() };
+    let view = VolumeView::new(&app, &volume, &observed);
+    Ok(Json([view.extended(&volume, &observed, &targets, &controllers)]).into_response())
+}
+
+async fn views(app: &App, volumes: Vec<VolumeRecord>) -> Result<axum::response::Response, ApiError> {
+    let observed = app.observe().await;
+    let views: Vec<_> = volumes.iter().map(|v| VolumeView::new(app, v, &observed)).collect();
+    Ok(Json(views).into_response())
+}

@@ -1,0 +1,135 @@
+//! What every handler shares.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    hash::{DefaultHasher, Hash, Hasher},
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use dataplane::{
+    Node,
+    node::api::{DriveInfo, VolumeInfo},
+};
+use tokio::{
+    sync::{Mutex, MutexGuard, Semaphore},
+    time::{Instant, timeout},
+};
+use uuid::Uuid;
+
+use crate::{
+    ControlConfig,
+    auth::Authenticator,
+    envelope::{ApiError, Code, Failure},
+    limits,
+    reconcile::Liveness,
+    state::State,
+    store::StoreError,
+};
+
+pub(crate) struct App {
+    pub(crate) config: ControlConfig,
+    pub(crate) node: Node,
+    /// persistentID of the node in this process.
+    pub(crate) node_id: String,
+    pub(crate) state: State,
+    pub(crate) auth: Authenticator,
+    pub(crate) liveness: Liveness,
+    /// Addresses that the API listens on, ports resolved.
+    pub(crate) listeners: Vec<SocketAddr>,
+    pub(crate) started: Instant,
+    /// Held while subsystems are compared and set, so that an older comparison never overwrites a newer one.
+    pub(crate) subsystems: Mutex<()>,
+    pub(crate) volume_locks: VolumeLocks,
+    /// One permit per change in progress.
+    pub(crate) changes: Arc<Semaphore>,
+}
+
+pub(crate) type SharedApp = Arc<App>;
+
+/// Serialises what is done to a volume within this process; the store's revisions do so between processes.
+pub(crate) struct VolumeLocks([Mutex<()>; 64]);
+
+impl VolumeLocks {
+    pub(crate) fn new() -> Self {
+        Self(std::array::from_fn(|_| Mutex::default()))
+    }
+
+    /// Volumes share locks, so nobody may hold two.
+    pub(crate) async fn lock(&self, volume: Uuid) -> MutexGuard<'_, ()> {
+        let mut hasher = DefaultHasher::new();
+        volume.hash(&mut hasher);
+        let index = usize::try_from(hasher.finish() % self.0.len() as u64).expect("less than the length");
+        self.0[index].lock().await
+    }
+}
+
+/// What the node says it has, now.
+pub(crate) struct Observed {
+    /// The node answered in time.
+    pub(crate) available: bool,
+    pub(crate) drives: Vec<DriveInfo>,
+    pub(crate) volumes: HashMap<Uuid, VolumeInfo>,
+}
+
+impl App {
+    /// Carries a change through even if its client goes away: a handler that stopped in the middle would leave
+    /// store and node apart.
+    pub(crate) async fn complete<T: Send + 'static>(
+        self: &Arc<Self>,
+        change: impl Future<Output = Result<T, ApiError>> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let Ok(permit) = Arc::clone(&self.changes).acquire_owned().await else {
+            return Err(Failure::new(Code::NotAvailable, "the server is shutting down").into());
+        };
+        let change = tokio::spawn(async move {
+            let done = change.await;
+            drop(permit);
+            done
+        });
+        change.await.unwrap_or_else(|_| Err(ApiError::internal("the server failed in this request")))
+    }
+
+    /// Waits for the changes in progress and lets no more in.
+    pub(crate) async fn finish_changes(&self) {
+        let all = u32::try_from(limits::CHANGES).expect("a small number");
+        if let Ok(permits) = self.changes.acquire_many(all).await {
+            self.changes.close();
+            drop(permits);
+        }
+    }
+
+    pub(crate) async fn observe(&self) -> Observed {
+        let ask = async { (self.node.drives().await, self.node.volumes().await) };
+        match timeout(limits::NODE_ANSWER, ask).await {
+            Ok((drives, volumes)) => Observed {
+                available: self.liveness.is_alive(),
+                drives,
+                volumes: volumes.into_iter().map(|v| (v.uuid, v)).collect(),
+            },
+            Err(_) => Observed { available: false, drives: Vec::new(), volumes: HashMap::new() },
+        }
+    }
+}
+
+/// Tries again while the transaction loses races against others.
+pub(crate) async fn retry<T, F>(mut once: impl FnMut() -> F) -> Result<T, ApiError>
+where
+    F: Future<Output = Result<T, ApiError>>,
+{
+    for _ in 1..limits::TXN_TRIES {
+        match once().await {
+            Err(ApiError::Store(StoreError::Conflict { .. })) => {}
+            done => return done,
+        }
+    }
+    once().await
+}
+
+/// Milliseconds since the epoch.
+pub(crate) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,31 @@
+//! Every bound of the control plane, with its reason.
+
+use std::time::Duration;
+
+/// API connections at once, over all listeners: far more than any orchestrator opens, far fewer than file
+/// descriptors; the data path's connections must never starve because of API clients.
+pub(crate) const CONNECTIONS: usize = 512;
+
+/// The largest request body: the contract's largest real one is under 4 KiB.
+pub(crate) const BODY_BYTES: usize = 64 << 10;
+
+/// A client has this long to send the head of a request, and again as long for its body.
+pub(crate) const READ: Duration = Duration::from_secs(30);
+
+/// Requests in progress get this long at shutdown.
+pub(crate) const DRAIN: Duration = Duration::from_secs(10);
+
+/// A node that does not answer within this is not there; clients give up after 60 s (provisioner §1.1).
+pub(crate) const NODE_ANSWER: Duration = Duration::from_secs(20);
+
+/// Text fields whose length the contract leaves open (names, ids).
+pub(crate) const NAME_CHARS: usize = 255;
+
+/// Namespaces of one subsystem (H2): more cannot be published to one host.
+pub(crate) const NAMESPACES: u32 = 1024;
+
+/// A transaction that lost a race is tried again this often before the request fails.
+pub(crate) const TXN_TRIES: usize = 32;
+
+/// Changes in progress at once; more wait. Each holds a task and at most one volume.
+pub(crate) const CHANGES: usize = 64;

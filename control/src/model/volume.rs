@@ -1,0 +1,235 @@
+//! Volumes as they shall be.
+
+use std::collections::BTreeSet;
+
+use dataplane::node::api::BlockSize;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::GIB;
+
+/// The stored form of a volume.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct VolumeRecord {
+    pub(crate) uuid: Uuid,
+    /// Unique among the tenant's volumes (D29).
+    pub(crate) alias: String,
+    pub(crate) tenant_id: String,
+    pub(crate) size: Size,
+    pub(crate) provisioning: Provisioning,
+    /// As requested; 0 means the default (D51).
+    pub(crate) reserve_percent: u64,
+    pub(crate) protocol: Protocol,
+    pub(crate) class: StorageClass,
+    /// In creation order; one, with the volume's own UUID, until replication comes (D22).
+    pub(crate) replicas: Vec<Replica>,
+    /// Ids of the hosts it is published to. Kept here as well as in the targets, so that publishing and
+    /// deleting a volume cannot pass each other unseen.
+    pub(crate) published_to: BTreeSet<String>,
+    pub(crate) phase: Phase,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Size {
+    pub(crate) capacity_gib: u64,
+    /// What a write can never fail for: the whole capacity of a thick volume.
+    pub(crate) reserved_bytes: u64,
+}
+
+impl Size {
+    pub(crate) fn capacity_bytes(self) -> u64 {
+        self.capacity_gib * GIB
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Provisioning {
+    Thick,
+    Thin,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Protocol {
+    Nvmeof,
+    /// Used on its own backend only, by the host whose id that backend bears; has no target (D37).
+    Local,
+}
+
+/// One physical copy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Replica {
+    /// The namespace's UUID, and the volume's name on its node (D22).
+    pub(crate) uuid: Uuid,
+    /// persistentID of its backend.
+    pub(crate) backend: String,
+}
+
+/// The request's `storageClass`, defaults filled in. Rates are per GiB; 0 is none or unlimited.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct StorageClass {
+    pub(crate) name: Option<String>,
+    pub(crate) num_replicas: u64,
+    pub(crate) same_rack_allowed: bool,
+    pub(crate) racks: Vec<String>,
+    pub(crate) zones: Vec<String>,
+    pub(crate) regions: Vec<String>,
+    pub(crate) max_iops_per_gib: u64,
+    pub(crate) max_bytes_per_second_per_gib: u64,
+    pub(crate) desired_iops_per_gib: u64,
+    pub(crate) desired_bytes_per_second_per_gib: u64,
+    pub(crate) block_bytes: u32,
+    pub(crate) max_replica_down_minutes: u64,
+    pub(crate) host_id: Option<String>,
+    pub(crate) allow_span: bool,
+    pub(crate) share_ssd: bool,
+}
+
+impl StorageClass {
+    pub(crate) fn block_size(&self) -> BlockSize {
+        match self.block_bytes {
+            512 => BlockSize::B512,
+            _ => BlockSize::B4096,
+        }
+    }
+}
+
+/// Where a volume is between what was promised and what the node has. The record is written before the node is
+/// told, so after a crash the phase says how to finish or undo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Phase {
+    /// The node may or may not have it; nobody was told that it exists. Undone after a crash.
+    Creating,
+    Ready,
+    /// The node may have either size; the caller was told of none. Finished after a crash, or given up if the
+    /// node refuses.
+    Expanding {
+        to: Size,
+    },
+    /// The node may still have it. Finished after a crash.
+    Deleting,
+}
+
+/// What volumes take from what their backend promises (§5.2), and from their tenant (D19). A volume counts as
+/// soon as it is recorded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Reserved {
+    pub(crate) bytes: u64,
+    pub(crate) iops: u64,
+    pub(crate) bytes_per_second: u64,
+}
+
+impl Reserved {
+    pub(crate) fn by<'a>(volumes: impl Iterator<Item = &'a VolumeRecord>) -> Self {
+        let mut sum = Self::default();
+        for volume in volumes {
+            let class = &volume.class;
+            for _ in &volume.replicas {
+                sum.bytes = sum.bytes.saturating_add(volume.size.reserved_bytes);
+                sum.iops = sum.iops.saturating_add(volume.scaled(class.desired_iops_per_gib));
+                let rate = volume.scaled(class.desired_bytes_per_second_per_gib);
+                sum.bytes_per_second = sum.bytes_per_second.saturating_add(rate);
+            }
+        }
+        sum
+    }
+}
+
+impl VolumeRecord {
+    /// Moves to the next phase; which moves exist is `Phase::may_become`.
+    pub(crate) fn enter(&mut self, next: Phase) {
+        assert!(self.phase.may_become(next), "volume {}: {:?} -> {next:?}", self.uuid, self.phase);
+        self.phase = next;
+    }
+
+    /// Whether the API shows it: what is not yet created does not exist.
+    pub(crate) fn exists(&self) -> bool {
+        self.phase != Phase::Creating
+    }
+
+    /// Absolute rates: per GiB times GiB.
+    pub(crate) fn scaled(&self, per_gib: u64) -> u64 {
+        per_gib.saturating_mul(self.size.capacity_gib)
+    }
+}
+
+impl Phase {
+    fn may_become(self, next: Self) -> bool {
+        match (self, next) {
+            (Self::Creating, Self::Ready)
+            | (Self::Ready, Self::Expanding { .. } | Self::Deleting)
+            | (Self::Expanding { .. }, Self::Ready)
+            // Given up, because the node could not.
+            | (Self::Deleting, Self::Ready) => true,
+            (Self::Creating | Self::Ready | Self::Expanding { .. } | Self::Deleting, _) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A ready thick volume of `gib` GiB on one backend.
+    pub(crate) fn volume(uuid: u128, gib: u64) -> VolumeRecord {
+        let uuid = Uuid::from_u128(uuid);
+        VolumeRecord {
+            uuid,
+            alias: format!("v{}", uuid.as_u128()),
+            tenant_id: "0".to_owned(),
+            size: Size { capacity_gib: gib, reserved_bytes: gib * GIB },
+            provisioning: Provisioning::Thick,
+            reserve_percent: 0,
+            protocol: Protocol::Nvmeof,
+            class: class(),
+            replicas: vec![Replica { uuid, backend: "02:00:00:00:00:01".to_owned() }],
+            published_to: BTreeSet::new(),
+            phase: Phase::Ready,
+        }
+    }
+
+    pub(crate) fn class() -> StorageClass {
+        StorageClass {
+            name: None,
+            num_replicas: 1,
+            same_rack_allowed: false,
+            racks: Vec::new(),
+            zones: Vec::new(),
+            regions: Vec::new(),
+            max_iops_per_gib: 0,
+            max_bytes_per_second_per_gib: 0,
+            desired_iops_per_gib: 0,
+            desired_bytes_per_second_per_gib: 0,
+            block_bytes: 4096,
+            max_replica_down_minutes: 0,
+            host_id: None,
+            allow_span: true,
+            share_ssd: true,
+        }
+    }
+
+    #[test]
+    fn phases_by_phases() {
+        let to = Size { capacity_gib: 2, reserved_bytes: 0 };
+        let all = [Phase::Creating, Phase::Ready, Phase::Expanding { to }, Phase::Deleting];
+        //            Creating Ready  Expanding Deleting
+        let table = [
+            [false, true, false, false], // Creating
+            [false, false, true, true],  // Ready
+            [false, true, false, false], // Expanding
+            [false, true, false, false], // Deleting
+        ];
+        for (from, row) in all.iter().zip(table) {
+            for (next, allowed) in all.iter().zip(row) {
+                assert_eq!(from.may_become(*next), allowed, "{from:?} -> {next:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn records_survive_their_stored_form() {
+        let mut record = volume(7, 3);
+        record.enter(Phase::Expanding { to: Size { capacity_gib: 9, reserved_bytes: 1 } });
+        let stored = serde_json::to_vec(&record).unwrap();
+        assert_eq!(serde_json::from_slice::<VolumeRecord>(&stored).unwrap(), record);
+    }
+}

@@ -1,0 +1,11 @@
+//! Brings the node to what the store says: at start, after each change, and whenever the two drift apart.
+
+mod live;
+mod plan;
+mod run;
+mod volume;
+
+pub(crate) use live::Liveness;
+pub(crate) use plan::{Problem, plan_volumes};
+pub(crate) use run::{background, subsystems, volumes};
+pub(crate) use volume::{finish_delete, finish_expand, undo_create};

@@ -1,0 +1,86 @@
+//! Reads what is desired and what is there, plans, and does it.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::time::timeout;
+
+use super::{
+    plan::{Problem, SubsystemAction, plan_subsystems, plan_volumes},
+    volume::{finish_delete, finish_expand, undo_create},
+};
+use crate::{
+    app::App,
+    envelope::ApiError,
+    model::{
+        host::HostRecord,
+        target::TargetRecord,
+        volume::{Phase, VolumeRecord},
+    },
+    store::Watch,
+};
+
+/// Without any change, node and store are still compared this often.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// Finishes or undoes what a crash or a failing node cut short; returns what cannot be healed. An action that
+/// fails is logged and left for the next time.
+pub(crate) async fn volumes(app: &App) -> Result<Vec<Problem>, ApiError> {
+    let desired: Vec<VolumeRecord> = app.state.list().await?.into_iter().map(|v| v.value).collect();
+    let plan = plan_volumes(&desired, &app.node.volumes().await);
+    for action in plan.actions {
+        let volume = action.volume();
+        let _lock = app.volume_locks.lock(volume).await;
+        // Under the lock, a phase other than Ready is a leftover: whoever works on a volume holds its lock.
+        let Some(stored) = app.state.get::<VolumeRecord>(&volume.to_string()).await? else { continue };
+        let done = match stored.value.phase {
+            Phase::Ready => continue,
+            Phase::Creating => undo_create(app, stored).await,
+            Phase::Expanding { to } => finish_expand(app, stored, to).await,
+            Phase::Deleting => finish_delete(app, stored).await,
+        };
+        match done {
+            Ok(()) => tracing::info!(%volume, ?action, "finished what was cut short"),
+            Err(error) => tracing::warn!(%volume, ?action, ?error, "could not finish what was cut short"),
+        }
+    }
+    Ok(plan.problems)
+}
+
+/// Makes the node's subsystems what the targets say; called after every change of targets or hosts.
+pub(crate) async fn subsystems(app: &App) -> Result<(), ApiError> {
+    let _one_at_a_time = app.subsystems.lock().await;
+    let hosts = app.state.list::<HostRecord>().await?.into_iter();
+    let hosts: HashMap<String, HostRecord> = hosts.map(|h| (h.value.id.clone(), h.value)).collect();
+    let targets = app.state.list::<TargetRecord>().await?;
+    let desired = targets.iter().filter_map(|t| Some(t.value.subsystem(hosts.get(&t.value.host_id)?)));
+    let volumes: HashSet<_> = app.node.volumes().await.iter().map(|v| v.uuid).collect();
+    for action in plan_subsystems(desired.collect(), app.node.subsystems().await, &volumes) {
+        match action {
+            SubsystemAction::Set(spec) => app.node.set_subsystem(spec).await?,
+            SubsystemAction::Remove(nqn) => app.node.remove_subsystem(&nqn).await?,
+        }
+    }
+    Ok(())
+}
+
+/// Heals until dropped: the subsystems soon after a change of the targets, whoever made it, and everything
+/// every now and then.
+pub(crate) async fn background(app: Arc<App>, mut targets: Watch) {
+    loop {
+        let healed = match timeout(LOOK, targets.next()).await {
+            Ok(None) => return,
+            Ok(Some(_)) => subsystems(&app).await,
+            Err(_) => match volumes(&app).await {
+                Ok(_) => subsystems(&app).await,
+                Err(error) => Err(error),
+            },
+        };
+        if let Err(error) = healed {
+            tracing::warn!(?error, "the node is not yet as it shall be");
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! The second halves of creating, expanding and deleting a volume: what a handler does after it recorded the
+//! intent, and what is done after a crash between the two. The caller holds the volume's lock.
+
+use dataplane::node::api::NodeError;
+
+use crate::{
+    app::App,
+    envelope::ApiError,
+    model::volume::{Phase, Size, VolumeRecord},
+    state::{AliasRecord, Change, Stored},
+};
+
+/// Takes back a create that was not finished; afterwards neither store nor node has the volume.
+pub(crate) async fn undo_create(app: &App, volume: Stored<VolumeRecord>) -> Result<(), ApiError> {
+    assert_eq!(volume.value.phase, Phase::Creating);
+    remove_everywhere(app, &volume).await
+}
+
+/// Deletes the volume from the node, then the record. If the node cannot, the record is Ready again, and the
+/// error says why.
+pub(crate) async fn finish_delete(app: &App, mut volume: Stored<VolumeRecord>) -> Result<(), ApiError> {
+    assert_eq!(volume.value.phase, Phase::Deleting);
+    match remove_everywhere(app, &volume).await {
+        Err(ApiError::Domain(failure)) => {
+            volume.value.enter(Phase::Ready);
+            app.state.update(volume).await?;
+            Err(failure.into())
+        }
+        done => done,
+    }
+}
+
+async fn remove_everywhere(app: &App, volume: &Stored<VolumeRecord>) -> Result<(), ApiError> {
+    for replica in &volume.value.replicas {
+        match app.node.delete_volume(replica.uuid).await {
+            Ok(()) | Err(NodeError::NotFound(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let change = Change::default().remove(volume).forget(&AliasRecord::of(&volume.value));
+    Ok(app.state.commit(change).await?)
+}
+
+/// Expands the volume on the node, then records the new size. If the node cannot, the old size stays, and the
+/// error says why.
+pub(crate) async fn finish_expand(
+    app: &App,
+    mut volume: Stored<VolumeRecord>,
+    to: Size,
+) -> Result<(), ApiError> {
+    assert_eq!(volume.value.phase, Phase::Expanding { to });
+    let mut expanded = Ok(());
+    for replica in &volume.value.replicas {
+        let done = app.node.expand_volume(replica.uuid, to.capacity_bytes(), to.reserved_bytes).await;
+        expanded = expanded.and(done.map(drop));
+    }
+    if expanded.is_ok() {
+        volume.value.size = to;
+    }
+    volume.value.enter(Phase::Ready);
+    app.state.update(volume).await?;
+    Ok(expanded?)
+}

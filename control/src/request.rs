@@ -1,0 +1,149 @@
+//! Reading requests leniently where the contract says so and strictly everywhere else; every refusal is in the
+//! API's own shape.
+
+use std::collections::HashMap;
+
+use axum::{
+    body,
+    extract::{FromRequest, FromRequestParts, OriginalUri, Path, Query as AxumQuery, Request},
+    http::{StatusCode, Uri, request::Parts},
+    middleware::Next,
+    response::Response,
+};
+use serde_json::{Map, Value};
+use tokio::time::timeout;
+
+use crate::{envelope::ApiError, limits};
+
+/// The JSON object that a request carries, whatever its content type says (curl's default is another).
+pub(crate) struct JsonBody(pub(crate) Map<String, Value>);
+
+impl<S: Send + Sync> FromRequest<S> for JsonBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let bad = |text: String| ApiError::protocol(StatusCode::BAD_REQUEST, text);
+        let reading = body::to_bytes(request.into_body(), limits::BODY_BYTES);
+        let bytes = timeout(limits::READ, reading).await.map_err(|_| {
+            ApiError::protocol(StatusCode::REQUEST_TIMEOUT, "the request body did not come in time")
+        })?;
+        let bytes = bytes.map_err(|e| match is_too_long(&e) {
+            true => ApiError::protocol(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("a request body may have {} bytes", limits::BODY_BYTES),
+            ),
+            false => bad(format!("the request body could not be read: {e}")),
+        })?;
+        match serde_json::from_slice(&bytes) {
+            Ok(Value::Object(map)) => Ok(Self(map)),
+            Ok(_) => Err(bad("the request body must be a JSON object".to_owned())),
+            Err(e) => Err(bad(format!("the request body is not JSON: {e}"))),
+        }
+    }
+}
+
+fn is_too_long(error: &axum::Error) -> bool {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<http_body_util::LengthLimitError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// The variable parts of the path, percent-decoded.
+pub(crate) struct Params(HashMap<String, String>);
+
+impl Params {
+    /// Empty if the route has no such part.
+    pub(crate) fn get(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Params {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(params)) => Ok(Self(params)),
+            Err(e) => Err(ApiError::protocol(StatusCode::BAD_REQUEST, e.to_string())),
+        }
+    }
+}
+
+/// Query parameters; names in any case (D3), of a repeated one the last counts.
+pub(crate) struct Query(HashMap<String, String>);
+
+impl Query {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(&name.to_ascii_lowercase()).map(String::as_str)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Query {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        match AxumQuery::<Vec<(String, String)>>::try_from_uri(&parts.uri) {
+            Ok(AxumQuery(pairs)) => {
+                Ok(Self(pairs.into_iter().map(|(k, v)| (k.to_ascii_lowercase(), v)).collect()))
+            }
+            Err(e) => Err(ApiError::protocol(StatusCode::BAD_REQUEST, e.to_string())),
+        }
+    }
+}
+
+/// Runs before routing: repeated and trailing slashes and `%3A` mean what they look like (D3).
+pub(crate) async fn tolerate_path(mut request: Request, next: Next) -> Response {
+    if let Some(uri) = tolerated(request.uri()) {
+        *request.uri_mut() = uri.clone();
+        request.extensions_mut().insert(OriginalUri(uri));
+    }
+    next.run(request).await
+}
+
+/// The path in its one form, or `None` if it has it already.
+fn tolerated(uri: &Uri) -> Option<Uri> {
+    let mut path = String::with_capacity(uri.path().len());
+    for part in uri.path().split('/').filter(|part| !part.is_empty()) {
+        path.push('/');
+        path.push_str(&part.replace("%3A", ":").replace("%3a", ":"));
+    }
+    if path.is_empty() {
+        path.push('/');
+    }
+    if path == uri.path() {
+        return None;
+    }
+    if let Some(query) = uri.query() {
+        path.push('?');
+        path.push_str(query);
+    }
+    // What remains of a valid path is one.
+    path.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_have_one_form() {
+        let cases = [
+            ("/volumes", "/volumes"),
+            ("/volumes/", "/volumes"),
+            ("//volumes//x/?a=%2F&b=//", "/volumes/x?a=%2F&b=//"),
+            ("/", "/"),
+            ("//", "/"),
+            ("/backends/02%3Aab%3a01", "/backends/02:ab:01"),
+            ("/volumes_by_alias/a%2Fb", "/volumes_by_alias/a%2Fb"),
+        ];
+        for (given, expected) in cases {
+            let uri: Uri = given.parse().unwrap();
+            assert_eq!(tolerated(&uri).unwrap_or(uri).to_string(), expected, "{given}");
+        }
+    }
+}

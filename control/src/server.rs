@@ -1,0 +1,183 @@
+//! Starting and stopping.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use axum_server::Handle;
+use dataplane::Node;
+use hyper_util::rt::TokioTimer;
+use tokio::{
+    sync::{Mutex, Semaphore},
+    task::JoinHandle,
+    time::Instant,
+};
+
+use crate::{
+    ControlConfig, ControlError,
+    app::{App, SharedApp, VolumeLocks},
+    auth::{Authenticator, Certificates, RotateError, Tokens, keep_admin_password},
+    credentials::{Credentials, ServerNames},
+    envelope::ApiError,
+    identity::node_id,
+    limits,
+    model::target::TargetRecord,
+    reconcile::{self, Liveness},
+    router::router,
+    state::{Record, State},
+    store::{MetaStore, RedbStore},
+    tls,
+};
+
+/// A running control plane. Dropped without `shutdown` it goes on until the runtime ends.
+#[derive(Debug)]
+pub struct ControlServer {
+    listeners: Vec<SocketAddr>,
+    credentials: PathBuf,
+    handle: Handle<SocketAddr>,
+    serving: Vec<JoinHandle<()>>,
+    background: Vec<JoinHandle<()>>,
+    app: AppHandle,
+}
+
+/// Keeps the application out of `ControlServer`'s public face.
+struct AppHandle(SharedApp);
+
+impl std::fmt::Debug for AppHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("App")
+    }
+}
+
+/// Opens the store and the credentials, brings the node to the desired state (targets and hosts come back), and
+/// serves. When this returns every listener accepts and every credential file is written.
+pub async fn serve(config: ControlConfig, node: Node) -> Result<ControlServer, ControlError> {
+    let sockets = bind(&config.api)?;
+    let listeners: Vec<SocketAddr> = sockets.iter().map(|(_, address)| *address).collect();
+    let node_id = node_id(&config.data_dir)?;
+    let store_path = config.data_dir.join("control.redb");
+    let store: Arc<dyn MetaStore> = Arc::new(RedbStore::open(&store_path)?);
+    let names = ServerNames::new(&listeners, &config.server_names)?;
+    let credentials = Credentials::open(&config.data_dir, &node_id, &names)?;
+    let in_store = |e: RotateError| match e {
+        RotateError::File(error) => error,
+        RotateError::Store(error) => ControlError::bad_file(&store_path, error),
+    };
+    let tokens = Tokens::open(Arc::clone(&store), &credentials.dir).await.map_err(in_store)?;
+    keep_admin_password(&*store, &credentials.dir).await.map_err(in_store)?;
+    let auth = Authenticator {
+        settings: config.auth.clone(),
+        certificates: Certificates::new(tls::own_roots(&credentials)?),
+        tokens,
+    };
+    let acceptor = tls::Acceptor::new(tls::server_config(&credentials)?);
+
+    let liveness = Liveness::new(Arc::clone(&store), &node_id);
+    let lease = liveness.beat(&node, None).await;
+    let targets = store.watch(TargetRecord::PREFIX);
+    let app = Arc::new(App {
+        config,
+        node: node.clone(),
+        node_id,
+        state: State::new(store),
+        auth,
+        liveness: liveness.clone(),
+        listeners: listeners.clone(),
+        started: Instant::now(),
+        subsystems: Mutex::default(),
+        volume_locks: VolumeLocks::new(),
+        changes: Arc::new(Semaphore::new(limits::CHANGES)),
+    });
+    bring_back(&app).await.map_err(|e| ControlError::bad_file(&store_path, format!("{e:?}")))?;
+
+    let handle = Handle::new();
+    let serving = sockets
+        .into_iter()
+        .map(|(socket, address)| listen(socket, address, acceptor.clone(), &app, handle.clone()));
+    Ok(ControlServer {
+        listeners,
+        credentials: credentials.dir,
+        serving: serving.collect::<Result<_, _>>()?,
+        handle,
+        background: vec![
+            tokio::spawn(liveness.run(node, lease)),
+            tokio::spawn(reconcile::background(Arc::clone(&app), targets)),
+        ],
+        app: AppHandle(app),
+    })
+}
+
+/// Finishes what a crash cut short, then exports what was published. A volume that is lost does not keep the
+/// others from coming back; a store that cannot be read does.
+async fn bring_back(app: &App) -> Result<(), ApiError> {
+    for problem in reconcile::volumes(app).await? {
+        tracing::warn!("{problem}");
+    }
+    reconcile::subsystems(app).await.or_else(|error| match error {
+        ApiError::Store(error) => Err(error.into()),
+        error => {
+            tracing::warn!(?error, "not everything that was published could be exported");
+            Ok(())
+        }
+    })
+}
+
+/// Binds everything before anything else is done: an address that is taken must not cost a half-made start.
+/// std sets SO_REUSEADDR, so an address is free again at once after a kill.
+fn bind(addresses: &[SocketAddr]) -> Result<Vec<(TcpListener, SocketAddr)>, ControlError> {
+    let bind = |address: SocketAddr| {
+        let socket = TcpListener::bind(address)?;
+        socket.set_nonblocking(true)?;
+        let resolved = socket.local_addr()?;
+        Ok((socket, resolved))
+    };
+    let each =
+        addresses.iter().map(|a| bind(*a).map_err(|source| ControlError::Listen { address: *a, source }));
+    each.collect()
+}
+
+fn listen(
+    socket: TcpListener,
+    address: SocketAddr,
+    acceptor: tls::Acceptor,
+    app: &SharedApp,
+    handle: Handle<SocketAddr>,
+) -> Result<JoinHandle<()>, ControlError> {
+    let failed = |source| ControlError::Listen { address, source };
+    let mut server = axum_server::from_tcp(socket).map_err(failed)?.acceptor(acceptor).handle(handle);
+    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(limits::READ);
+    let service = router(SharedApp::clone(app)).into_make_service();
+    Ok(tokio::spawn(async move {
+        if let Err(error) = server.serve(service).await {
+            tracing::error!(%address, %error, "the API listener ended");
+        }
+    }))
+}
+
+impl ControlServer {
+    /// Where the API listens, ports resolved, in the order of the configuration.
+    pub fn listeners(&self) -> &[SocketAddr] {
+        &self.listeners
+    }
+
+    /// The directory that holds `ca.pem`, `ssdtoolbox.pem`, `token` and the rest.
+    pub fn credentials(&self) -> &Path {
+        &self.credentials
+    }
+
+    /// Lets requests in progress end, for ten seconds at most, and stops. The node goes on: it is the caller's.
+    pub async fn shutdown(self) {
+        self.handle.graceful_shutdown(Some(limits::DRAIN));
+        for listener in self.serving {
+            // It ends with the last connection; a panic in it has been reported by the panic hook.
+            let _ = listener.await;
+        }
+        self.app.0.finish_changes().await;
+        for task in self.background {
+            task.abort();
+            let _ = task.await;
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Desired state: the records of the model, kept in the store.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use uuid::Uuid;
+
+use crate::{
+    model::{
+        backend::BackendRecord,
+        host::HostRecord,
+        target::{Scope, TargetRecord},
+        volume::VolumeRecord,
+    },
+    store::{Check, Entry, MetaStore, Op, Revision, StoreError},
+};
+
+/// Something that is stored under a key of its own.
+pub(crate) trait Record: Serialize + DeserializeOwned {
+    /// Begins the keys of all records of this kind; ends with `/`.
+    const PREFIX: &'static str;
+    /// The rest of the key.
+    fn id(&self) -> String;
+
+    fn key(&self) -> String {
+        format!("{}{}", Self::PREFIX, self.id())
+    }
+}
+
+impl Record for VolumeRecord {
+    const PREFIX: &'static str = "volumes/";
+    fn id(&self) -> String {
+        self.uuid.to_string()
+    }
+}
+
+impl Record for HostRecord {
+    const PREFIX: &'static str = "hosts/";
+    fn id(&self) -> String {
+        self.id.clone()
+    }
+}
+
+impl Record for BackendRecord {
+    const PREFIX: &'static str = "backends/";
+    fn id(&self) -> String {
+        self.persistent_id.clone()
+    }
+}
+
+impl Record for TargetRecord {
+    const PREFIX: &'static str = "targets/";
+    fn id(&self) -> String {
+        target_id(&self.host_id, &self.scope)
+    }
+}
+
+/// Host ids contain no `/`, so that a host's targets have a prefix of their own.
+pub(crate) fn target_id(host_id: &str, scope: &Scope) -> String {
+    match scope {
+        Scope::AllBackends => format!("{host_id}/all"),
+        Scope::Backend(persistent_id) => format!("{host_id}/{persistent_id}"),
+    }
+}
+
+/// Makes an alias unique within its tenant, and finds the volume by it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct AliasRecord {
+    pub(crate) tenant_id: String,
+    pub(crate) alias: String,
+    pub(crate) volume: Uuid,
+}
+
+impl Record for AliasRecord {
+    const PREFIX: &'static str = "aliases/";
+    fn id(&self) -> String {
+        alias_id(&self.tenant_id, &self.alias)
+    }
+}
+
+pub(crate) fn alias_id(tenant_id: &str, alias: &str) -> String {
+    format!("{tenant_id}/{alias}")
+}
+
+impl AliasRecord {
+    pub(crate) fn of(volume: &VolumeRecord) -> Self {
+        Self { tenant_id: volume.tenant_id.clone(), alias: volume.alias.clone(), volume: volume.uuid }
+    }
+}
+
+/// A record as it was read; writing it back demands that nobody has written it since.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored<T> {
+    pub(crate) value: T,
+    revision: Revision,
+}
+
+/// Typed access to the store.
+#[derive(Clone)]
+pub(crate) struct State(Arc<dyn MetaStore>);
+
+impl State {
+    pub(crate) fn new(store: Arc<dyn MetaStore>) -> Self {
+        Self(store)
+    }
+
+    pub(crate) async fn get<T: Record>(&self, id: &str) -> Result<Option<Stored<T>>, StoreError> {
+        let key = format!("{}{id}", T::PREFIX);
+        self.0.get(&key).await?.map(parse).transpose()
+    }
+
+    /// All records of a kind, in the order of their ids.
+    pub(crate) async fn list<T: Record>(&self) -> Result<Vec<Stored<T>>, StoreError> {
+        self.list_under("").await
+    }
+
+    /// Those whose id begins so.
+    pub(crate) async fn list_under<T: Record>(&self, ids: &str) -> Result<Vec<Stored<T>>, StoreError> {
+        let prefix = format!("{}{ids}", T::PREFIX);
+        self.0.list(&prefix).await?.into_iter().map(parse).collect()
+    }
+
+    /// All or nothing; `Conflict` if a record that the change rests on is no longer as it was read.
+    pub(crate) async fn commit(&self, change: Change) -> Result<(), StoreError> {
+        self.0.txn(change.checks, change.ops).await.map(drop)
+    }
+
+    /// Commits a new value of a record alone, and returns it with its new revision.
+    pub(crate) async fn update<T: Record>(&self, stored: Stored<T>) -> Result<Stored<T>, StoreError> {
+        let change = Change::default().replace(&stored);
+        let revision = self.0.txn(change.checks, change.ops).await?;
+        Ok(Stored { value: stored.value, revision })
+    }
+
+    /// Commits a change that creates `value`, and returns it with its revision.
+    pub(crate) async fn create<T: Record>(&self, value: T, more: Change) -> Result<Stored<T>, StoreError> {
+        let change = more.create(&value);
+        let revision = self.0.txn(change.checks, change.ops).await?;
+        Ok(Stored { value, revision })
+    }
+}
+
+fn parse<T: Record>(entry: Entry) -> Result<Stored<T>, StoreError> {
+    match serde_json::from_slice(&entry.value) {
+        Ok(value) => Ok(Stored { value, revision: entry.revision }),
+        Err(e) => Err(StoreError::Failed(format!("{} holds a damaged record: {e}", entry.key))),
+    }
+}
+
+/// A transaction in the making.
+#[derive(Debug, Default)]
+pub(crate) struct Change {
+    checks: Vec<Check>,
+    ops: Vec<Op>,
+}
+
+impl Change {
+    /// It must not exist yet.
+    pub(crate) fn create<T: Record>(mut self, value: &T) -> Self {
+        self.checks.push(Check::Absent(value.key()));
+        self.put(value)
+    }
+
+    /// Writes its value over what was read.
+    pub(crate) fn replace<T: Record>(self, stored: &Stored<T>) -> Self {
+        self.rest_on(stored).put(&stored.value)
+    }
+
+    pub(crate) fn remove<T: Record>(self, stored: &Stored<T>) -> Self {
+        self.rest_on(stored).forget(&stored.value)
+    }
+
+    /// Removes a record that changes only together with another one, which this change rests on.
+    pub(crate) fn forget<T: Record>(mut self, value: &T) -> Self {
+        self.ops.push(Op::Delete { key: value.key() });
+        self
+    }
+
+    /// It must be as it was read.
+    pub(crate) fn rest_on<T: Record>(mut self, stored: &Stored<T>) -> Self {
+        self.checks.push(Check::At(stored.value.key(), stored.revision));
+        self
+    }
+
+    fn put<T: Record>(mut self, value: &T) -> Self {
+        let bytes = serde_json::to_vec(value).expect("records have string keys and no failing parts");
+        self.ops.push(Op::Put { key: value.key(), value: bytes });
+        self
+    }
+}

@@ -1,0 +1,274 @@
+//! A control plane over a node with a memory drive, and a client that speaks HTTPS to it.
+#![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{net::SocketAddr, path::Path, sync::Arc};
+
+use control::{ControlConfig, ControlServer, serve};
+use dataplane::{
+    Node,
+    node::api::{DriveConfig, DriveMedium, NodeConfig, PortalConfig},
+};
+use http_body_util::{BodyExt, Full};
+use hyper::{Method, Request, StatusCode, body::Bytes, header};
+use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+pub(crate) const GIB: u64 = 1 << 30;
+pub(crate) const LOCAL: [u8; 4] = [127, 0, 0, 1];
+
+/// A node whose drive is gone with it.
+pub(crate) fn memory_node(size_gib: u64) -> Node {
+    Node::start(node_config(vec![memory_drive("test", size_gib)])).unwrap()
+}
+
+pub(crate) fn memory_drive(name: &str, size_gib: u64) -> DriveConfig {
+    drive(DriveMedium::Memory(name.to_owned()), size_gib)
+}
+
+/// A sparse file that keeps its volumes over a restart.
+pub(crate) fn file_drive(path: &Path, size_gib: u64) -> DriveConfig {
+    drive(DriveMedium::Path(path.to_owned()), size_gib)
+}
+
+fn drive(medium: DriveMedium, size_gib: u64) -> DriveConfig {
+    DriveConfig {
+        medium,
+        size_bytes: Some(size_gib * GIB),
+        format: false,
+        write_through: None,
+        torn: None,
+        lossy: false,
+    }
+}
+
+pub(crate) fn node_config(drives: Vec<DriveConfig>) -> NodeConfig {
+    NodeConfig {
+        cores: 1,
+        drives,
+        portals: vec![PortalConfig { listen: SocketAddr::from((LOCAL, 0)), advertise: None }],
+        map_memory_bytes: 16 << 20,
+        nqn_prefix: "nqn.2026-11.io.basalt:".to_owned(),
+        node_id: "02:00:00:00:00:01".to_owned(),
+    }
+}
+
+pub(crate) fn config(data_dir: &Path) -> ControlConfig {
+    ControlConfig { api: vec![SocketAddr::from((LOCAL, 0))], ..ControlConfig::new(data_dir) }
+}
+
+/// A server with its data directory; both go when it is dropped.
+pub(crate) struct Running {
+    pub(crate) dir: TempDir,
+    pub(crate) node: Node,
+    pub(crate) server: ControlServer,
+}
+
+impl Running {
+    pub(crate) async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// A fresh server on a 64 GiB memory drive, with the settings changed.
+    pub(crate) async fn with(change: impl FnOnce(&mut ControlConfig)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        Self::on(dir, memory_node(64), change).await
+    }
+
+    pub(crate) async fn on(dir: TempDir, node: Node, change: impl FnOnce(&mut ControlConfig)) -> Self {
+        let mut config = config(dir.path());
+        change(&mut config);
+        let server = serve(config, node.clone()).await.unwrap();
+        Self { dir, node, server }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.server.listeners()[0]
+    }
+
+    /// With the client certificate and no token, as Cinder without one.
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.address(), self.server.credentials()).certificate("ssdtoolbox.pem")
+    }
+
+    /// With neither.
+    pub(crate) fn stranger(&self) -> Client {
+        Client::new(self.address(), self.server.credentials())
+    }
+
+    pub(crate) fn token(&self) -> String {
+        std::fs::read_to_string(self.server.credentials().join("token")).unwrap().trim().to_owned()
+    }
+
+    /// Stops the server and lets its node go on; the directory stays.
+    pub(crate) async fn stop(self) -> (TempDir, Node) {
+        self.server.shutdown().await;
+        (self.dir, self.node)
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Client {
+    address: SocketAddr,
+    credentials: std::path::PathBuf,
+    identity: Option<(Vec<CertificateDer<'static>>, Arc<PrivateKeyDer<'static>>)>,
+    authorization: Option<String>,
+    versions: &'static [&'static rustls::SupportedProtocolVersion],
+}
+
+/// What came back; every body is JSON, or the test fails.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Value,
+}
+
+impl Client {
+    pub(crate) fn new(address: SocketAddr, credentials: &Path) -> Self {
+        Self {
+            address,
+            credentials: credentials.to_owned(),
+            identity: None,
+            authorization: None,
+            versions: rustls::ALL_VERSIONS,
+        }
+    }
+
+    pub(crate) fn certificate(self, file: &str) -> Self {
+        let pem = std::fs::read(self.credentials.join(file)).unwrap();
+        self.certificate_pem(&pem)
+    }
+
+    /// Certificate and key in one text.
+    pub(crate) fn certificate_pem(mut self, pem: &[u8]) -> Self {
+        let chain = CertificateDer::pem_slice_iter(pem).map(Result::unwrap).collect();
+        self.identity = Some((chain, Arc::new(PrivateKeyDer::from_pem_slice(pem).unwrap())));
+        self
+    }
+
+    pub(crate) fn authorization(mut self, value: &str) -> Self {
+        self.authorization = Some(value.to_owned());
+        self
+    }
+
+    /// The same client, of another server.
+    pub(crate) fn at(mut self, address: SocketAddr) -> Self {
+        self.address = address;
+        self
+    }
+
+    pub(crate) fn only(mut self, versions: &'static [&'static rustls::SupportedProtocolVersion]) -> Self {
+        self.versions = versions;
+        self
+    }
+
+    fn tls(&self) -> TlsConnector {
+        let mut roots = RootCertStore::empty();
+        let ca = std::fs::read(self.credentials.join("ca.pem")).unwrap();
+        roots.add(CertificateDer::from_pem_slice(&ca).unwrap()).unwrap();
+        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(self.versions)
+            .unwrap()
+            .with_root_certificates(roots);
+        let config = match &self.identity {
+            Some((chain, key)) => builder.with_client_auth_cert(chain.clone(), key.clone_key()).unwrap(),
+            None => builder.with_no_client_auth(),
+        };
+        Arc::new(config).into()
+    }
+
+    /// Status, content type and text of the answer.
+    pub(crate) async fn raw(
+        &self,
+        method: Method,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> (StatusCode, String, String) {
+        let tcp = TcpStream::connect(self.address).await.unwrap();
+        let name = ServerName::from(self.address.ip());
+        let stream = self.tls().connect(name, tcp).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let mut request = Request::builder().method(method).uri(path).header(header::HOST, "test");
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        let request = request.body(Full::new(body.into())).unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        let status = response.status();
+        let kind = response.headers().get(header::CONTENT_TYPE).map(|v| v.to_str().unwrap().to_owned());
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        drop(sender);
+        connection.abort();
+        (status, kind.unwrap_or_default(), String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
+    pub(crate) async fn send(&self, method: Method, path: &str, body: impl Into<Bytes>) -> Answer {
+        let (status, kind, text) = self.raw(method, path, body).await;
+        assert_eq!(kind, "application/json", "{path}: {text}");
+        let body = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{path}: {e}: {text:?}"));
+        Answer { status, body }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        let answer = self.send(Method::GET, path, "").await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.body);
+        answer.body
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Value {
+        self.ok(Method::POST, path, body).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> Value {
+        self.ok(Method::PATCH, path, body).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Value {
+        self.ok(Method::PUT, path, body).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Value {
+        let answer = self.send(Method::DELETE, path, "").await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.body);
+        answer.body
+    }
+
+    async fn ok(&self, method: Method, path: &str, body: Value) -> Value {
+        let answer = self.send(method, path, body.to_string()).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.body);
+        answer.body
+    }
+
+    /// Makes a volume and returns its UUID.
+    pub(crate) async fn volume(&self, alias: &str, gib: u64) -> String {
+        let made = self.post("/volumes", json!({ "alias": alias, "capacity": gib })).await;
+        assert_eq!(made["status"], "Success", "{made}");
+        made["persistentId"].as_str().unwrap().to_owned()
+    }
+
+    /// Announces a host that is Unavailable at once, so that it can be deleted again.
+    pub(crate) async fn host(&self, id: &str) {
+        let probe = json!({"clientType": "Agent", "duration": 0, "hostId": id, "name": format!("name-{id}"),
+            "hostNqn": format!("nqn.2014-08.org.nvmexpress:uuid:{id}"), "version": "1"});
+        assert_eq!(self.post("/host_probe", probe).await["status"], "Success");
+    }
+
+    pub(crate) async fn publish(&self, volume: &str, host: &str) -> Value {
+        self.post("/publish", json!({ "volId": volume, "hostId": host })).await
+    }
+
+    pub(crate) async fn unpublish(&self, volume: &str, host: &str) -> Value {
+        self.post("/unpublish", json!({ "volId": volume, "hostId": host })).await
+    }
+}
+
+pub(crate) fn uuid(n: u32) -> String {
+    format!("6ba7b810-9dad-41d1-80b4-0000{n:08x}")
+}
