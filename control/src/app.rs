@@ -11,7 +11,7 @@ use std::{
 
 use dataplane::{
     Node,
-    node::api::{DriveInfo, VolumeInfo},
+    node::{DriveInfo, VolumeInfo},
 };
 use tokio::{
     sync::{Mutex, MutexGuard, Semaphore},

@@ -5,7 +5,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use dataplane::node::api::NodeError;
+use dataplane::node::NodeError;
 use serde_json::{Value, json};
 use uuid::Uuid;
 

@@ -236,10 +236,10 @@ async fn a_create_goes_on_when_its_client_goes_away() {
 #[tokio::test]
 async fn a_volume_on_the_node_that_nobody_recorded_is_not_taken_over() {
     let running = Running::start().await;
-    let stranger = dataplane::node::api::VolumeSpec {
+    let stranger = dataplane::node::VolumeSpec {
         uuid: uuid(5).parse().unwrap(),
         size_bytes: GIB,
-        block_size: dataplane::node::api::BlockSize::B4096,
+        block_size: dataplane::node::BlockSize::B4096,
         reserved_bytes: GIB,
         drive: None,
     };

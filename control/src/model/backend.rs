@@ -1,6 +1,6 @@
 //! Backends: storage nodes as the provisioner API calls them.
 
-use dataplane::node::api::{DriveInfo, DriveState};
+use dataplane::node::{DriveInfo, DriveState};
 use serde::{Deserialize, Serialize};
 
 /// The stored form: what people decided about a backend. What it has is observed.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dataplane::node::api::{NamespaceSpec, SubsystemSpec};
+use dataplane::node::{NamespaceSpec, SubsystemSpec};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

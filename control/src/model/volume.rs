@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use dataplane::node::api::BlockSize;
+use dataplane::node::BlockSize;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

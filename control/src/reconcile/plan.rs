@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use dataplane::node::api::{SubsystemSpec, VolumeInfo};
+use dataplane::node::{SubsystemSpec, VolumeInfo};
 use uuid::Uuid;
 
 use crate::model::volume::{Phase, Size, VolumeRecord};
@@ -98,7 +98,7 @@ fn ordered(mut spec: SubsystemSpec) -> SubsystemSpec {
 
 #[cfg(test)]
 mod tests {
-    use dataplane::node::api::{BlockSize, NamespaceSpec, VolumeState};
+    use dataplane::node::{BlockSize, NamespaceSpec, VolumeState};
 
     use super::*;
     use crate::model::volume::tests::volume;

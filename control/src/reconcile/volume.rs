@@ -1,7 +1,7 @@
 //! The second halves of creating, expanding and deleting a volume: what a handler does after it recorded the
 //! intent, and what is done after a crash between the two. The caller holds the volume's lock.
 
-use dataplane::node::api::NodeError;
+use dataplane::node::NodeError;
 
 use crate::{
     app::App,

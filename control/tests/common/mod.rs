@@ -7,7 +7,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc};
 use control::{ControlConfig, ControlServer, serve};
 use dataplane::{
     Node,
-    node::api::{DriveConfig, DriveMedium, NodeConfig, PortalConfig},
+    node::{DriveConfig, DriveMedium, NodeConfig, PortalConfig},
 };
 use http_body_util::{BodyExt, Full};
 use hyper::{Method, Request, StatusCode, body::Bytes, header};

@@ -5,7 +5,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use dataplane::node::api::{DriveInfo, DriveState};
+use dataplane::node::{DriveInfo, DriveState};
 use serde::Serialize;
 use uuid::Uuid;
 

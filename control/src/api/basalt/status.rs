@@ -7,7 +7,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use dataplane::node::api::{DriveState, VolumeState};
+use dataplane::node::{DriveState, VolumeState};
 use serde::Serialize;
 
 use super::{drives::DriveView, error::BasaltError};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use axum::extract::State;
-use dataplane::node::api::{DriveState, VolumeSpec};
+use dataplane::node::{DriveState, VolumeSpec};
 use uuid::Uuid;
 
 use super::request::CreateRequest;

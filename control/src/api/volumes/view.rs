@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use dataplane::node::api::{ControllerInfo, VolumeInfo, VolumeState};
+use dataplane::node::{ControllerInfo, VolumeInfo, VolumeState};
 use serde::Serialize;
 use uuid::Uuid;
 
