@@ -42,25 +42,29 @@ pub(crate) struct App {
     pub(crate) started: Instant,
     /// Held while subsystems are compared and set, so that an older comparison never overwrites a newer one.
     pub(crate) subsystems: Mutex<()>,
-    pub(crate) volume_locks: VolumeLocks,
+    /// By UUID. Taken before a host's.
+    pub(crate) volume_locks: Locks,
+    /// By host id.
+    pub(crate) host_locks: Locks,
     /// One permit per change in progress.
     pub(crate) changes: Arc<Semaphore>,
 }
 
 pub(crate) type SharedApp = Arc<App>;
 
-/// Serialises what is done to a volume within this process; the store's revisions do so between processes.
-pub(crate) struct VolumeLocks([Mutex<()>; 64]);
+/// Serialises what is done to one object within this process, so that its requests wait for each other instead
+/// of failing; the store's revisions keep processes apart.
+pub(crate) struct Locks([Mutex<()>; 64]);
 
-impl VolumeLocks {
+impl Locks {
     pub(crate) fn new() -> Self {
         Self(std::array::from_fn(|_| Mutex::default()))
     }
 
-    /// Volumes share locks, so nobody may hold two.
-    pub(crate) async fn lock(&self, volume: Uuid) -> MutexGuard<'_, ()> {
+    /// Objects share locks, so nobody may hold two of one set.
+    pub(crate) async fn lock(&self, object: impl Hash) -> MutexGuard<'_, ()> {
         let mut hasher = DefaultHasher::new();
-        volume.hash(&mut hasher);
+        object.hash(&mut hasher);
         let index = usize::try_from(hasher.finish() % self.0.len() as u64).expect("less than the length");
         self.0[index].lock().await
     }

@@ -14,6 +14,7 @@ mod files;
 mod identity;
 mod limits;
 mod model;
+mod open;
 mod random;
 mod reconcile;
 mod request;

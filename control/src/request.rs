@@ -11,7 +11,7 @@ use axum::{
     response::Response,
 };
 use serde_json::{Map, Value};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::{envelope::ApiError, limits};
 
@@ -94,6 +94,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
             Err(e) => Err(ApiError::protocol(StatusCode::BAD_REQUEST, e.to_string())),
         }
     }
+}
+
+/// One line per request, for `--log debug`.
+pub(crate) async fn log(request: Request, next: Next) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let began = Instant::now();
+    let response = next.run(request).await;
+    let status = response.status().as_u16();
+    tracing::debug!(%method, path, status, elapsed = ?began.elapsed(), "answered");
+    response
 }
 
 /// Runs before routing: repeated and trailing slashes and `%3A` mean what they look like (D3).

@@ -13,7 +13,7 @@ use crate::{
     app::SharedApp,
     auth::authenticate,
     envelope::ApiError,
-    request::tolerate_path,
+    request::{log, tolerate_path},
 };
 
 /// Operations of the provisioner API that exist with and without a tenant in front (D2).
@@ -65,7 +65,7 @@ pub(crate) fn router(app: SharedApp) -> Router {
         .layer(from_fn_with_state(app.clone(), authenticate))
         .with_state(app);
     // Around the router, not in it: routing must see the path as it was meant.
-    Router::new().fallback_service(routes).layer(from_fn(tolerate_path))
+    Router::new().fallback_service(routes).layer(from_fn(tolerate_path)).layer(from_fn(log))
 }
 
 async fn not_found(OriginalUri(uri): OriginalUri) -> ApiError {

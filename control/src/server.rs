@@ -9,25 +9,16 @@ use std::{
 use axum_server::Handle;
 use dataplane::Node;
 use hyper_util::rt::TokioTimer;
-use tokio::{
-    sync::{Mutex, Semaphore},
-    task::JoinHandle,
-    time::Instant,
-};
+use tokio::task::JoinHandle;
 
 use crate::{
     ControlConfig, ControlError,
-    app::{App, SharedApp, VolumeLocks},
-    auth::{Authenticator, Certificates, RotateError, Tokens, keep_admin_password},
-    credentials::{Credentials, ServerNames},
-    envelope::ApiError,
-    identity::node_id,
+    app::{App, SharedApp},
     limits,
-    model::target::TargetRecord,
-    reconcile::{self, Liveness},
+    open::{Opened, open},
+    reconcile,
     router::router,
-    state::{Record, State},
-    store::{MetaStore, RedbStore},
+    store::StoreError,
     tls,
 };
 
@@ -56,41 +47,9 @@ impl std::fmt::Debug for AppHandle {
 pub async fn serve(config: ControlConfig, node: Node) -> Result<ControlServer, ControlError> {
     let sockets = bind(&config.api)?;
     let listeners: Vec<SocketAddr> = sockets.iter().map(|(_, address)| *address).collect();
-    let node_id = node_id(&config.data_dir)?;
-    let store_path = config.data_dir.join("control.redb");
-    let store: Arc<dyn MetaStore> = Arc::new(RedbStore::open(&store_path)?);
-    let names = ServerNames::new(&listeners, &config.server_names)?;
-    let credentials = Credentials::open(&config.data_dir, &node_id, &names)?;
-    let in_store = |e: RotateError| match e {
-        RotateError::File(error) => error,
-        RotateError::Store(error) => ControlError::bad_file(&store_path, error),
-    };
-    let tokens = Tokens::open(Arc::clone(&store), &credentials.dir).await.map_err(in_store)?;
-    keep_admin_password(&*store, &credentials.dir).await.map_err(in_store)?;
-    let auth = Authenticator {
-        settings: config.auth.clone(),
-        certificates: Certificates::new(tls::own_roots(&credentials)?),
-        tokens,
-    };
+    let Opened { app, lease, targets, credentials } = open(config, node, &listeners).await?;
     let acceptor = tls::Acceptor::new(tls::server_config(&credentials)?);
-
-    let liveness = Liveness::new(Arc::clone(&store), &node_id);
-    let lease = liveness.beat(&node, None).await;
-    let targets = store.watch(TargetRecord::PREFIX);
-    let app = Arc::new(App {
-        config,
-        node: node.clone(),
-        node_id,
-        state: State::new(store),
-        auth,
-        liveness: liveness.clone(),
-        listeners: listeners.clone(),
-        started: Instant::now(),
-        subsystems: Mutex::default(),
-        volume_locks: VolumeLocks::new(),
-        changes: Arc::new(Semaphore::new(limits::CHANGES)),
-    });
-    bring_back(&app).await.map_err(|e| ControlError::bad_file(&store_path, format!("{e:?}")))?;
+    bring_back(&app).await.map_err(|e| ControlError::bad_file(&app.config.data_dir, e))?;
 
     let handle = Handle::new();
     let serving = sockets
@@ -102,7 +61,7 @@ pub async fn serve(config: ControlConfig, node: Node) -> Result<ControlServer, C
         serving: serving.collect::<Result<_, _>>()?,
         handle,
         background: vec![
-            tokio::spawn(liveness.run(node, lease)),
+            tokio::spawn(app.liveness.clone().run(app.node.clone(), lease)),
             tokio::spawn(reconcile::background(Arc::clone(&app), targets)),
         ],
         app: AppHandle(app),
@@ -111,17 +70,11 @@ pub async fn serve(config: ControlConfig, node: Node) -> Result<ControlServer, C
 
 /// Finishes what a crash cut short, then exports what was published. A volume that is lost does not keep the
 /// others from coming back; a store that cannot be read does.
-async fn bring_back(app: &App) -> Result<(), ApiError> {
+async fn bring_back(app: &App) -> Result<(), StoreError> {
     for problem in reconcile::volumes(app).await? {
         tracing::warn!("{problem}");
     }
-    reconcile::subsystems(app).await.or_else(|error| match error {
-        ApiError::Store(error) => Err(error.into()),
-        error => {
-            tracing::warn!(?error, "not everything that was published could be exported");
-            Ok(())
-        }
-    })
+    reconcile::subsystems(app).await.map(drop)
 }
 
 /// Binds everything before anything else is done: an address that is taken must not cost a half-made start.
@@ -146,7 +99,8 @@ fn listen(
     handle: Handle<SocketAddr>,
 ) -> Result<JoinHandle<()>, ControlError> {
     let failed = |source| ControlError::Listen { address, source };
-    let mut server = axum_server::from_tcp(socket).map_err(failed)?.acceptor(acceptor).handle(handle);
+    let mut server =
+        axum_server::from_tcp(socket).map_err(failed)?.acceptor(acceptor).handle(handle).http1_only();
     server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(limits::READ);
     let service = router(SharedApp::clone(app)).into_make_service();
     Ok(tokio::spawn(async move {

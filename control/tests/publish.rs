@@ -208,3 +208,26 @@ async fn publishing_and_deleting_at_once_never_leaves_half() {
     let exported: usize = running.node.subsystems().await.iter().map(|s| s.namespaces.len()).sum();
     assert_eq!(published, exported);
 }
+
+#[tokio::test]
+async fn many_attachments_of_one_host_at_once() {
+    let running = Running::start().await;
+    let client = running.client();
+    let tasks: Vec<_> = (0..24)
+        .map(|n| {
+            let client = client.clone();
+            tokio::spawn(async move {
+                let id = client.volume(&format!("v{n}"), 1).await;
+                client.host("h").await;
+                assert_eq!(client.publish(&id, "h").await["status"], "Success");
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let [subsystem] = running.node.subsystems().await.try_into().unwrap();
+    let mut nsids: Vec<u32> = subsystem.namespaces.iter().map(|n| n.nsid).collect();
+    nsids.sort_unstable();
+    assert_eq!(nsids, (1..=24).collect::<Vec<_>>(), "each its own");
+}

@@ -66,8 +66,9 @@ pub(crate) async fn probe(State(app): State<SharedApp>, JsonBody(body): JsonBody
     let host = parse(&body)?;
     let this = SharedApp::clone(&app);
     app.complete(async move {
+        let _lock = this.host_locks.lock(&host.id).await;
         retry(|| announce(&this, host.clone())).await?;
-        reconcile::subsystems(&this).await
+        Ok(reconcile::subsystems(&this).await?)
     })
     .await?;
     Ok(success())
@@ -133,8 +134,10 @@ pub(crate) async fn delete(State(app): State<SharedApp>, params: Params) -> Repl
     let id = params.get("id").to_owned();
     let this = SharedApp::clone(&app);
     app.complete(async move {
+        let _lock = this.host_locks.lock(&id).await;
         retry(|| remove(&this, &id)).await?;
-        reconcile::subsystems(&this).await
+        tracing::info!(host = id, "deleted a host");
+        Ok(reconcile::subsystems(&this).await?)
     })
     .await?;
     Ok(success())

@@ -17,7 +17,7 @@ use crate::{
         target::{Scope, TargetRecord},
         volume::{Phase, Protocol, VolumeRecord},
     },
-    reconcile,
+    reconcile::{self, Unexported},
     request::JsonBody,
     state::{Change, Stored, target_id},
 };
@@ -52,17 +52,35 @@ pub(crate) async fn publish(State(app): State<SharedApp>, tenant: Tenant, JsonBo
     let host = Fields::new(&body).require("hostId", pair.host.clone())?;
     let this = SharedApp::clone(&app);
     app.complete(async move {
-        let _lock = this.volume_locks.lock(pair.uuid()).await;
-        retry(|| record_publish(&this, tenant.id(), &host, &pair)).await?;
-        let Err(error) = reconcile::subsystems(&this).await else { return Ok(()) };
+        let _volume = this.volume_locks.lock(pair.uuid()).await;
+        let _host = this.host_locks.lock(&host).await;
+        let nqns = retry(|| record_publish(&this, tenant.id(), &host, &pair)).await?;
+        let Err(failure) = exported(Code::PublishFailed, &nqns, reconcile::subsystems(&this).await?) else {
+            tracing::info!(volume = pair.volume, host, "published");
+            return Ok(());
+        };
         retry(|| take_back(&this, tenant.id(), &host, &pair)).await?;
-        Err(failed(Code::PublishFailed, error))
+        Err(failure.into())
     })
     .await?;
     Ok(success())
 }
 
-async fn record_publish(app: &App, tenant: &str, host_id: &str, pair: &Pair) -> Result<(), ApiError> {
+/// The node's reason if it did not do its part for one of the targets.
+fn exported(code: Code, nqns: &[String], mut failed: Unexported) -> Result<(), Failure> {
+    match nqns.iter().find_map(|nqn| failed.remove(nqn)) {
+        Some(error) => Err(Failure::new(code, error.to_string())),
+        None => Ok(()),
+    }
+}
+
+/// Returns the NQN through which the host now gets the volume; none for a Local one.
+async fn record_publish(
+    app: &App,
+    tenant: &str,
+    host_id: &str,
+    pair: &Pair,
+) -> Result<Vec<String>, ApiError> {
     let host = find_host(app, host_id).await?;
     let mut volume = find_volume(app, tenant, pair).await?;
     if volume.value.protocol == Protocol::Local {
@@ -73,10 +91,14 @@ async fn record_publish(app: &App, tenant: &str, host_id: &str, pair: &Pair) -> 
         return Err(Failure::new(Code::AlreadyPublished, why).into());
     }
     let mut change = Change::default().replace(&volume).rest_on(&host);
+    let mut nqns = Vec::new();
     if volume.value.protocol == Protocol::Nvmeof {
-        change = add_to_target(app, &volume.value, host_id, change).await?;
+        let (target, with_target) = add_to_target(app, &volume.value, host_id, change).await?;
+        nqns.push(target.nqn);
+        change = with_target;
     }
-    Ok(app.state.commit(change).await?)
+    app.state.commit(change).await?;
+    Ok(nqns)
 }
 
 async fn add_to_target(
@@ -84,7 +106,7 @@ async fn add_to_target(
     volume: &VolumeRecord,
     host_id: &str,
     change: Change,
-) -> Result<Change, ApiError> {
+) -> Result<(TargetRecord, Change), ApiError> {
     let fail = |why: String| Err(Failure::new(Code::PublishFailed, why).into());
     let [replica] = volume.replicas.as_slice() else {
         unreachable!("volumes have one replica: create refuses more");
@@ -103,13 +125,17 @@ async fn add_to_target(
     let full = || format!("host {host_id:?} is published {} volumes already", limits::NAMESPACES);
     match app.state.get::<TargetRecord>(&target_id(host_id, &scope)).await? {
         Some(mut target) => match target.value.publish(volume.uuid, replica.uuid) {
-            Some(_) => Ok(change.replace(&target)),
+            Some(_) => {
+                let change = change.replace(&target);
+                Ok((target.value, change))
+            }
             None => fail(full()),
         },
         None => {
             let mut target = TargetRecord::new(host_id, scope, &app.config.nqn_prefix);
             target.publish(volume.uuid, replica.uuid).expect("a new target has every NSID free");
-            Ok(change.create(&target))
+            let change = change.create(&target);
+            Ok((target, change))
         }
     }
 }
@@ -123,15 +149,23 @@ pub(crate) async fn unpublish(
     let pair = Pair::parse(&body)?;
     let this = SharedApp::clone(&app);
     app.complete(async move {
-        let _lock = this.volume_locks.lock(pair.uuid()).await;
-        retry(|| record_unpublish(&this, tenant.id(), &pair)).await?;
-        reconcile::subsystems(&this).await.map_err(|error| failed(Code::UnpublishFailed, error))
+        let _volume = this.volume_locks.lock(pair.uuid()).await;
+        let _host = match &pair.host {
+            Some(host) => Some(this.host_locks.lock(host).await),
+            None => None,
+        };
+        let nqns = retry(|| record_unpublish(&this, tenant.id(), &pair)).await?;
+        // Once recorded it is not taken back: the node is told again until it has done it.
+        exported(Code::UnpublishFailed, &nqns, reconcile::subsystems(&this).await?)?;
+        tracing::info!(volume = pair.volume, host = pair.host, "unpublished");
+        Ok(())
     })
     .await?;
     Ok(success())
 }
 
-async fn record_unpublish(app: &App, tenant: &str, pair: &Pair) -> Result<(), ApiError> {
+/// Returns the NQNs that no longer export the volume.
+async fn record_unpublish(app: &App, tenant: &str, pair: &Pair) -> Result<Vec<String>, ApiError> {
     if let Some(host) = &pair.host {
         find_host(app, host).await?;
     }
@@ -149,29 +183,37 @@ async fn record_unpublish(app: &App, tenant: &str, pair: &Pair) -> Result<(), Ap
         let why = format!("volume {} is not published to {to}", pair.volume);
         return Err(Failure::new(Code::VolumeNotPublished, why).into());
     }
-    Ok(app.state.commit(removal(app, volume, &hosts).await?).await?)
+    let (nqns, change) = removal(app, volume, &hosts).await?;
+    app.state.commit(change).await?;
+    Ok(nqns)
 }
 
 /// Undoes a publish that the node refused.
 async fn take_back(app: &App, tenant: &str, host: &str, pair: &Pair) -> Result<(), ApiError> {
     let volume = find_volume(app, tenant, pair).await?;
-    let change = removal(app, volume, &[host.to_owned()]).await?;
+    let (_, change) = removal(app, volume, &[host.to_owned()]).await?;
     Ok(app.state.commit(change).await?)
 }
 
 /// Takes the volume from those hosts' targets; a target goes with its last namespace.
-async fn removal(app: &App, mut volume: Stored<VolumeRecord>, hosts: &[String]) -> Result<Change, ApiError> {
+async fn removal(
+    app: &App,
+    mut volume: Stored<VolumeRecord>,
+    hosts: &[String],
+) -> Result<(Vec<String>, Change), ApiError> {
     let mut change = Change::default();
+    let mut nqns = Vec::new();
     for host in hosts {
         volume.value.published_to.remove(host);
         for mut target in app.state.list_under::<TargetRecord>(&format!("{host}/")).await? {
             if target.value.unpublish(volume.value.uuid) {
+                nqns.push(target.value.nqn.clone());
                 change =
                     if target.value.is_empty() { change.remove(&target) } else { change.replace(&target) };
             }
         }
     }
-    Ok(change.replace(&volume))
+    Ok((nqns, change.replace(&volume)))
 }
 
 async fn find_host(app: &App, id: &str) -> Result<Stored<HostRecord>, ApiError> {
@@ -197,12 +239,4 @@ async fn check_local(app: &App, volume: &VolumeRecord, host: &str) -> Result<(),
     }
     let why = format!("volume {} is local to another host than {host:?}", volume.uuid);
     Err(Failure::new(Code::VolumeNotInHost, why).into())
-}
-
-/// The node's reason under the operation's own code.
-fn failed(code: Code, error: ApiError) -> ApiError {
-    match error {
-        ApiError::Domain(failure) => Failure::new(code, failure.description).into(),
-        other => other,
-    }
 }

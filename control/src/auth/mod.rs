@@ -61,7 +61,7 @@ impl Authenticator {
     }
 
     fn is_open(&self, method: &Method, path: &str) -> bool {
-        *method == Method::GET
+        (*method == Method::GET || *method == Method::HEAD)
             && match path {
                 "/" | "/healthz" | "/readyz" => true,
                 "/info" => self.settings.open_info,

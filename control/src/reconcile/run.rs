@@ -1,11 +1,12 @@
 //! Reads what is desired and what is there, plans, and does it.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
 
+use dataplane::node::NodeError;
 use tokio::time::timeout;
 
 use super::{
@@ -14,13 +15,12 @@ use super::{
 };
 use crate::{
     app::App,
-    envelope::ApiError,
     model::{
         host::HostRecord,
         target::TargetRecord,
         volume::{Phase, VolumeRecord},
     },
-    store::Watch,
+    store::{StoreError, Watch},
 };
 
 /// Without any change, node and store are still compared this often.
@@ -28,7 +28,7 @@ const LOOK: Duration = Duration::from_secs(30);
 
 /// Finishes or undoes what a crash or a failing node cut short; returns what cannot be healed. An action that
 /// fails is logged and left for the next time.
-pub(crate) async fn volumes(app: &App) -> Result<Vec<Problem>, ApiError> {
+pub(crate) async fn volumes(app: &App) -> Result<Vec<Problem>, StoreError> {
     let desired: Vec<VolumeRecord> = app.state.list().await?.into_iter().map(|v| v.value).collect();
     let plan = plan_volumes(&desired, &app.node.volumes().await);
     for action in plan.actions {
@@ -50,37 +50,50 @@ pub(crate) async fn volumes(app: &App) -> Result<Vec<Problem>, ApiError> {
     Ok(plan.problems)
 }
 
-/// Makes the node's subsystems what the targets say; called after every change of targets or hosts.
-pub(crate) async fn subsystems(app: &App) -> Result<(), ApiError> {
+/// What the node could not export, by NQN.
+pub(crate) type Unexported = BTreeMap<String, NodeError>;
+
+/// Makes the node's subsystems what the targets say; called after every change of targets or hosts. One that
+/// fails does not keep the others back.
+pub(crate) async fn subsystems(app: &App) -> Result<Unexported, StoreError> {
     let _one_at_a_time = app.subsystems.lock().await;
     let hosts = app.state.list::<HostRecord>().await?.into_iter();
     let hosts: HashMap<String, HostRecord> = hosts.map(|h| (h.value.id.clone(), h.value)).collect();
     let targets = app.state.list::<TargetRecord>().await?;
     let desired = targets.iter().filter_map(|t| Some(t.value.subsystem(hosts.get(&t.value.host_id)?)));
     let volumes: HashSet<_> = app.node.volumes().await.iter().map(|v| v.uuid).collect();
+    let mut failed = Unexported::new();
     for action in plan_subsystems(desired.collect(), app.node.subsystems().await, &volumes) {
-        match action {
-            SubsystemAction::Set(spec) => app.node.set_subsystem(spec).await?,
-            SubsystemAction::Remove(nqn) => app.node.remove_subsystem(&nqn).await?,
+        let (nqn, done) = match action {
+            SubsystemAction::Set(spec) => (spec.nqn.clone(), app.node.set_subsystem(spec).await),
+            SubsystemAction::Remove(nqn) => {
+                let done = app.node.remove_subsystem(&nqn).await;
+                (nqn, done)
+            }
+        };
+        if let Err(error) = done {
+            tracing::warn!(nqn, %error, "the node does not export this subsystem as it shall");
+            failed.insert(nqn, error);
         }
     }
-    Ok(())
+    Ok(failed)
 }
 
 /// Heals until dropped: the subsystems soon after a change of the targets, whoever made it, and everything
 /// every now and then.
 pub(crate) async fn background(app: Arc<App>, mut targets: Watch) {
     loop {
-        let healed = match timeout(LOOK, targets.next()).await {
+        match timeout(LOOK, targets.next()).await {
             Ok(None) => return,
-            Ok(Some(_)) => subsystems(&app).await,
-            Err(_) => match volumes(&app).await {
-                Ok(_) => subsystems(&app).await,
-                Err(error) => Err(error),
-            },
-        };
-        if let Err(error) = healed {
-            tracing::warn!(?error, "the node is not yet as it shall be");
+            Ok(Some(_)) => {}
+            Err(_) => {
+                if let Err(error) = volumes(&app).await {
+                    tracing::warn!(%error, "the desired volumes cannot be read");
+                }
+            }
+        }
+        if let Err(error) = subsystems(&app).await {
+            tracing::warn!(%error, "the desired targets cannot be read");
         }
     }
 }

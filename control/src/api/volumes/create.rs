@@ -68,6 +68,7 @@ async fn make(app: &App, tenant: &str, uuid: Uuid, request: CreateRequest) -> Re
     }
     stored.value.enter(Phase::Ready);
     app.state.update(stored).await?;
+    tracing::info!(volume = %uuid, gib = size.capacity_gib, "created a volume");
     Ok(())
 }
 

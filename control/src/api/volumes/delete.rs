@@ -37,5 +37,7 @@ async fn remove(app: &App, tenant: &str, uuid: Uuid) -> Result<(), ApiError> {
         volume.value.enter(Phase::Deleting);
         volume = app.state.update(volume).await?;
     }
-    finish_delete(app, volume).await
+    finish_delete(app, volume).await?;
+    tracing::info!(volume = %uuid, "deleted a volume");
+    Ok(())
 }

@@ -81,7 +81,9 @@ async fn enlarge(app: &App, tenant: &str, uuid: Uuid, capacity_gib: u64) -> Resu
     let to = Size { capacity_gib, reserved_bytes };
     volume.value.enter(Phase::Expanding { to });
     let volume = app.state.update(volume).await?;
-    finish_expand(app, volume, to).await
+    finish_expand(app, volume, to).await?;
+    tracing::info!(volume = %uuid, gib = capacity_gib, "expanded a volume");
+    Ok(())
 }
 
 #[cfg(test)]

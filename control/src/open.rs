@@ -1,0 +1,74 @@
+//! Opening what the server rests on: the store, the credentials, the node's lease.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use dataplane::Node;
+use tokio::{
+    sync::{Mutex, Semaphore},
+    time::Instant,
+};
+
+use crate::{
+    ControlConfig, ControlError,
+    app::{App, Locks, SharedApp},
+    auth::{Authenticator, Certificates, RotateError, Tokens, keep_admin_password},
+    credentials::{Credentials, ServerNames},
+    identity::node_id,
+    limits,
+    model::target::TargetRecord,
+    reconcile::Liveness,
+    state::{Record, State},
+    store::{LeaseId, MetaStore, RedbStore, Watch},
+    tls,
+};
+
+pub(crate) struct Opened {
+    pub(crate) app: SharedApp,
+    pub(crate) credentials: Credentials,
+    /// The node's, if it answered.
+    pub(crate) lease: Option<LeaseId>,
+    /// Hears of every change of the targets from the opening on.
+    pub(crate) targets: Watch,
+}
+
+/// Makes what is missing; changes nothing on the node. `listeners`: ports resolved.
+pub(crate) async fn open(
+    config: ControlConfig,
+    node: Node,
+    listeners: &[SocketAddr],
+) -> Result<Opened, ControlError> {
+    let node_id = node_id(&config.data_dir)?;
+    let store_path = config.data_dir.join("control.redb");
+    let store: Arc<dyn MetaStore> = Arc::new(RedbStore::open(&store_path)?);
+    let names = ServerNames::new(listeners, &config.server_names)?;
+    let credentials = Credentials::open(&config.data_dir, &node_id, &names)?;
+    let in_store = |e: RotateError| match e {
+        RotateError::File(error) => error,
+        RotateError::Store(error) => ControlError::bad_file(&store_path, error),
+    };
+    let tokens = Tokens::open(Arc::clone(&store), &credentials.dir).await.map_err(in_store)?;
+    keep_admin_password(&*store, &credentials.dir).await.map_err(in_store)?;
+    let auth = Authenticator {
+        settings: config.auth.clone(),
+        certificates: Certificates::new(tls::own_roots(&credentials)?),
+        tokens,
+    };
+    let liveness = Liveness::new(Arc::clone(&store), &node_id);
+    let lease = liveness.beat(&node, None).await;
+    let targets = store.watch(TargetRecord::PREFIX);
+    let app = Arc::new(App {
+        config,
+        node,
+        node_id,
+        state: State::new(store),
+        auth,
+        liveness,
+        listeners: listeners.to_vec(),
+        started: Instant::now(),
+        subsystems: Mutex::default(),
+        volume_locks: Locks::new(),
+        host_locks: Locks::new(),
+        changes: Arc::new(Semaphore::new(limits::CHANGES)),
+    });
+    Ok(Opened { app, credentials, lease, targets })
+}
