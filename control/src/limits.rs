@@ -29,3 +29,6 @@ pub(crate) const TXN_TRIES: usize = 32;
 
 /// Changes in progress at once; more wait. Each holds a task and at most one volume.
 pub(crate) const CHANGES: usize = 64;
+
+/// Pages of the store in memory. Thousands of volumes take a few MiB; redb's own default is 1 GiB.
+pub(crate) const STORE_CACHE_BYTES: usize = 16 << 20;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use dataplane::node::{SubsystemSpec, VolumeInfo};
+use dataplane::node::{SubsystemSpec, VolumeInfo, VolumeState};
 use uuid::Uuid;
 
 use crate::model::volume::{Phase, Size, VolumeRecord};
@@ -63,7 +63,8 @@ pub(crate) fn plan_volumes(desired: &[VolumeRecord], observed: &[VolumeInfo]) ->
             plan.problems.extend(missing.map(|r| Problem::VolumeMissing(r.uuid)));
         }
     }
-    let unknown = observed.iter().filter(|v| !recorded.contains(&v.uuid));
+    let stays = |v: &&VolumeInfo| v.state != VolumeState::Deleting;
+    let unknown = observed.iter().filter(stays).filter(|v| !recorded.contains(&v.uuid));
     plan.problems.extend(unknown.map(|v| Problem::VolumeUnknown(v.uuid)));
     plan.problems.sort();
     plan
@@ -98,7 +99,7 @@ fn ordered(mut spec: SubsystemSpec) -> SubsystemSpec {
 
 #[cfg(test)]
 mod tests {
-    use dataplane::node::{BlockSize, NamespaceSpec, VolumeState};
+    use dataplane::node::{BlockSize, NamespaceSpec};
 
     use super::*;
     use crate::model::volume::tests::volume;
@@ -164,6 +165,12 @@ mod tests {
         let plan = plan_volumes(&[], &[on_node(9)]);
         assert_eq!(plan.problems, [Problem::VolumeUnknown(Uuid::from_u128(9))]);
         assert!(plan.actions.is_empty());
+        let going = VolumeInfo { state: VolumeState::Deleting, ..on_node(9) };
+        assert_eq!(
+            plan_volumes(&[], &[going]),
+            VolumePlan::default(),
+            "what is being deleted is no stranger"
+        );
     }
 
     #[test]

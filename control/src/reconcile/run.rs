@@ -6,8 +6,9 @@ use std::{
     time::Duration,
 };
 
-use dataplane::node::NodeError;
+use dataplane::node::{NodeError, VolumeState};
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use super::{
     plan::{Problem, SubsystemAction, plan_subsystems, plan_volumes},
@@ -61,7 +62,8 @@ pub(crate) async fn subsystems(app: &App) -> Result<Unexported, StoreError> {
     let hosts: HashMap<String, HostRecord> = hosts.map(|h| (h.value.id.clone(), h.value)).collect();
     let targets = app.state.list::<TargetRecord>().await?;
     let desired = targets.iter().filter_map(|t| Some(t.value.subsystem(hosts.get(&t.value.host_id)?)));
-    let volumes: HashSet<_> = app.node.volumes().await.iter().map(|v| v.uuid).collect();
+    let there = app.node.volumes().await.into_iter().filter(|v| v.state != VolumeState::Deleting);
+    let volumes: HashSet<Uuid> = there.map(|v| v.uuid).collect();
     let mut failed = Unexported::new();
     for action in plan_subsystems(desired.collect(), app.node.subsystems().await, &volumes) {
         let (nqn, done) = match action {

@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 use super::{
     Check, Entry, LeaseId, MetaStore, Op, Revision, StoreError, StoreFuture, Watch, watch::Watchers,
 };
-use crate::{ControlError, files};
+use crate::{ControlError, files, limits};
 
 /// Key to (revision, value).
 const ENTRIES: TableDefinition<'_, &str, (u64, &[u8])> = TableDefinition::new("entries");
@@ -48,12 +48,14 @@ impl RedbStore {
             // redb would create it readable by all.
             files::write_private(path, "")?;
         }
-        let database = Database::create(path).map_err(|e| match e {
-            DatabaseError::DatabaseAlreadyOpen => {
-                ControlError::bad_file(path, "is in use by another running server")
-            }
-            e => ControlError::bad_file(path, e),
-        })?;
+        let database = Database::builder().set_cache_size(limits::STORE_CACHE_BYTES).create(path).map_err(
+            |e| match e {
+                DatabaseError::DatabaseAlreadyOpen => {
+                    ControlError::bad_file(path, "is in use by another running server")
+                }
+                e => ControlError::bad_file(path, e),
+            },
+        )?;
         let create_tables = || {
             let txn = database.begin_write().map_err(failed)?;
             txn.open_table(ENTRIES).map_err(failed)?;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use axum::extract::State;
-use dataplane::node::{DriveState, VolumeSpec};
+use dataplane::node::{DriveState, VolumeSpec, VolumeState};
 use uuid::Uuid;
 
 use super::request::CreateRequest;
@@ -42,7 +42,7 @@ async fn make(app: &App, tenant: &str, uuid: Uuid, request: CreateRequest) -> Re
     }
     request.check_replicas()?;
     let observed = app.observe().await;
-    if observed.volumes.contains_key(&uuid) {
+    if observed.volumes.get(&uuid).is_some_and(|v| v.state != VolumeState::Deleting) {
         // Somebody's data that this store does not know: never ours to make or undo.
         return Err(taken(format!("the UUID {uuid} is on a drive already and")));
     }
