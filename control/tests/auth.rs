@@ -65,6 +65,17 @@ async fn a_foreign_certificate_counts_as_none() {
 }
 
 #[tokio::test]
+async fn a_resumed_session_remembers_its_certificate() {
+    let running = Running::start().await;
+    for versions in [TLS12, TLS13] {
+        let client = running.client().only(versions);
+        for _ in 0..3 {
+            assert_eq!(status(&client, BACKENDS).await, 200);
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_server_certificate_is_no_client_certificate() {
     let running = Running::start().await;
     let read = |name: &str| std::fs::read_to_string(running.server.credentials().join(name)).unwrap();
@@ -111,7 +122,9 @@ async fn what_is_open_to_anyone() {
         assert_eq!(status(&running.stranger(), path).await, expected, "{path}");
     }
     assert_eq!(status(&running.stranger(), "//info/").await, 200);
-    // Open is only the GET.
+    let (head, ..) = running.stranger().raw(Method::HEAD, "/readyz", "").await;
+    assert_eq!(head, StatusCode::OK);
+    // Open is only reading.
     let posted = running.stranger().send(Method::POST, "/info", "{}").await;
     assert_eq!(posted.status, StatusCode::UNAUTHORIZED);
 

@@ -2,7 +2,11 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 use control::{ControlConfig, ControlServer, serve};
 use dataplane::{
@@ -119,6 +123,8 @@ pub(crate) struct Client {
     identity: Option<(Vec<CertificateDer<'static>>, Arc<PrivateKeyDer<'static>>)>,
     authorization: Option<String>,
     versions: &'static [&'static rustls::SupportedProtocolVersion],
+    /// One for all requests, so that later ones resume the TLS session, as real clients' do.
+    tls: Arc<OnceLock<TlsConnector>>,
 }
 
 /// What came back; every body is JSON, or the test fails.
@@ -136,6 +142,7 @@ impl Client {
             identity: None,
             authorization: None,
             versions: rustls::ALL_VERSIONS,
+            tls: Arc::default(),
         }
     }
 
@@ -148,6 +155,7 @@ impl Client {
     pub(crate) fn certificate_pem(mut self, pem: &[u8]) -> Self {
         let chain = CertificateDer::pem_slice_iter(pem).map(Result::unwrap).collect();
         self.identity = Some((chain, Arc::new(PrivateKeyDer::from_pem_slice(pem).unwrap())));
+        self.tls = Arc::default();
         self
     }
 
@@ -164,10 +172,11 @@ impl Client {
 
     pub(crate) fn only(mut self, versions: &'static [&'static rustls::SupportedProtocolVersion]) -> Self {
         self.versions = versions;
+        self.tls = Arc::default();
         self
     }
 
-    fn tls(&self) -> TlsConnector {
+    fn connector(&self) -> TlsConnector {
         let mut roots = RootCertStore::empty();
         let ca = std::fs::read(self.credentials.join("ca.pem")).unwrap();
         roots.add(CertificateDer::from_pem_slice(&ca).unwrap()).unwrap();
@@ -191,7 +200,7 @@ impl Client {
     ) -> (StatusCode, String, String) {
         let tcp = TcpStream::connect(self.address).await.unwrap();
         let name = ServerName::from(self.address.ip());
-        let stream = self.tls().connect(name, tcp).await.unwrap();
+        let stream = self.tls.get_or_init(|| self.connector()).connect(name, tcp).await.unwrap();
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         let connection = tokio::spawn(connection);
