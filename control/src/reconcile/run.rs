@@ -7,7 +7,7 @@ use std::{
 };
 
 use dataplane::node::{NodeError, VolumeState};
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
 use super::{
@@ -84,18 +84,26 @@ pub(crate) async fn subsystems(app: &App) -> Result<Unexported, StoreError> {
 /// Heals until dropped: the subsystems soon after a change of the targets, whoever made it, and everything
 /// every now and then.
 pub(crate) async fn background(app: Arc<App>, mut targets: Watch) {
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The first tick is at once, and everything has just been looked at.
+    look.tick().await;
     loop {
-        match timeout(LOOK, targets.next()).await {
-            Ok(None) => return,
-            Ok(Some(_)) => {}
-            Err(_) => {
-                if let Err(error) = volumes(&app).await {
-                    tracing::warn!(%error, "the desired volumes cannot be read");
-                }
+        let everything = tokio::select! {
+            changed = targets.next() => match changed {
+                Some(_) => false,
+                None => return,
+            },
+            _ = look.tick() => true,
+        };
+        let healed = async {
+            if everything {
+                volumes(&app).await?;
             }
-        }
-        if let Err(error) = subsystems(&app).await {
-            tracing::warn!(%error, "the desired targets cannot be read");
+            subsystems(&app).await
+        };
+        if let Err(error) = healed.await {
+            tracing::warn!(%error, "the desired state cannot be read");
         }
     }
 }
