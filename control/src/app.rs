@@ -9,10 +9,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use dataplane::{
-    Node,
-    node::{DriveInfo, VolumeInfo},
-};
+use dataplane::node::{DriveInfo, Node, VolumeInfo};
 use tokio::{
     sync::{Mutex, MutexGuard, Semaphore},
     time::{Instant, timeout},

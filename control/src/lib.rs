@@ -1,5 +1,5 @@
 //! The control plane: TLS listeners, authentication, the REST APIs, desired state and its reconciliation with
-//! the node. It reaches the data plane through `dataplane::Node` only.
+//! the node. It reaches the data plane through `dataplane::node::Node` only.
 #![forbid(unsafe_code)]
 
 mod api;

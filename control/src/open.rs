@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use dataplane::Node;
+use dataplane::node::Node;
 use tokio::{
     sync::{Mutex, Semaphore},
     time::Instant,

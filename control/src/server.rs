@@ -7,7 +7,7 @@ use std::{
 };
 
 use axum_server::Handle;
-use dataplane::Node;
+use dataplane::node::Node;
 use hyper_util::rt::TokioTimer;
 use tokio::task::JoinHandle;
 

@@ -1,10 +1,7 @@
 //! The process dies between the store and the node, at every step of every change; the next start must find its
 //! way from there.
 
-use dataplane::{
-    Node,
-    node::{DriveConfig, DriveMedium, NodeConfig, VolumeSpec},
-};
+use dataplane::node::{DriveConfig, DriveMedium, Node, NodeConfig, VolumeSpec};
 use tempfile::TempDir;
 
 use super::{subsystems, volumes};
@@ -35,6 +32,7 @@ impl Crashed {
             write_through: None,
             torn: None,
             lossy: false,
+            fault: None,
         };
         let node = NodeConfig {
             cores: 1,

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use dataplane::Node;
+use dataplane::node::Node;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::{

@@ -66,16 +66,15 @@ pub(crate) async fn subsystems(app: &App) -> Result<Unexported, StoreError> {
     let volumes: HashSet<Uuid> = there.map(|v| v.uuid).collect();
     let mut failed = Unexported::new();
     for action in plan_subsystems(desired.collect(), app.node.subsystems().await, &volumes) {
-        let (nqn, done) = match action {
-            SubsystemAction::Set(spec) => (spec.nqn.clone(), app.node.set_subsystem(spec).await),
-            SubsystemAction::Remove(nqn) => {
-                let done = app.node.remove_subsystem(&nqn).await;
-                (nqn, done)
+        match action {
+            SubsystemAction::Remove(nqn) => app.node.remove_subsystem(&nqn).await,
+            SubsystemAction::Set(spec) => {
+                let nqn = spec.nqn.clone();
+                if let Err(error) = app.node.set_subsystem(spec).await {
+                    tracing::warn!(nqn, %error, "the node does not export this subsystem as it shall");
+                    failed.insert(nqn, error);
+                }
             }
-        };
-        if let Err(error) = done {
-            tracing::warn!(nqn, %error, "the node does not export this subsystem as it shall");
-            failed.insert(nqn, error);
         }
     }
     Ok(failed)

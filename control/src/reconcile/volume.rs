@@ -1,7 +1,7 @@
 //! The second halves of creating, expanding and deleting a volume: what a handler does after it recorded the
 //! intent, and what is done after a crash between the two. The caller holds the volume's lock.
 
-use dataplane::node::NodeError;
+use dataplane::node::{NodeError, VolumeState};
 
 use crate::{
     app::App,
@@ -32,9 +32,11 @@ pub(crate) async fn finish_delete(app: &App, mut volume: Stored<VolumeRecord>) -
 
 async fn remove_everywhere(app: &App, volume: &Stored<VolumeRecord>) -> Result<(), ApiError> {
     for replica in &volume.value.replicas {
-        match app.node.delete_volume(replica.uuid).await {
-            Ok(()) | Err(NodeError::NotFound(_)) => {}
-            Err(error) => return Err(error.into()),
+        match app.node.volume(replica.uuid).await {
+            Err(NodeError::NotFound(_)) => {}
+            // Told before a crash: the node remembers, and needs nobody to go on.
+            Ok(found) if found.state == VolumeState::Deleting => {}
+            Ok(_) | Err(_) => app.node.delete_volume(replica.uuid).await?,
         }
     }
     let change = Change::default().remove(volume).forget(&AliasRecord::of(&volume.value));

@@ -9,10 +9,7 @@ use std::{
 };
 
 use control::{ControlConfig, ControlServer, serve};
-use dataplane::{
-    Node,
-    node::{DriveConfig, DriveMedium, NodeConfig, PortalConfig},
-};
+use dataplane::node::{DriveConfig, DriveMedium, Node, NodeConfig, PortalConfig};
 use http_body_util::{BodyExt, Full};
 use hyper::{Method, Request, StatusCode, body::Bytes, header};
 use hyper_util::rt::TokioIo;
@@ -48,6 +45,7 @@ fn drive(medium: DriveMedium, size_gib: u64) -> DriveConfig {
         write_through: None,
         torn: None,
         lossy: false,
+        fault: None,
     }
 }
 
