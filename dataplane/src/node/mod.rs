@@ -45,6 +45,18 @@ impl Node {
     /// # Errors
     /// Names the drive or portal that prevents it and what a person can do. Nothing is overwritten then.
     pub fn start(config: NodeConfig) -> Result<Self, StartError> {
+        let node = Self::start_closed(config)?;
+        node.open_portals();
+        Ok(node)
+    }
+
+    /// As [`start`](Self::start), but hosts wait in the listeners' queues until
+    /// [`open_portals`](Self::open_portals): a host that comes back after a restart must not be refused because
+    /// its subsystem is not there yet.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_closed(config: NodeConfig) -> Result<Self, StartError> {
         if config.cores == 0 || config.cores > limits::CORES {
             return Err(StartError(format!("cores: {} is not within 1 to {}", config.cores, limits::CORES)));
         }
@@ -61,6 +73,11 @@ impl Node {
         let inner =
             Inner { handle, drives, target, creating: Mutex::default(), runtime: Mutex::new(Some(runtime)) };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Lets hosts in, from now on.
+    pub fn open_portals(&self) {
+        self.inner.target.open();
     }
 
     /// Ends connections after their commands, writes a checkpoint of every drive, and stops the cores.

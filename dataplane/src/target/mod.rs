@@ -88,7 +88,7 @@ struct Joined {
 const CNTLID_END: u16 = 0xFFEF;
 
 impl Target {
-    /// Binds all portals and serves them on the runtime's cores, spread evenly.
+    /// Binds all portals, which the runtime's cores will serve, spread evenly. Hosts wait until [`Self::open`].
     pub fn start(runtime: &RuntimeHandle, config: &TargetConfig) -> Result<Self, StartError> {
         let serial = serial_number(&config.node_id);
         let cores = u16::try_from(runtime.cores()).expect("limits::CORES is small");
@@ -118,9 +118,18 @@ impl Target {
         Ok(Self(shared))
     }
 
-    /// Where each portal listens, in the configuration's order; ports that were 0 are real here.
+    /// Lets hosts in. Linux gives a controller up for good when its Connect is refused, so what they shall find
+    /// must be there before.
+    pub fn open(&self) {
+        for portal in &self.0.portals {
+            portal.open.raise();
+        }
+    }
+
+    /// Where hosts are told to connect, in the configuration's order; without an advertised address where the
+    /// portal listens. Ports that were 0 are real here.
     pub fn portals(&self) -> Vec<SocketAddr> {
-        self.0.portals.iter().map(|portal| portal.listen).collect()
+        self.0.portals.iter().map(|portal| portal.advertised(portal.listen)).collect()
     }
 
     /// Makes a subsystem what `spec` says, new or changed. Hosts connected to it hear of it; those that lost their

@@ -23,6 +23,8 @@ use crate::{
 pub(super) struct Portal {
     pub(super) listen: SocketAddr,
     advertise: Option<Advertise>,
+    /// Begin to accept.
+    pub(super) open: Signal,
     /// Accept no more.
     pub(super) stop: Signal,
 }
@@ -34,6 +36,7 @@ impl Portal {
         let portal = Self {
             listen: listener.local_addr(),
             advertise: config.advertise.clone(),
+            open: Signal::default(),
             stop: Signal::default(),
         };
         Ok((portal, listener))
@@ -61,11 +64,16 @@ fn plain(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Accepts until told to stop. Each connection's handshake is a task of its own, of which there are only so many.
+/// Accepts from when it is told to until it is told to stop. Each connection's handshake is a task of its own, of which there are only so many.
 pub(super) async fn accept_loop(shared: Arc<Shared>, index: usize, listener: TcpListener) {
     /// After a failed accept, which is mostly a lack of descriptors.
     const PAUSE: Duration = Duration::from_millis(100);
     let handshakes = Rc::new(Cell::new(0));
+    if let Either::First(()) =
+        race(shared.portals[index].stop.raised(), shared.portals[index].open.raised()).await
+    {
+        return;
+    }
     loop {
         let stream = match race(shared.portals[index].stop.raised(), listener.accept()).await {
             Either::First(()) => return,

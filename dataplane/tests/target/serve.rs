@@ -240,3 +240,18 @@ fn specifications_that_cannot_be_exported_are_refused_and_change_nothing() {
     assert_eq!(bench.wait(bench.node.subsystems()), before);
     assert!(matches!(bench.wait(bench.node.delete_volume(bench.volume)), Err(NodeError::InUse(_))));
 }
+
+#[test]
+fn an_early_host_waits_for_its_subsystem() {
+    let bench = Bench::closed(1);
+    let options = options(bench.node.portals()[0]);
+    let (answer, wait) = mpsc::channel();
+    bench.host.handle().spawn_on(CoreId(0), move || async move {
+        answer.send(HostController::connect(options).await.map(drop)).unwrap();
+    });
+    bench.create_and_export(BlockSize::B4096);
+    assert!(wait.try_recv().is_err(), "nobody is let in before the portals open");
+    bench.node.open_portals();
+    let connected = wait.recv_timeout(Duration::from_secs(60)).expect("it is let in then");
+    assert!(connected.is_ok(), "{connected:?}");
+}

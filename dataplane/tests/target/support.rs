@@ -25,7 +25,16 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
+    /// A node whose volume is exported.
     pub(crate) fn new(cores: usize, block_size: BlockSize) -> Self {
+        let bench = Self::closed(cores);
+        bench.create_and_export(block_size);
+        bench.node.open_portals();
+        bench
+    }
+
+    /// A node without its volume yet, which lets nobody in.
+    pub(crate) fn closed(cores: usize) -> Self {
         let drive = DriveConfig {
             medium: DriveMedium::Memory("test".to_owned()),
             size_bytes: Some(256 * MIB),
@@ -36,7 +45,7 @@ impl Bench {
             fault: None,
         };
         let portal = PortalConfig { listen: "127.0.0.1:0".parse().unwrap(), advertise: None };
-        let node = Node::start(NodeConfig {
+        let node = Node::start_closed(NodeConfig {
             cores,
             drives: vec![drive],
             portals: vec![portal],
@@ -45,20 +54,19 @@ impl Bench {
             node_id: "test".to_owned(),
         })
         .unwrap();
-        let host = Runtime::start(1).unwrap();
-        let volume = Uuid::new_v4();
-        let bench = Self { node, host, volume };
-        bench
-            .wait(bench.node.create_volume(VolumeSpec {
-                uuid: volume,
-                size_bytes: 64 * MIB,
-                block_size,
-                reserved_bytes: 0,
-                drive: None,
-            }))
-            .unwrap();
-        bench.export(&[HOST], &[(1, volume)]).unwrap();
-        bench
+        Self { node, host: Runtime::start(1).unwrap(), volume: Uuid::new_v4() }
+    }
+
+    pub(crate) fn create_and_export(&self, block_size: BlockSize) {
+        let spec = VolumeSpec {
+            uuid: self.volume,
+            size_bytes: 64 * MIB,
+            block_size,
+            reserved_bytes: 0,
+            drive: None,
+        };
+        self.wait(self.node.create_volume(spec)).unwrap();
+        self.export(&[HOST], &[(1, self.volume)]).unwrap();
     }
 
     pub(crate) fn export(&self, hosts: &[&str], namespaces: &[(u32, Uuid)]) -> Result<(), NodeError> {

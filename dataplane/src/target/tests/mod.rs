@@ -32,6 +32,7 @@ impl Node {
         let portals = vec![PortalConfig { listen: "127.0.0.1:0".parse().unwrap(), advertise: None }];
         let config = TargetConfig { portals, node_id: "test".into() };
         let target = Target::start(&runtime.handle(), &config).unwrap();
+        target.open();
         let (drive, volume) = on_core_0(&runtime, make_volume);
         let node = Self { target, drive, volume, runtime };
         node.publish(&[1]);
