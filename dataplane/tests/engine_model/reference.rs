@@ -43,14 +43,21 @@ impl ReferenceVolume {
         }
     }
 
-    /// It was answered with success.
-    pub(crate) fn end(&mut self, sectors: std::ops::Range<u64>, began: Moment, now: Moment, durable: bool) {
+    /// It was answered with success. `reading_since`: no read that is under way began earlier.
+    pub(crate) fn end(
+        &mut self,
+        sectors: std::ops::Range<u64>,
+        began: Moment,
+        now: Moment,
+        durable: bool,
+        reading_since: Moment,
+    ) {
         for sector in sectors {
             for change in self.history(sector).iter_mut().filter(|change| change.began == began) {
                 change.ended = Some(now);
                 change.durable = durable;
             }
-            self.forget(sector, now);
+            self.forget(sector, reading_since);
         }
     }
 
@@ -65,7 +72,7 @@ impl ReferenceVolume {
 
     /// Whether a read that ran from `began` to `ended` may see `value`.
     pub(crate) fn may_read(&mut self, sector: u64, value: Value, began: Moment, ended: Moment) -> bool {
-        let changes = self.history(sector).clone();
+        let changes = &*self.history(sector);
         changes.iter().any(|change| {
             change.value == value
                 && change.began <= ended
@@ -105,8 +112,9 @@ impl ReferenceVolume {
         self.sectors.keys().copied().collect()
     }
 
-    pub(crate) fn describe(&self, sector: u64) -> String {
-        format!("{:?}", self.sectors.get(&sector))
+    /// For the report of a failure.
+    pub(crate) fn clone_history(&self, sector: u64) -> impl std::fmt::Debug + use<> {
+        self.sectors.get(&sector).cloned()
     }
 
     fn history(&mut self, sector: u64) -> &mut Vec<Change> {
@@ -115,19 +123,13 @@ impl ReferenceVolume {
     }
 
     /// Drops what neither a crash nor a read that is still under way can bring back.
-    fn forget(&mut self, sector: u64, now: Moment) {
+    fn forget(&mut self, sector: u64, reading_since: Moment) {
         let changes = self.history(sector);
-        let Some(floor) = changes.iter().filter(|c| c.durable && c.ended.is_some()).map(|c| c.began).max()
-        else {
-            return;
-        };
-        let floor = floor.min(now.saturating_sub(LONGEST_READ));
+        let settled = changes.iter().filter(|c| c.durable && c.ended.is_some_and(|end| end < reading_since));
+        let Some(floor) = settled.map(|change| change.began).max() else { return };
         changes.retain(|change| change.ended.is_none_or(|end| end >= floor));
     }
 }
-
-/// No read lasts for so many beginnings and ends of others.
-const LONGEST_READ: Moment = 2000;
 
 /// Fills sectors of a write so that each says which write and sector it is of.
 pub(crate) fn fill(buf: &mut [u8], first_sector: u64, value: Value) {

@@ -1,6 +1,9 @@
 //! One seed: a medium that lives through several machines, each of which ends in a crash.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use dataplane::{
     engine::{self, Drive, DriveOptions, EngineError, Fault, FormatOptions, Volume},
@@ -42,6 +45,8 @@ struct World {
     rng: SimRng,
     now: Moment,
     next_value: Value,
+    /// Beginnings of the reads under way.
+    reads: BTreeSet<Moment>,
     known: Vec<Known>,
     /// This machine's handle of each known volume.
     handles: Vec<Option<Volume>>,
@@ -76,6 +81,7 @@ pub(crate) fn run_seed(seed: u64, tampering: Tampering) {
         rng: rng.clone(),
         now: 1,
         next_value: 1,
+        reads: BTreeSet::new(),
         known: Vec::new(),
         handles: Vec::new(),
         ready: false,
@@ -112,6 +118,7 @@ pub(crate) fn run_seed(seed: u64, tampering: Tampering) {
         let mut world = lock(&world);
         (world.ready, world.stopping, world.working) = (false, false, 0);
         world.handles.clear();
+        world.reads.clear();
         drop(world);
         sim.crash();
         crash = Some(if rng.below(2) == 0 {
@@ -228,9 +235,9 @@ async fn compare(world: &Shared, drive: &Drive, crash: Crash) {
             let mut world = lock(world);
             let now = world.now;
             let reference = &mut world.known[index].reference;
-            let history = reference.describe(sector);
+            let before = reference.clone_history(sector);
             let possible = value.is_some_and(|value| reference.settle(sector, value, crash, now));
-            assert!(possible, "{uuid} sector {sector} holds {value:?} after {crash:?}: {history}");
+            assert!(possible, "{uuid} sector {sector} holds {value:?} after {crash:?}: {before:?}");
         }
         kept.push(index);
     }
@@ -393,9 +400,16 @@ async fn write(world: &Shared, index: usize, volume: &Volume, write_through: boo
     let mut world = lock(world);
     world.now += 1;
     let now = world.now;
+    let reading_since = world.reads.first().copied().unwrap_or(now);
     match result {
         Ok(()) => {
-            world.known[index].reference.end(sectors(offset, len), began, now, fua || write_through);
+            world.known[index].reference.end(
+                sectors(offset, len),
+                began,
+                now,
+                fua || write_through,
+                reading_since,
+            );
         }
         Err(EngineError::CapacityExceeded | EngineError::Offline) => {}
         Err(error) => panic!("write: {error}"),
@@ -407,9 +421,12 @@ async fn read(world: &Shared, index: usize, volume: &Volume) {
         let mut world = lock(world);
         let (offset, len) = range(&mut world, index, 64 << 10);
         world.now += 1;
-        (offset, len, world.now)
+        let began = world.now;
+        world.reads.insert(began);
+        (offset, len, began)
     };
     let (buf, result) = volume.read(offset, Buf::alloc(len as usize).await).await;
+    lock(world).reads.remove(&began);
     match result {
         Ok(()) => {}
         Err(EngineError::Offline) => return,
@@ -422,8 +439,12 @@ async fn read(world: &Shared, index: usize, volume: &Volume) {
     for (sector, bytes) in sectors(offset, len).zip(buf.chunks_exact(SECTOR as usize)) {
         let value = value_of(bytes, sector);
         let allowed = value.is_some_and(|value| reference.may_read(sector, value, began, now));
-        let history = reference.describe(sector);
-        assert!(allowed, "a read of {} sector {sector} sees {value:?}: {history}", volume.uuid());
+        let uuid = volume.uuid();
+        assert!(
+            allowed,
+            "a read of {uuid} sector {sector} sees {value:?}: {:?}",
+            reference.clone_history(sector)
+        );
     }
 }
 
@@ -451,10 +472,11 @@ async fn clear(world: &Shared, index: usize, volume: &Volume, write_through: boo
     let mut world = lock(world);
     world.now += 1;
     let now = world.now;
+    let reading_since = world.reads.first().copied().unwrap_or(now);
     match result {
         Ok(()) => {
             let durable = write_through || (fua && !deallocate);
-            world.known[index].reference.end(cleared, began, now, durable);
+            world.known[index].reference.end(cleared, began, now, durable, reading_since);
         }
         Err(EngineError::CapacityExceeded | EngineError::Offline) => {}
         Err(error) => panic!("clear: {error}"),
