@@ -258,6 +258,94 @@ async fn find_leaf(disk: &Disk) -> u64 {
     found.expect("the leaf was written at close")
 }
 
+/// Two volumes with a flushed write each, the second one's record in the last group; nothing was closed.
+async fn two_volumes(media: &SimMedia) {
+    let drive = fresh(media).await;
+    for id in [1, 2] {
+        let volume = drive.create_volume(Uuid::from_u128(id), MIB, 4096, 0).await.expect("room");
+        write(&volume, 0, 4096, id as u8).await.expect("write");
+        volume.flush().await.expect("flush");
+    }
+}
+
+/// Overwrites `range` of the newest journal group.
+async fn damage_last_group(disk: &Disk, range: std::ops::Range<usize>) {
+    let mut last = None;
+    for address in (2 * EXTENT..2 * EXTENT + MIB).step_by(4096) {
+        let (page, _) = disk.read(Buf::alloc(4096).await, address).await;
+        if page.starts_with(b"bsltGRUP") {
+            last = Some((address, page));
+        }
+    }
+    let (address, mut page) = last.expect("groups were written");
+    page[range].fill(0xA5);
+    disk.write(page, address, Durability::Durable).await.1.expect("writable");
+}
+
+/// E5: a lost section below the mark stops the volume whose records it held.
+#[test]
+fn a_damaged_journal_section_stops_its_volume_only() {
+    simulate(|| async {
+        let media = SimMedia::new(32 * MIB, 512, 4096, true);
+        two_volumes(&media).await;
+        damage_last_group(&media.disk(), 160..161).await;
+        let drive = Drive::open(media.disk(), options()).await.expect("the other is sound");
+        let volumes = drive.volumes();
+        assert_eq!(volumes[0].state(), VolumeState::Online);
+        assert_eq!(read(&volumes[0], 0, 4096).await, Ok(vec![1; 4096]));
+        assert!(matches!(volumes[1].state(), VolumeState::ReadOnly(_)), "{:?}", volumes[1].state());
+        write(&volumes[0], 4096, 4096, 3).await.expect("not its damage");
+    });
+}
+
+/// E5: with one directory gone the group still counts; with both, the drive takes no writes.
+#[test]
+fn damaged_journal_directories() {
+    simulate(|| async {
+        let media = SimMedia::new(32 * MIB, 512, 4096, true);
+        two_volumes(&media).await;
+        damage_last_group(&media.disk(), 8..64).await;
+        let drive = Drive::open(media.disk(), options()).await.expect("the other directory is there");
+        assert_eq!(read(&drive.volumes()[1], 0, 4096).await, Ok(vec![2; 4096]));
+        let media = SimMedia::new(32 * MIB, 512, 4096, true);
+        two_volumes(&media).await;
+        damage_last_group(&media.disk(), 8..4096).await;
+        let drive = Drive::open(media.disk(), options()).await.expect("it can be read");
+        assert!(matches!(drive.state(), DriveState::ReadOnly(_)));
+        let volumes = drive.volumes();
+        assert_eq!(read(&volumes[0], 0, 4096).await, Ok(vec![1; 4096]));
+        assert_eq!(write(&volumes[0], 0, 4096, 9).await, Err(EngineError::ReadOnly));
+    });
+}
+
+/// E13: reserves on a sparse file have their space from the start, thin volumes only what they wrote, and a trim
+/// gives it back.
+#[test]
+fn reserves_on_a_sparse_file() {
+    use std::os::unix::fs::MetadataExt;
+    let path = temporary("sparse");
+    let file = path.clone();
+    on_a_thread(move || async move {
+        let allocated = || std::fs::metadata(&file).expect("there").blocks() * 512;
+        let disk = open_file(&file, Some(256 * MIB));
+        Drive::format(&disk, FormatOptions::default()).await.expect("blank");
+        let drive = Drive::open(disk, options()).await.expect("formatted");
+        let thin = drive.create_volume(Uuid::from_u128(1), 64 * MIB, 4096, 0).await.expect("thin");
+        let empty = allocated();
+        write(&thin, 0, MIB, 1).await.expect("write");
+        assert!((empty + MIB..empty + 4 * MIB).contains(&allocated()), "{empty} then {}", allocated());
+        thin.deallocate(0, MIB).await.expect("trim");
+        thin.flush().await.expect("flush");
+        while allocated() > empty + MIB / 2 {
+            rt::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        drive.create_volume(Uuid::from_u128(2), 64 * MIB, 4096, 64 * MIB).await.expect("thick");
+        assert!(allocated() >= empty + 63 * MIB, "{empty} then {}", allocated());
+        drive.close().await.expect("closes");
+    });
+    std::fs::remove_file(path).expect("still there");
+}
+
 /// E4: a failed flush is never repeated; reads go on.
 #[test]
 fn a_dying_drive_takes_no_more_writes() {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{
     drive::DriveShared,
     error::EngineError,
-    format::{FREE_MAP, PageId},
+    format::{Child, EXTENT_BYTES, FREE_MAP, PageId},
     free_map::{Found, Run},
     map::Extent,
     space::Account,
@@ -46,7 +46,11 @@ impl DriveShared {
     /// An extent for a volume, counted against it. Never within an operation: it may wait for a grace period.
     pub(super) async fn take_extent<'a>(&'a self, account: &'a Account) -> Result<Spare<'a>, EngineError> {
         self.ledger.charge(account)?;
-        match self.find_extent().await {
+        let found = match self.back_promises().await {
+            Ok(()) => self.find_extent().await,
+            Err(error) => Err(error),
+        };
+        match found {
             Ok(extent) => Ok(Spare { drive: self, account, extent }),
             Err(error) => {
                 self.ledger.refund(account);
@@ -75,6 +79,18 @@ impl DriveShared {
             }
             self.flush().await?;
             rt::sleep(WAIT_FOR_REUSE).await;
+        }
+    }
+
+    /// An extent for metadata: of those kept for it, else of those that it was granted beyond.
+    pub(super) async fn find_metadata_extent(&self) -> Result<Extent, EngineError> {
+        loop {
+            let found = lock(&self.free).take_for_metadata();
+            match found {
+                Found::Run(run) => return Ok(Extent(run.first)),
+                Found::NeedsPage(page) => self.load_bitmap(page).await?,
+                Found::Nothing => return self.find_extent().await,
+            }
         }
     }
 
@@ -110,7 +126,7 @@ impl DriveShared {
     async fn read_bitmap(&self, page: u32) -> Result<(), EngineError> {
         self.load_nodes(&self.free_tree, page).await?;
         let child = self.free_tree.leaf_child(page).expect("its nodes were loaded above");
-        if child == super::format::Child::None {
+        if child == Child::None {
             lock(&self.free).put(page, None);
             return Ok(());
         }
@@ -153,9 +169,15 @@ pub(super) async fn run_releaser(drive: Arc<DriveShared>) {
             })
             .await;
         drive.grace.period().await;
-        let mut free = lock(&drive.free);
-        for (_, extent) in ready {
-            free.release(extent);
+        let mut extents: Vec<Extent> = ready.into_iter().map(|(_, extent)| extent).collect();
+        extents.sort_unstable();
+        for run in extents.chunk_by(|a, b| a.0 + 1 == b.0) {
+            if !drive.backing.is_needed() {
+                // Gives the space back to the file system underneath. A drive that cannot is none the worse.
+                let _ = drive.disk.discard(run[0].offset_bytes(), run.len() as u64 * EXTENT_BYTES).await;
+            }
+            let mut free = lock(&drive.free);
+            run.iter().for_each(|extent| free.release(*extent));
         }
     }
 }

@@ -124,7 +124,7 @@ impl DriveShared {
             if lock(&self.metadata).free_pages() >= needed {
                 return Ok(());
             }
-            let extent = self.find_extent().await?;
+            let extent = self.find_metadata_extent().await?;
             lock(&self.free).set_metadata(extent);
             lock(&self.metadata).add_extent(extent);
         }

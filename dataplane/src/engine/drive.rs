@@ -14,6 +14,7 @@ use std::{
 use uuid::Uuid;
 
 use super::{
+    backing::Backing,
     checkpoint,
     error::{EngineError, OpenError, Probe},
     evict, flush,
@@ -92,6 +93,7 @@ pub(super) struct DriveShared {
     pub(super) overlay: Mutex<Overlay>,
 
     pub(super) ledger: Ledger,
+    pub(super) backing: Backing,
     pub(super) free: Mutex<FreeMap>,
     pub(super) free_tree: Tree,
     /// Free extents that cores took, per core.
@@ -146,7 +148,7 @@ impl Drive {
         }
         let geometry = Geometry::plan(found_bytes);
         // What the engine must always be able to write exists from now on, on sparse files too (E13).
-        let fixed_extents = u64::from(geometry.data_first + geometry.metadata_extents);
+        let fixed_extents = u64::from(geometry.volumes_first());
         disk.allocate(0, fixed_extents * EXTENT_BYTES).await?;
         let first = Superblock {
             uuid: Uuid::from_u64_pair(rt::random_u64(), rt::random_u64()),
@@ -182,6 +184,12 @@ impl Drive {
             shared.flush().await.map_err(OpenError::Recovery)?;
         }
         let drive = Self { shared };
+        if drive.volumes().iter().any(|volume| volume.reserved_bytes() > 0) {
+            // A full file system is no reason not to serve what is there.
+            if let Err(error) = drive.shared.start_backing().await {
+                tracing::warn!(drive = %drive.uuid(), %error, "reserves are not backed by the file system");
+            }
+        }
         for volume in drive.volumes().into_iter().filter(|volume| volume.volume.is_deleting()) {
             volume.start_emptying();
         }
@@ -282,6 +290,7 @@ impl DriveShared {
             dirty: Mutex::new(recovered.overlay.keys().copied().collect()),
             overlay: Mutex::new(recovered.overlay),
             ledger,
+            backing: Backing::new(geometry.volumes_first()),
             free: Mutex::new(FreeMap::new(
                 geometry,
                 recovered.catalogue.used_extents,

@@ -132,7 +132,7 @@ pub(crate) struct Geometry {
     pub(crate) data_first: u32,
     /// One behind the last extent of the pool.
     pub(crate) end: u32,
-    /// Extents of the pool that are kept for metadata.
+    /// Extents at the start of the pool that are kept for metadata. It may have others, too.
     pub(crate) metadata_extents: u32,
 }
 
@@ -165,9 +165,14 @@ impl Geometry {
         u64::from(self.journal_first) * EXTENT_BYTES
     }
 
+    /// First extent that volumes can use.
+    pub(crate) fn volumes_first(&self) -> u32 {
+        self.data_first + self.metadata_extents
+    }
+
     /// Extents that volumes can use.
     pub(crate) fn capacity_extents(&self) -> u64 {
-        u64::from(self.end - self.data_first - self.metadata_extents)
+        u64::from(self.end - self.volumes_first())
     }
 
     pub(crate) fn is_in_pool(&self, extent: u32) -> bool {

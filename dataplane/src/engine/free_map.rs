@@ -22,6 +22,8 @@ pub(super) struct FreeMap {
     used_extents: u64,
     /// Where the next search begins.
     cursor: u32,
+    /// Only extents below this are handed out.
+    limit: u32,
 }
 
 #[derive(Debug)]
@@ -76,7 +78,8 @@ impl FreeMap {
             pages: (0..pages).map(|_| None).collect(),
             overlay,
             used_extents,
-            cursor: geometry.data_first,
+            cursor: geometry.volumes_first(),
+            limit: geometry.end,
             geometry,
         }
     }
@@ -114,11 +117,24 @@ impl FreeMap {
         self.pages[page as usize] = Some(loaded);
     }
 
-    /// Takes up to `count` neighbouring free extents; they are busy from now on.
+    /// From now on only extents below `limit` are handed out.
+    pub(super) fn limit(&mut self, limit: u32) {
+        self.limit = limit;
+    }
+
+    /// Takes an extent out of those kept for metadata; it is busy from now on.
+    pub(super) fn take_for_metadata(&mut self) -> Found {
+        let found = self.find(self.geometry.data_first, self.geometry.volumes_first());
+        if let Found::Run(run) = found {
+            self.set_busy(run.first, true);
+        }
+        found
+    }
+
+    /// Takes up to `count` neighbouring free extents for volumes; they are busy from now on.
     pub(super) fn take(&mut self, count: u32) -> Found {
-        let Geometry { data_first, end, .. } = self.geometry;
-        let start = self.cursor;
-        let spans = [(start, end), (data_first, start)];
+        let start = self.cursor.min(self.limit);
+        let spans = [(start, self.limit), (self.geometry.volumes_first(), start)];
         for (from, to) in spans {
             match self.find(from, to) {
                 Found::Run(Run { first, .. }) => return Found::Run(self.grow(first, count)),
@@ -154,14 +170,11 @@ impl FreeMap {
     /// Makes `first` and its free neighbours busy.
     fn grow(&mut self, first: u32, count: u32) -> Run {
         let mut taken = 0;
-        while taken < count && first + taken < self.geometry.end && self.is_free(first + taken) {
+        while taken < count && first + taken < self.limit && self.is_free(first + taken) {
             self.set_busy(first + taken, true);
             taken += 1;
         }
         self.cursor = first + taken;
-        if self.cursor >= self.geometry.end {
-            self.cursor = self.geometry.data_first;
-        }
         Run { first, count: taken }
     }
 
@@ -281,7 +294,8 @@ mod tests {
                 assert!(map.geometry.is_in_pool(extent) && seen.insert(extent));
             }
         }
-        assert_eq!(seen.len() as u32, map.geometry.end - map.geometry.data_first);
+        assert_eq!(seen.len() as u64, map.geometry.capacity_extents());
+        assert_eq!(map.take_for_metadata(), Found::Run(Run { first: map.geometry.data_first, count: 1 }));
         let one = Extent(*seen.last().expect("some were found"));
         assert!(map.set_used(one) && !map.set_used(one));
         assert!(map.set_freed(one) && !map.set_freed(one));

@@ -43,15 +43,18 @@ impl Drive {
         let mut record = VolumeRecord::new(uuid, id, block_bytes);
         record.size_bytes.set(size_bytes);
         let volume = Arc::new(VolumeShared::new(record, Box::new([layer.clone()])));
-        let reserved_extents = reserved_bytes.div_ceil(EXTENT_BYTES);
+        if lock(&drive.volumes).contains_key(&uuid) {
+            return Err(EngineError::AlreadyExists);
+        }
+        self.reserve(&volume, reserved_bytes).await?;
         let ticket = {
             let mut volumes = lock(&drive.volumes);
             if volumes.contains_key(&uuid) {
+                drive.ledger.reserve(&volume.account, 0)?;
                 return Err(EngineError::AlreadyExists);
             }
-            drive.ledger.reserve(&volume.account, reserved_extents)?;
             let mut record = lock(&volume.record);
-            record.reserved_extents.set(reserved_extents);
+            record.reserved_extents.set(volume.account.reserved());
             // Known before it is recorded: a checkpoint after the record must not forget it.
             lock(&drive.layers).insert(id, layer);
             volumes.insert(uuid, volume.clone());
@@ -76,26 +79,49 @@ impl Drive {
         drive.check_writable()?;
         let _room = drive.admit_clear().await?;
         check_shape(new_size_bytes, volume.block_bytes(), new_reserved_bytes)?;
+        if volume.volume.is_deleting() {
+            return Err(EngineError::Offline);
+        }
+        if new_size_bytes < volume.size_bytes() {
+            return Err(EngineError::Invalid("a volume does not shrink".into()));
+        }
+        self.reserve(&volume.volume, new_reserved_bytes).await?;
         let ticket = {
             let mut record = lock(&volume.volume.record);
-            if volume.volume.is_deleting() {
-                return Err(EngineError::Offline);
-            }
-            if new_size_bytes < record.size_bytes.get() {
-                return Err(EngineError::Invalid("a volume does not shrink".into()));
-            }
-            let reserved_extents = new_reserved_bytes.div_ceil(EXTENT_BYTES);
-            drive.ledger.reserve(&volume.volume.account, reserved_extents)?;
-            record.size_bytes.set(new_size_bytes);
-            record.reserved_extents.set(reserved_extents);
+            let size_bytes = record.size_bytes.get().max(new_size_bytes);
+            record.size_bytes.set(size_bytes);
+            record.reserved_extents.set(volume.volume.account.reserved());
             let mut book = drive.journal.book();
             book.volume(*record);
             book.close()
         };
         drive.journal.written(ticket).await?;
         drive.flush().await?;
-        volume.volume.set_size_bytes(new_size_bytes);
+        volume.volume.grow_to(new_size_bytes);
         Ok(())
+    }
+
+    /// Promises space to a volume, and sees that a sparse file underneath has it. On failure nothing changed.
+    async fn reserve(&self, volume: &VolumeShared, reserved_bytes: u64) -> Result<(), EngineError> {
+        let drive = &self.shared;
+        let before = volume.account.reserved();
+        let unreserved = drive.ledger.unreserved_bytes();
+        drive.ledger.reserve(&volume.account, reserved_bytes.div_ceil(EXTENT_BYTES))?;
+        if reserved_bytes == 0 {
+            return Ok(());
+        }
+        match drive.start_backing().await {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                drive.ledger.reserve(&volume.account, before)?;
+                Err(match error {
+                    EngineError::CapacityExceeded => {
+                        EngineError::NoFreeSpace { needed_bytes: reserved_bytes, available_bytes: unreserved }
+                    }
+                    other => other,
+                })
+            }
+        }
     }
 
     /// Deletes a volume. Durable when it answers; its extents are given back in the background.

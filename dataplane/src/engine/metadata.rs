@@ -1,5 +1,5 @@
-//! Pages for metadata (E9): 4 KiB each, out of extents of the ordinary pool. An extent that became a metadata
-//! extent stays one; its pages come and go with the checkpoints.
+//! Pages for metadata (E9): 4 KiB each, out of extents of the pool: first of the two per cent that
+//! are kept for them, which exist in a sparse file from the start. An extent that became a metadata extent stays one; its pages come and go with the checkpoints.
 
 use std::collections::BTreeMap;
 

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod allocate;
+mod backing;
 mod catalogue;
 mod check;
 mod checkpoint;

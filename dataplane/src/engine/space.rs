@@ -55,6 +55,11 @@ impl Ledger {
         self.capacity_extents.saturating_sub(*lock(&self.promised)) * EXTENT_BYTES
     }
 
+    /// Extents promised to volumes, and to metadata beyond its share.
+    pub(super) fn promised(&self) -> u64 {
+        *lock(&self.promised)
+    }
+
     /// Counts a volume in that recovery found, even if the drive is over-promised.
     pub(super) fn admit(&self, account: &Account) {
         *lock(&self.promised) += account.promised();

@@ -68,8 +68,8 @@ impl VolumeShared {
         self.size_bytes.load(Ordering::Acquire)
     }
 
-    pub(super) fn set_size_bytes(&self, size_bytes: u64) {
-        self.size_bytes.store(size_bytes, Ordering::Release);
+    pub(super) fn grow_to(&self, size_bytes: u64) {
+        self.size_bytes.fetch_max(size_bytes, Ordering::AcqRel);
     }
 
     pub(super) fn is_deleting(&self) -> bool {
