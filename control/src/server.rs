@@ -43,13 +43,16 @@ impl std::fmt::Debug for AppHandle {
 }
 
 /// Opens the store and the credentials, brings the node to the desired state (targets and hosts come back), and
-/// serves. When this returns every listener accepts and every credential file is written.
+/// serves. When this returns every listener accepts, those of the node included, and every credential file is
+/// written.
 pub async fn serve(config: ControlConfig, node: Node) -> Result<ControlServer, ControlError> {
     let sockets = bind(&config.api)?;
     let listeners: Vec<SocketAddr> = sockets.iter().map(|(_, address)| *address).collect();
     let Opened { app, lease, targets, credentials } = open(config, node, &listeners).await?;
     let acceptor = tls::Acceptor::new(tls::server_config(&credentials)?);
     bring_back(&app).await.map_err(|e| ControlError::bad_file(&app.config.data_dir, e))?;
+    // Not before: a host that comes back must find what it was published.
+    app.node.open_portals();
 
     let handle = Handle::new();
     let serving = sockets

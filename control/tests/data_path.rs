@@ -1,4 +1,5 @@
 //! What the API promises, seen by a host on the wire.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
@@ -27,7 +28,7 @@ async fn options(client: &Client, id: &str) -> HostOptions {
     HostOptions {
         address: SocketAddr::new(ip, u16::try_from(portal["port"].as_u64().unwrap()).unwrap()),
         subsystem: Nqn::new(target["targetName"].as_str().unwrap()).unwrap(),
-        host: Nqn::new(&format!("nqn.2014-08.org.nvmexpress:uuid:{id}")).unwrap(),
+        host: Nqn::new(format!("nqn.2014-08.org.nvmexpress:uuid:{id}")).unwrap(),
         host_id: Uuid::from_u128(7),
         digests: ICRequest::default(),
         kato_ms: 0,
@@ -118,7 +119,7 @@ async fn a_published_volume_is_there_and_an_unpublished_one_is_gone() {
 
 async fn start(dir: &Path) -> (Node, ControlServer, Client) {
     let drive = file_drive(&dir.join("drive.img"), 4);
-    let node = Node::start(node_config(vec![drive])).unwrap();
+    let node = Node::start_closed(node_config(vec![drive])).unwrap();
     let server = serve(config(&dir.join("data")), node.clone()).await.unwrap();
     let client = Client::new(server.listeners()[0], server.credentials()).certificate("ssdtoolbox.pem");
     (node, server, client)
