@@ -23,6 +23,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use nvmeof::{
@@ -50,6 +51,8 @@ pub struct TargetConfig {
     pub portals: Vec<PortalConfig>,
     /// Stable name of this node: serial numbers derive from it.
     pub node_id: String,
+    /// A peer that takes no answer, or sends no data that it was asked for, for this long is cut off (E7).
+    pub stall_max: Duration,
 }
 
 /// A running target; cheap to clone, usable from any thread.
@@ -60,6 +63,7 @@ pub struct Target(Arc<Shared>);
 #[derive(Debug)]
 pub(crate) struct Shared {
     cores: u16,
+    stall_max: Duration,
     portals: Vec<Portal>,
     serial: String,
     discovery: Arc<TargetSubsystem>,
@@ -102,6 +106,7 @@ impl Target {
         let nqn = Nqn::new(Nqn::DISCOVERY).expect("the well-known name is one");
         let shared = Arc::new(Shared {
             cores,
+            stall_max: config.stall_max,
             portals,
             discovery: Arc::new(TargetSubsystem::new(description(nqn, &serial), Exports::default())),
             serial,

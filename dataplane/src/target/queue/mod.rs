@@ -19,6 +19,7 @@ use std::{
     cell::{Cell, RefCell},
     rc::Rc,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use nvmeof::{
@@ -64,6 +65,7 @@ pub(super) struct Queue {
     qid: u16,
     entries: u16,
     flow_control: bool,
+    stall_max: Duration,
     kind: Kind,
     pub(super) association: Arc<Association>,
     handle: Arc<QueueHandle>,
@@ -107,6 +109,7 @@ impl Queue {
     fn new(admitted: Admitted) -> Self {
         let Admitted { stream, mut connection, request, association, handle, shared, .. } = admitted;
         connection.grow(request.entries);
+        let stall_max = shared.stall_max;
         let kind = if request.qid == 0 {
             Kind::Admin(Box::new(AdminQueue::new(shared, &association, &request)))
         } else {
@@ -116,6 +119,7 @@ impl Queue {
             qid: request.qid,
             entries: request.entries,
             flow_control: request.flow_control,
+            stall_max,
             kind,
             association,
             handle,

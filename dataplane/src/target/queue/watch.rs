@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::Queue;
 use crate::{
-    limits, rt,
+    rt,
     target::wait::{Either, race},
 };
 
@@ -13,11 +13,11 @@ pub(super) async fn watch(queue: Rc<Queue>) {
     let mut seen = queue.data_received.get();
     loop {
         let over = queue.over.until(|| queue.ended.get().then_some(()));
-        if let Either::First(()) = race(over, rt::sleep(limits::STALL_MAX)).await {
+        if let Either::First(()) = race(over, rt::sleep(queue.stall_max)).await {
             return;
         }
         let since = queue.outbox.sending_since();
-        let takes_nothing = since.is_some_and(|since| rt::now().since(since) >= limits::STALL_MAX);
+        let takes_nothing = since.is_some_and(|since| rt::now().since(since) >= queue.stall_max);
         let sends_nothing = queue.awaiting_data.get() > 0 && queue.data_received.get() == seen;
         seen = queue.data_received.get();
         if takes_nothing || sends_nothing {

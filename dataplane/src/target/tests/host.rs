@@ -29,7 +29,7 @@ pub(super) struct HostQueue {
     pub(super) others: Vec<(Slot, Cqe)>,
 }
 
-pub(super) const ENTRIES: u16 = 16;
+pub(super) const ENTRIES: u16 = 64;
 
 /// A queue that the controller ended.
 #[derive(Debug)]

@@ -1,8 +1,10 @@
-//! The target over real sockets on loopback: our own host talks to it.
+//! The target over real sockets on loopback, by a host that can do what a good one does not. What good hosts do
+//! stands in `tests/target`.
 
 mod host;
 mod life;
 mod serve;
+mod stall;
 
 use uuid::Uuid;
 
@@ -28,9 +30,13 @@ struct Node {
 
 impl Node {
     fn start(cores: usize) -> Self {
+        Self::with_stall_max(cores, crate::limits::STALL_MAX)
+    }
+
+    fn with_stall_max(cores: usize, stall_max: std::time::Duration) -> Self {
         let runtime = Runtime::start(cores).unwrap();
         let portals = vec![PortalConfig { listen: "127.0.0.1:0".parse().unwrap(), advertise: None }];
-        let config = TargetConfig { portals, node_id: "test".into() };
+        let config = TargetConfig { portals, node_id: "test".into(), stall_max };
         let target = Target::start(&runtime.handle(), &config).unwrap();
         target.open();
         let (drive, volume) = on_core_0(&runtime, make_volume);
