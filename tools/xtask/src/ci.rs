@@ -32,11 +32,16 @@ pub(crate) enum Part {
     Build,
     /// Unit, model and process tests, golden bytes and the fuzz corpora.
     Test,
+    /// The Linux initiator in virtual machines.
+    Vm,
+    /// Real API clients, unchanged.
+    Clients,
 }
 
 impl Part {
     /// In the order in which they run: cheap and telling first.
-    pub(crate) const ALL: [Self; 5] = [Self::Packages, Self::Fmt, Self::Clippy, Self::Build, Self::Test];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Packages, Self::Fmt, Self::Clippy, Self::Build, Self::Test, Self::Vm, Self::Clients];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -45,6 +50,8 @@ impl Part {
             Self::Clippy => "clippy",
             Self::Build => "build",
             Self::Test => "test",
+            Self::Vm => "vm",
+            Self::Clients => "clients",
         }
     }
 
@@ -65,6 +72,8 @@ impl Part {
                 let seeds = if full { FULL_SEEDS } else { CI_SEEDS };
                 tally::run(cargo(&["test", "--workspace", "--no-fail-fast"]).env("BASALT_SEEDS", seeds))
             }
+            Self::Vm => end_to_end("vm"),
+            Self::Clients => end_to_end("clients"),
         }
     }
 }
@@ -106,6 +115,15 @@ fn build() -> Result<Tally> {
         return Ok(binaries);
     }
     tally::run(&mut cargo(&["test", "--workspace", "--no-run"]))
+}
+
+/// Runs one of the end-to-end binaries, which use the `basalt` that stands beside them.
+fn end_to_end(binary: &str) -> Result<Tally> {
+    let built = tally::run(&mut cargo(&["build", "-q", "--workspace", "--bins"]))?;
+    if built.failed > 0 {
+        return Ok(built);
+    }
+    tally::run(&mut cargo(&["run", "-q", "-p", "basalt-tests", "--bin", binary]))
 }
 
 /// The cargo that runs us, in the root of the workspace.

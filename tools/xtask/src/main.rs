@@ -81,8 +81,8 @@ mod tests {
 
     #[test]
     fn only_takes_a_list_of_parts() {
-        let plan = parse(&words("ci --full --only fmt,test")).expect("a valid line");
-        assert_eq!(plan, Plan { parts: vec![Part::Fmt, Part::Test], full: true });
+        let plan = parse(&words("ci --full --only fmt,vm")).expect("a valid line");
+        assert_eq!(plan, Plan { parts: vec![Part::Fmt, Part::Vm], full: true });
     }
 
     #[test]
