@@ -7,6 +7,8 @@ use std::{
     net::SocketAddr,
     ops::Range,
     os::fd::{AsFd, OwnedFd},
+    thread,
+    time::{Duration, Instant},
 };
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
@@ -34,12 +36,10 @@ pub struct TcpStream {
 }
 
 impl TcpListener {
-    /// Binds and listens. An address can be bound again at once after a kill.
+    /// Binds and listens. An address can be bound again at once after a kill. Blocks for a few seconds where
+    /// another process holds the address.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        let fd = socket_for(&address)?;
-        sockopt::set_socket_reuseaddr(&fd, true)?;
-        rustix::net::bind(&fd, &address)?;
-        rustix::net::listen(&fd, limits::LISTEN_BACKLOG)?;
+        let fd = bind_patiently(&address)?;
         let local = SocketAddr::try_from(rustix::net::getsockname(&fd)?)?;
         Ok(Self { fd, local })
     }
@@ -105,6 +105,27 @@ impl TcpStream {
         let _ = rustix::net::shutdown(&self.fd, rustix::net::Shutdown::Both);
     }
 }
+
+/// The kernel ends a killed server's io_uring requests, and with them its listening sockets, some time after the
+/// process: a restart has to outwait that.
+fn bind_patiently(address: &SocketAddr) -> io::Result<OwnedFd> {
+    let deadline = Instant::now() + BIND_PATIENCE;
+    loop {
+        // A socket whose listen failed is bound already: each attempt takes a new one.
+        let fd = socket_for(address)?;
+        sockopt::set_socket_reuseaddr(&fd, true)?;
+        let bound =
+            rustix::net::bind(&fd, address).and_then(|()| rustix::net::listen(&fd, limits::LISTEN_BACKLOG));
+        match bound {
+            Ok(()) => return Ok(fd),
+            Err(rustix::io::Errno::ADDRINUSE) if Instant::now() < deadline => thread::sleep(BIND_RETRY),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+const BIND_PATIENCE: Duration = Duration::from_secs(5);
+const BIND_RETRY: Duration = Duration::from_millis(20);
 
 fn socket_for(address: &SocketAddr) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
