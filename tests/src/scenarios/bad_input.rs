@@ -83,7 +83,7 @@ pub(super) fn pdus(stage: Stage<'_>) -> Result<()> {
 fn still_serving(stage: Stage<'_>, volume: &Attached) -> Result<()> {
     let device = &volume.device;
     stage.guest.check(&format!(
-        "head -c 64k /dev/urandom >/tmp/block
+        "head -c 65536 /dev/urandom >/tmp/block
         dd if=/tmp/block of={device} bs=64k oflag=direct conv=notrunc
         dd if={device} of=/tmp/back bs=64k count=1 iflag=direct; cmp /tmp/block /tmp/back"
     ))?;

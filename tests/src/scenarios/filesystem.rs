@@ -70,7 +70,7 @@ pub(super) fn expand(stage: Stage<'_>) -> Result<()> {
     let device = &volume.device;
     stage.guest.check(&format!(
         "mkfs.ext4 -q -F {device}; mount {device} /mnt
-        head -c 1M /dev/urandom >/mnt/kept; sha256sum /mnt/kept >/tmp/kept"
+        head -c 1048576 /dev/urandom >/mnt/kept; sha256sum /mnt/kept >/tmp/kept"
     ))?;
     let connected_before = host.controllers(&volume.nqn)?;
     site.server.api().expand_volume(volume.volume, 2)?;

@@ -42,7 +42,7 @@ pub(super) fn run(stage: Stage<'_>) -> Result<()> {
         dd if=/tmp/block of={reserved} bs=64k oflag=direct conv=notrunc,fsync
         dd if={reserved} of=/tmp/back bs=64k count=16 iflag=direct
         cmp /tmp/block /tmp/back
-        blkdiscard --offset 0 --length 256M {large}",
+        blkdiscard -o 0 -l 268435456 {large}",
         large = large.device,
         reserved = reserved.device
     ))?;

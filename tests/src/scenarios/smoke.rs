@@ -14,7 +14,7 @@ pub(super) fn run(stage: Stage<'_>) -> Result<()> {
     stage.guest.check(&fio_command(device, 4096))?;
     stage.guest.check(&format!(
         "mkfs.ext4 -q -F {device}; mount {device} /mnt
-        head -c 1M /dev/urandom >/mnt/file; sum=$(sha256sum </mnt/file)
+        head -c 1048576 /dev/urandom >/mnt/file; sum=$(sha256sum </mnt/file)
         umount /mnt; e2fsck -fn {device}
         mount {device} /mnt; [ \"$(sha256sum </mnt/file)\" = \"$sum\" ]; umount /mnt"
     ))?;

@@ -125,19 +125,8 @@ fn pack(root: &Path, archive: &Path) -> Result<()> {
 
 const INIT: &str = include_str!("init.sh");
 
-/// What a storage administrator would have at hand.
-const TOOLS: [&str; 10] = [
-    "blkdiscard",
-    "blockdev",
-    "e2fsck",
-    "fio",
-    "fstrim",
-    "mkfs.ext4",
-    "mkfs.xfs",
-    "nvme",
-    "resize2fs",
-    "xfs_repair",
-];
+/// What busybox does not have; its shell prefers its own applets to files of the same name.
+const TOOLS: [&str; 7] = ["e2fsck", "fio", "mkfs.ext4", "mkfs.xfs", "nvme", "resize2fs", "xfs_repair"];
 
 /// Everything that [`INIT`] loads; 9p is the shared directory. nvmet and loop serve the harness's own test.
 const MODULES: [&str; 11] = [
