@@ -202,6 +202,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_document_is_right() {
+        use crate::engine::format::layout;
+        layout!("Catalogue header", Header: magic, layers, volumes, metadata_extents, next_layer, used_extents,
+            reserved);
+        layout!("Layer record", LayerRecord: layer, parent, flags, references, extents, roots, reserved);
+        layout!("Volume record", VolumeRecord: uuid, size_bytes, reserved_extents, head, block_bytes, state,
+            flags, reserved);
+        layout!("Metadata record", MetadataRecord: extent, pages, reserved);
+    }
+
+    #[test]
     fn round_trip_and_truncation() {
         let page = Child::Page { address_bytes: 8192, crc: 7, sequence: 3 };
         let catalogue = Catalogue {

@@ -187,6 +187,34 @@ const _: () = {
     assert!(ROOT_CHILDREN as u64 * (FANOUT * FANOUT * ENTRIES_PER_PAGE) as u64 == 1 << 32);
 };
 
+/// Offsets of a struct's fields, for [`documented`].
+#[cfg(test)]
+macro_rules! layout {
+    ($name:literal, $type:ty: $($field:ident),+ $(,)?) => {
+        $crate::engine::format::documented(
+            $name,
+            size_of::<$type>(),
+            &[$((stringify!($field), std::mem::offset_of!($type, $field))),+],
+        )
+    };
+}
+#[cfg(test)]
+pub(crate) use layout;
+
+/// Fails unless `FORMAT.md` has a table of that name with exactly these fields.
+#[cfg(test)]
+pub(crate) fn documented(name: &str, size_bytes: usize, fields: &[(&str, usize)]) {
+    let document = include_str!("../../FORMAT.md");
+    let heading = format!("### {name} ({size_bytes} bytes)\n");
+    let (_, section) = document.split_once(&heading).unwrap_or_else(|| panic!("no section {heading}"));
+    let rows: Vec<&str> = section.lines().skip(1).take_while(|line| line.starts_with('|')).skip(2).collect();
+    let expected = fields.iter().map(|(field, offset)| format!("| {offset} | `{field}` |"));
+    for (row, expected) in rows.iter().zip(expected.clone()) {
+        assert!(row.starts_with(&expected), "{name}: {row:?} should begin {expected:?}");
+    }
+    assert_eq!(rows.len(), expected.count(), "{name}: rows and fields");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,6 +238,11 @@ mod tests {
         }
         let nonsense = ChildPointer { address: U64::new(0x3007), crc: U32::ZERO, sequence: U32::ZERO };
         assert_eq!(nonsense.read(), None);
+    }
+
+    #[test]
+    fn the_document_is_right() {
+        layout!("Child pointer", ChildPointer: address, crc, sequence);
     }
 
     #[test]

@@ -258,6 +258,14 @@ mod tests {
     }
 
     #[test]
+    fn the_document_is_right() {
+        crate::engine::format::layout!("Superblock slot", Slot: magic, version, crc, features, drive, sequence,
+            size_bytes, extent_bytes, block_bytes, atomic_bytes, journal_first, journal_extents, data_first, end,
+            metadata_extents, cut_position_bytes, cut_sequence, cut_previous_crc, reserved_1, catalogue_bytes,
+            catalogue, reserved);
+    }
+
+    #[test]
     fn any_flipped_bit_is_noticed() {
         let bytes = sample().encode();
         for at in (0..PAGE_BYTES).step_by(7) {

@@ -304,6 +304,17 @@ mod tests {
     }
 
     #[test]
+    fn the_document_is_right() {
+        use crate::engine::format::layout;
+        layout!("Group header", GroupHeader: magic, crc, sections, length_bytes, flags, drive, boot, sequence,
+            position_bytes, previous_crc, reserved_1, used_extents, reserved);
+        layout!("Section entry", SectionEntry: kind, layer, offset_bytes, length_bytes, crc, reserved,
+            layer_extents);
+        layout!("Map record", MapRecord: logical, reserved, entry);
+        layout!("Group footer", Footer: magic, directory_offset_bytes, length_bytes);
+    }
+
+    #[test]
     fn round_trip() {
         let (bytes, sections) = sample();
         let group = parse(&bytes, PLACE).expect("whole");

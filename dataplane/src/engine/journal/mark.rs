@@ -41,6 +41,15 @@ pub(in crate::engine) async fn write(
     slot: u64,
     sequence: u64,
 ) -> Result<(), DiskError> {
+    let record = record(drive, sequence);
+    let mut buf = Buf::alloc(BLOCK_BYTES as usize).await;
+    for sector in buf.chunks_exact_mut(SECTOR_BYTES as usize) {
+        sector.copy_from_slice(record.as_bytes());
+    }
+    disk.write(buf, slot_offset_bytes(slot), Durability::Durable).await.1
+}
+
+fn record(drive: Uuid, sequence: u64) -> MarkRecord {
     let mut record = MarkRecord {
         magic: MAGIC,
         crc: U32::ZERO,
@@ -50,11 +59,7 @@ pub(in crate::engine) async fn write(
         reserved: [0; 472],
     };
     record.crc = U32::new(crc32c(record.as_bytes()));
-    let mut buf = Buf::alloc(BLOCK_BYTES as usize).await;
-    for sector in buf.chunks_exact_mut(SECTOR_BYTES as usize) {
-        sector.copy_from_slice(record.as_bytes());
-    }
-    disk.write(buf, slot_offset_bytes(slot), Durability::Durable).await.1
+    record
 }
 
 /// The newest mark and its slot; sequence 0 if there is none.
@@ -84,3 +89,30 @@ fn parse(slot: &[u8], drive: Uuid) -> Option<u64> {
 }
 
 const _: () = assert!(size_of::<MarkRecord>() == SECTOR_BYTES as usize);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slot(sequence: u64) -> Vec<u8> {
+        let drive = Uuid::from_u128(7);
+        record(drive, sequence).as_bytes().repeat(8)
+    }
+
+    #[test]
+    fn a_torn_slot_counts() {
+        let (old, new) = (slot(4), slot(9));
+        for sector in 0..8 {
+            let mut torn = old.clone();
+            torn[sector * 512..(sector + 1) * 512].copy_from_slice(&new[sector * 512..(sector + 1) * 512]);
+            assert_eq!(parse(&torn, Uuid::from_u128(7)), Some(9));
+            assert_eq!(parse(&torn, Uuid::from_u128(8)), None, "another drive's");
+        }
+        assert_eq!(parse(&vec![0; 4096], Uuid::from_u128(7)), None);
+    }
+
+    #[test]
+    fn the_document_is_right() {
+        crate::engine::format::layout!("Flush mark", MarkRecord: magic, crc, reserved_1, drive, sequence, reserved);
+    }
+}
