@@ -1,5 +1,7 @@
 //! Targets (provisioner §4.5, op 39, D39, D60).
 
+use std::collections::HashMap;
+
 use axum::{Json, extract::State, response::IntoResponse};
 use serde::Serialize;
 use uuid::Uuid;
@@ -39,14 +41,16 @@ pub(crate) async fn list(State(app): State<SharedApp>, query: Query) -> Reply {
     let targets = targets
         .filter(|t| host.is_none_or(|h| t.host_id == h))
         .filter(|t| volume.is_none_or(|v| exports(t, v)));
+    let hosts = app.state.list::<HostRecord>().await?.into_iter();
+    let names: HashMap<String, String> = hosts.map(|h| (h.value.id, h.value.name)).collect();
+    let backends = backends(&app).await?.into_iter().map(|b| b.value.persistent_id).collect::<Vec<_>>();
+    let volumes = app.state.list::<VolumeRecord>().await?.into_iter();
+    let volumes: HashMap<Uuid, VolumeRecord> = volumes.map(|v| (v.value.uuid, v.value)).collect();
     let mut rows = Vec::new();
     for target in targets {
-        let name = match app.state.get::<HostRecord>(&target.host_id).await? {
-            Some(host) => host.value.name,
-            // Deleted since the targets were read.
-            None => continue,
-        };
-        let connected = connected_backends(&app, &target).await?;
+        // Deleted since the targets were read.
+        let Some(name) = names.get(&target.host_id).cloned() else { continue };
+        let connected = connected_backends(&target, &volumes, &backends);
         let Some(backend) = connected.first().cloned() else { continue };
         rows.push(TargetView {
             name: target.nqn.clone(),
@@ -62,19 +66,17 @@ pub(crate) async fn list(State(app): State<SharedApp>, query: Query) -> Reply {
 }
 
 /// The backends that export it: those that hold a replica of its volumes.
-async fn connected_backends(
-    app: &SharedApp,
+fn connected_backends(
     target: &TargetRecord,
-) -> Result<Vec<BackendRef>, crate::store::StoreError> {
-    if let Scope::Backend(id) = &target.scope {
-        return Ok(vec![BackendRef { persistent_id: id.clone() }]);
-    }
-    let mut holding = Vec::new();
-    for volume in target.volumes() {
-        if let Some(volume) = app.state.get::<VolumeRecord>(&volume.to_string()).await? {
-            holding.extend(volume.value.replicas.into_iter().map(|r| r.backend));
+    volumes: &HashMap<Uuid, VolumeRecord>,
+    backends: &[String],
+) -> Vec<BackendRef> {
+    let exports = |backend: &String| match &target.scope {
+        Scope::Backend(only) => only == backend,
+        Scope::AllBackends => {
+            let replicas = target.volumes().filter_map(|v| volumes.get(&v)).flat_map(|v| &v.replicas);
+            replicas.into_iter().any(|r| r.backend == *backend)
         }
-    }
-    let all = backends(app).await?.into_iter().map(|b| b.value.persistent_id);
-    Ok(all.filter(|id| holding.contains(id)).map(|id| BackendRef { persistent_id: id }).collect())
+    };
+    backends.iter().filter(|b| exports(b)).map(|id| BackendRef { persistent_id: id.clone() }).collect()
 }
