@@ -1,0 +1,196 @@
+//! The REST API as a client sees it: one HTTPS connection, JSON both ways.
+
+use std::{future::Future, time::Duration};
+
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::{
+    Method, Request, StatusCode,
+    body::{Bytes, Incoming},
+    client::conn::http1::{SendRequest, handshake},
+    header,
+};
+use hyper_util::rt::TokioIo;
+use rustls_pki_types::ServerName;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::{error::CliError, server::Server, tls};
+
+/// A connected server.
+#[derive(Debug)]
+pub(crate) struct Client {
+    server: Server,
+    url: String,
+    requests: SendRequest<Full<Bytes>>,
+}
+
+/// What both error shapes of the API may hold: the provisioner's envelope and `/basalt/v1`'s.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Verdict {
+    status: Option<String>,
+    code: Option<String>,
+    description: Option<String>,
+    message: Option<String>,
+}
+
+impl Client {
+    pub(crate) async fn connect(server: Server) -> Result<Self, CliError> {
+        let url = server.address.url();
+        let unreachable = |reason: String| CliError::Unreachable { url: server.address.url(), reason };
+        let config = tls::client_config(&server)?;
+        let name = ServerName::try_from(server.address.host.clone())
+            .map_err(|error| CliError::Usage(format!("{url}: {error}")))?;
+        let socket = TcpStream::connect((server.address.host.as_str(), server.address.port));
+        let socket = match tokio::time::timeout(CONNECT_LIMIT, socket).await {
+            Ok(connected) => connected.map_err(|error| unreachable(error.to_string()))?,
+            Err(_) => return Err(unreachable("no answer".to_owned())),
+        };
+        let stream = tokio::time::timeout(
+            CONNECT_LIMIT,
+            TlsConnector::from(std::sync::Arc::new(config)).connect(name, socket),
+        );
+        let stream = match stream.await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) if is_certificate_error(&error) => {
+                return Err(CliError::Untrusted { url, reason: error.to_string() });
+            }
+            Ok(Err(error)) => return Err(unreachable(error.to_string())),
+            Err(_) => return Err(unreachable("no TLS handshake".to_owned())),
+        };
+        let (requests, connection) =
+            handshake(TokioIo::new(stream)).await.map_err(|error| unreachable(error.to_string()))?;
+        // Its error reaches us through the request that it ends.
+        tokio::spawn(async { drop(connection.await) });
+        Ok(Self { server, url, requests })
+    }
+
+    /// For texts that name the server.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The host part of the URL: an address of the node as this caller sees it.
+    pub(crate) fn host(&self) -> &str {
+        &self.server.address.host
+    }
+
+    pub(crate) async fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, CliError> {
+        let value = self.call(Method::GET, path, None).await?;
+        self.parse(value)
+    }
+
+    /// A call that changes something; the answer is the envelope or resource as it came.
+    pub(crate) async fn call(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<Value, CliError> {
+        let request = self.request(method, path, body)?;
+        let broken = |url: &str, reason: String| CliError::Broken { url: url.to_owned(), reason };
+        let answer = within(&self.url, self.requests.send_request(request)).await?;
+        let answer = answer.map_err(|error| broken(&self.url, error.to_string()))?;
+        let status = answer.status();
+        let bytes = within(&self.url, read_body(answer.into_body())).await?;
+        let bytes = bytes.map_err(|reason| broken(&self.url, reason))?;
+        self.judge(status, &bytes)
+    }
+
+    pub(crate) fn parse<T: DeserializeOwned>(&self, value: Value) -> Result<T, CliError> {
+        serde_json::from_value(value)
+            .map_err(|error| CliError::BadAnswer { url: self.url.clone(), reason: error.to_string() })
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<Request<Full<Bytes>>, CliError> {
+        let authority = self.url.trim_start_matches("https://");
+        let mut request = Request::builder().method(method).uri(path).header(header::HOST, authority);
+        if let Some(token) = &self.server.token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let bytes = match body {
+            Some(body) => {
+                request = request.header(header::CONTENT_TYPE, "application/json");
+                Bytes::from(body.to_string())
+            }
+            None => Bytes::new(),
+        };
+        // Names and ids come from people and from the server, the token from a person.
+        let unsendable = |error: hyper::http::Error| CliError::Usage(format!("{path}: {error}"));
+        request.body(Full::new(bytes)).map_err(unsendable)
+    }
+
+    /// Success by the HTTP status *and*, where there is an envelope, by its own `status` (provisioner §1.3).
+    fn judge(&self, status: StatusCode, bytes: &[u8]) -> Result<Value, CliError> {
+        let value: Value = serde_json::from_slice(bytes).map_err(|_| CliError::BadAnswer {
+            url: self.url.clone(),
+            reason: format!("HTTP {status} without JSON"),
+        })?;
+        // Lists and other resources carry none of these keys.
+        let verdict = Verdict::deserialize(&value).unwrap_or_default();
+        let message = verdict.description.or(verdict.message).unwrap_or_else(|| status.to_string());
+        let refused = match verdict.status.or(verdict.code) {
+            Some(code) if code != "Success" && (value.get("status").is_some() || !status.is_success()) => {
+                Some(code)
+            }
+            _ if !status.is_success() => Some(status.as_u16().to_string()),
+            _ => None,
+        };
+        match refused {
+            None => Ok(value),
+            Some(_) if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+                Err(CliError::Unauthorized { url: self.url.clone(), message })
+            }
+            Some(code) => Err(CliError::Refused { code, message }),
+        }
+    }
+}
+
+/// Percent-encodes everything but the characters that stand for themselves in a path segment or query value.
+pub(crate) fn encode(text: &str) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~:".contains(byte);
+    let encode = |byte: u8| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(encode).collect()
+}
+
+async fn read_body(body: Incoming) -> Result<Bytes, String> {
+    match Limited::new(body, MAX_ANSWER_BYTES).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err("the answer is too long".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+async fn within<T>(url: &str, work: impl Future<Output = T>) -> Result<T, CliError> {
+    let broken = |_| CliError::Broken { url: url.to_owned(), reason: "no answer in time".to_owned() };
+    tokio::time::timeout(ANSWER_LIMIT, work).await.map_err(broken)
+}
+
+fn is_certificate_error(error: &std::io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(inner, Some(rustls::Error::InvalidCertificate(_)))
+}
+
+/// The limits that the API's own clients have (provisioner §1.1).
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+/// Room for 50,000 volumes in one list.
+const MAX_ANSWER_BYTES: usize = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_harmless_characters_go_as_they_are() {
+        assert_eq!(encode("02:00:5e:10:00:00"), "02:00:5e:10:00:00");
+        assert_eq!(encode("a b/c?d&e%ü"), "a%20b%2Fc%3Fd%26e%25%C3%BC");
+    }
+}

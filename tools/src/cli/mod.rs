@@ -1,0 +1,104 @@
+//! The command line: each command is one or a few calls of the REST API.
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Args, Subcommand};
+
+use self::{client::Client, error::CliError, report::Report, server::ServerOptions};
+
+mod client;
+mod drive;
+mod error;
+mod host;
+mod model;
+mod publish;
+mod report;
+mod resolve;
+mod server;
+mod status;
+mod tls;
+mod token;
+mod volume;
+
+#[derive(Debug, Args)]
+pub(crate) struct ClientArguments {
+    #[command(flatten)]
+    server: ServerOptions,
+    /// Print JSON for scripts
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CliCommand {
+    /// Create, list, show, expand and delete volumes
+    #[command(subcommand)]
+    Volume(volume::VolumeCommand),
+    /// Add, list and delete hosts
+    #[command(subcommand)]
+    Host(host::HostCommand),
+    /// Attach a volume to a host, and print what to run there
+    Publish(publish::PublishArguments),
+    /// Detach a volume from a host
+    Unpublish(publish::UnpublishArguments),
+    /// The node, its drives, volumes and hosts, and what to do next
+    Status,
+    /// List drives
+    #[command(subcommand)]
+    Drive(drive::DriveCommand),
+    /// Replace the access token
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+}
+
+/// Runs one command, prints its report and turns its error into an exit code.
+pub(crate) fn run(command: CliCommand, arguments: ClientArguments, data_dir: Option<PathBuf>) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&CliError::Runtime(error), arguments.json),
+    };
+    let json = arguments.json;
+    match runtime.block_on(execute(command, arguments.server, data_dir)) {
+        Ok(report) => print(&report, json),
+        Err(error) => fail(&error, json),
+    }
+}
+
+async fn execute(
+    command: CliCommand,
+    options: ServerOptions,
+    data_dir: Option<PathBuf>,
+) -> Result<Report, CliError> {
+    let client = &mut Client::connect(options.find(data_dir)?).await?;
+    match command {
+        CliCommand::Volume(command) => volume::run(client, command).await,
+        CliCommand::Host(command) => host::run(client, command).await,
+        CliCommand::Publish(arguments) => publish::publish(client, arguments).await,
+        CliCommand::Unpublish(arguments) => publish::unpublish(client, arguments).await,
+        CliCommand::Status => status::run(client).await,
+        CliCommand::Drive(command) => drive::run(client, command).await,
+        CliCommand::Token(command) => token::run(client, command).await,
+    }
+}
+
+/// A reader that went away (`basalt volume list | head -1`) is no failure of ours.
+fn print(report: &Report, json: bool) -> ExitCode {
+    let text = if json { format!("{:#}\n", report.json) } else { report.text.clone() };
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(&CliError::Output(error), json),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn fail(error: &CliError, json: bool) -> ExitCode {
+    if json {
+        eprintln!("{}", serde_json::json!({ "code": error.code(), "message": error.to_string() }));
+    } else {
+        eprintln!("basalt: {error}");
+    }
+    ExitCode::from(error.exit_code())
+}

@@ -1,0 +1,128 @@
+//! What we read of the API's objects: the contract's names, only the fields that are printed or decided by.
+
+use std::net::IpAddr;
+
+use serde::Deserialize;
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Volume {
+    pub(crate) alias: String,
+    pub(crate) uuid: String,
+    /// Bytes.
+    pub(crate) capacity: u64,
+    pub(crate) provisioning_type: String,
+    pub(crate) block_size: String,
+    #[serde(default)]
+    pub(crate) reserved_space: Option<u64>,
+    #[serde(default)]
+    pub(crate) used_bytes: Option<u64>,
+    pub(crate) in_use: bool,
+    #[serde(default)]
+    pub(crate) location: Vec<Location>,
+}
+
+/// One copy of a volume on one node.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Location {
+    /// Also the namespace UUID, by which a host finds the disk (provisioner D22).
+    pub(crate) uuid: String,
+    pub(crate) replica_state: String,
+    /// Hosts connected now; only in `volume_extended`.
+    #[serde(default)]
+    pub(crate) sessions: Vec<Session>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Session {
+    #[serde(rename = "hostID")]
+    pub(crate) host_id: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Host {
+    pub(crate) uuid: String,
+    pub(crate) name: String,
+    pub(crate) nqn: String,
+}
+
+/// A subsystem as one host sees it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Target {
+    /// The subsystem's NQN.
+    pub(crate) name: String,
+    pub(crate) host_target_connected_to: String,
+    pub(crate) connected_backends: Vec<BackendId>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct BackendId {
+    #[serde(rename = "persistentID")]
+    pub(crate) persistent_id: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Backend {
+    pub(crate) portals: Vec<Portal>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Portal {
+    pub(crate) ip: IpAddr,
+    pub(crate) port: u16,
+    pub(crate) transport: String,
+}
+
+/// `GET /basalt/v1/status`.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Status {
+    pub(crate) node: Node,
+    pub(crate) drives: Vec<Drive>,
+    pub(crate) volumes: VolumeCounts,
+    pub(crate) hosts: Vec<HostStatus>,
+    pub(crate) problems: Vec<String>,
+    pub(crate) next: Vec<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) available: bool,
+    pub(crate) uptime_seconds: u64,
+    pub(crate) portals: Vec<Portal>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Drive {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    /// `online`, `read-only` or `failed`.
+    pub(crate) state: String,
+    pub(crate) capacity_bytes: u64,
+    pub(crate) unreserved_bytes: u64,
+    pub(crate) used_bytes: u64,
+    pub(crate) write_through: bool,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct VolumeCounts {
+    pub(crate) total: u64,
+    pub(crate) published: u64,
+    pub(crate) capacity_bytes: u64,
+    pub(crate) used_bytes: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct HostStatus {
+    pub(crate) name: String,
+    pub(crate) nqn: String,
+    /// Published to it.
+    pub(crate) volumes: u64,
+    pub(crate) connected: bool,
+}

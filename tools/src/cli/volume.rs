@@ -1,0 +1,180 @@
+//! `basalt volume …`
+
+use clap::Subcommand;
+use hyper::Method;
+use serde_json::{Value, json};
+
+use super::{
+    client::{Client, encode},
+    error::CliError,
+    model::{Target, Volume},
+    report::{Report, table},
+    resolve,
+};
+use crate::size::ByteSize;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VolumeCommand {
+    /// Create a volume; thin unless --thick
+    Create(CreateArguments),
+    /// List volumes
+    List,
+    /// Show one volume and the hosts it is published to
+    Show {
+        /// Name, UUID or the beginning of a UUID
+        volume: String,
+    },
+    /// Make a volume larger; connected hosts see it at once
+    Expand {
+        /// Name, UUID or the beginning of a UUID
+        volume: String,
+        /// The new size, in whole GiB, as in 20G
+        size: ByteSize,
+    },
+    /// Delete a volume and everything on it
+    Delete {
+        /// Name, UUID or the beginning of a UUID
+        volume: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CreateArguments {
+    /// A name that no other volume has
+    name: String,
+    /// Whole GiB, as in 10G or 2T
+    size: ByteSize,
+    /// Reserve the whole size now, so that no write can ever fail for space
+    #[arg(long)]
+    thick: bool,
+    /// Reserve this percentage of a thin volume [default: 10, and at least the server's floor]
+    #[arg(long, value_name = "PERCENT", conflicts_with = "thick", value_parser = clap::value_parser!(u8).range(1..=100))]
+    reserve: Option<u8>,
+    /// Bytes per logical block: 512 or 4096
+    #[arg(long, value_name = "BYTES", default_value = "4096", value_parser = ["512", "4096"])]
+    block_size: String,
+    /// The UUID it shall have [default: a random one]
+    #[arg(long)]
+    uuid: Option<uuid::Uuid>,
+}
+
+pub(crate) async fn run(client: &mut Client, command: VolumeCommand) -> Result<Report, CliError> {
+    match command {
+        VolumeCommand::Create(arguments) => create(client, arguments).await,
+        VolumeCommand::List => list(client).await,
+        VolumeCommand::Show { volume } => show(client, &volume).await,
+        VolumeCommand::Expand { volume, size } => expand(client, &volume, size).await,
+        VolumeCommand::Delete { volume } => delete(client, &volume).await,
+    }
+}
+
+async fn create(client: &mut Client, arguments: CreateArguments) -> Result<Report, CliError> {
+    // Made here, so that the volume is known by it whatever becomes of the answer.
+    let uuid = arguments.uuid.unwrap_or_else(uuid::Uuid::new_v4).to_string();
+    let block_size: u32 = arguments.block_size.parse().expect("one of the two that clap lets through");
+    let body = json!({
+        "alias": arguments.name,
+        "uuid": uuid,
+        "capacity": whole_gib(arguments.size)?,
+        "provisioningType": if arguments.thick { "THICK" } else { "THIN" },
+        "reservedSpacePercentage": arguments.reserve.unwrap_or(0),
+        "storageClass": { "blockSize": block_size },
+    });
+    client.call(Method::POST, "/volumes", Some(body)).await?;
+    let (volume, json) = read(client, &uuid).await?;
+    let kind = if arguments.thick { "thick" } else { "thin" };
+    let text = format!(
+        "created {kind} volume {} of {}, {uuid}\nnext: basalt publish {} HOST",
+        volume.alias,
+        ByteSize(volume.capacity),
+        volume.alias
+    );
+    Ok(Report::new(text, json))
+}
+
+async fn list(client: &mut Client) -> Result<Report, CliError> {
+    let json: Value = client.get("/volumes").await?;
+    let volumes: Vec<Volume> = client.parse(json.clone())?;
+    if volumes.is_empty() {
+        return Ok(Report::new("no volumes yet; make one: basalt volume create NAME SIZE", json));
+    }
+    let rows = volumes.iter().map(|volume| {
+        [
+            volume.alias.clone(),
+            ByteSize(volume.capacity).to_string(),
+            volume.used_bytes.map_or_else(|| "-".to_owned(), |bytes| ByteSize(bytes).to_string()),
+            volume.provisioning_type.to_lowercase(),
+            volume.block_size.clone(),
+            if volume.in_use { "yes" } else { "no" }.to_owned(),
+            state(volume),
+            volume.uuid.clone(),
+        ]
+    });
+    let header = ["NAME", "SIZE", "USED", "TYPE", "BLOCK", "PUBLISHED", "STATE", "UUID"];
+    Ok(Report::new(table(header, rows), json))
+}
+
+async fn show(client: &mut Client, text: &str) -> Result<Report, CliError> {
+    let uuid = resolve::volume(client, text).await?.uuid;
+    let (volume, mut json) = read(client, &uuid).await?;
+    let targets: Value = client.get(&format!("/targets?volId={}", encode(&uuid))).await?;
+    let hosts: Vec<Target> = client.parse(targets.clone())?;
+    let hosts: Vec<_> = hosts.into_iter().map(|target| target.host_target_connected_to).collect();
+    json["targets"] = targets;
+    let size = |bytes: u64| format!("{} ({bytes} bytes)", ByteSize(bytes));
+    let mut lines = vec![
+        ("name", volume.alias.clone()),
+        ("uuid", volume.uuid.clone()),
+        ("size", size(volume.capacity)),
+        ("type", volume.provisioning_type.to_lowercase()),
+        ("block size", volume.block_size.clone()),
+        ("state", state(&volume)),
+        ("hosts", if hosts.is_empty() { "none".to_owned() } else { hosts.join(", ") }),
+    ];
+    let space = [("used", volume.used_bytes), ("reserved", volume.reserved_space)];
+    lines.extend(space.into_iter().filter_map(|(name, bytes)| Some((name, size(bytes?)))));
+    let text: String = lines.iter().map(|(name, value)| format!("{name:<10}  {value}\n")).collect();
+    Ok(Report::new(text, json))
+}
+
+async fn expand(client: &mut Client, text: &str, size: ByteSize) -> Result<Report, CliError> {
+    let gib = whole_gib(size)?;
+    let uuid = resolve::volume(client, text).await?.uuid;
+    client.call(Method::PATCH, &format!("/volumes/{uuid}"), Some(json!({ "newCapacity": gib }))).await?;
+    let (volume, json) = read(client, &uuid).await?;
+    let text = format!("{} has {} now", volume.alias, ByteSize(volume.capacity));
+    Ok(Report::new(text, json))
+}
+
+async fn delete(client: &mut Client, text: &str) -> Result<Report, CliError> {
+    let volume = resolve::volume(client, text).await?;
+    client.call(Method::DELETE, &format!("/volumes/{}", volume.uuid), None).await?;
+    let json = json!({ "deleted": volume.uuid, "alias": volume.alias });
+    Ok(Report::new(format!("deleted volume {}, {}", volume.alias, volume.uuid), json))
+}
+
+/// The volume as the server has it, as a value and as it came.
+async fn read(client: &mut Client, uuid: &str) -> Result<(Volume, Value), CliError> {
+    let list: Value = client.get(&format!("/volumes/{uuid}")).await?;
+    let json = list.get(0).cloned().ok_or_else(|| CliError::NotFound {
+        what: "volume",
+        name: uuid.to_owned(),
+        hint: " any more".to_owned(),
+    })?;
+    Ok((client.parse(json.clone())?, json))
+}
+
+/// The worst state of a copy; most volumes have one.
+fn state(volume: &Volume) -> String {
+    let is_good = |state: &&String| matches!(state.as_str(), "Available" | "Unknown");
+    let states = || volume.location.iter().map(|location| &location.replica_state);
+    let state = states().find(|state| !is_good(state)).or_else(|| states().next());
+    state.cloned().unwrap_or_else(|| "Missing".to_owned())
+}
+
+/// The API counts sizes in GiB (provisioner §1.5).
+fn whole_gib(size: ByteSize) -> Result<u64, CliError> {
+    size.whole_gib().ok_or_else(|| {
+        CliError::Usage(format!("{size} is not a whole number of GiB: volumes have sizes such as 10G or 2T"))
+    })
+}

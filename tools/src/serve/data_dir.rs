@@ -1,0 +1,65 @@
+//! The data directory: one server at a time, and where its API is for the other commands.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::API_URL_FILE;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DataDirError {
+    #[error("--data-dir {} is in use by another `basalt serve`", .0.display())]
+    InUse(PathBuf),
+    #[error("--data-dir: {}: {source}", path.display())]
+    File { path: PathBuf, source: io::Error },
+}
+
+/// An existing data directory that no other server uses while this lives.
+#[derive(Debug)]
+pub(crate) struct DataDir {
+    path: PathBuf,
+    /// The kernel lets go of the lock when the process ends, however it ends.
+    _lock: File,
+}
+
+impl DataDir {
+    pub(crate) fn lock(path: &Path) -> Result<Self, DataDirError> {
+        let lock_path = path.join("lock");
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true).mode(0o600);
+        let file = |source: io::Error| DataDirError::File { path: lock_path.clone(), source };
+        let lock = options.open(&lock_path).map_err(file)?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(DataDirError::InUse(path.to_owned())),
+            Err(error) => Err(file(error.into())),
+        }
+    }
+
+    /// Says where the API is, for commands on this machine. Replaced whole, so that none reads half of it.
+    pub(crate) fn write_api_url(&self, url: &str) -> Result<(), DataDirError> {
+        let path = self.path.join(API_URL_FILE);
+        let new = path.with_extension("new");
+        let write = || fs::write(&new, format!("{url}\n")).and_then(|()| fs::rename(&new, &path));
+        write().map_err(|source| DataDirError::File { path: path.clone(), source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_server_at_a_time() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let first = DataDir::lock(directory.path()).expect("nobody has it");
+        assert!(matches!(DataDir::lock(directory.path()), Err(DataDirError::InUse(_))));
+        drop(first);
+        assert!(DataDir::lock(directory.path()).is_ok());
+    }
+}

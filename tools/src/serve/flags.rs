@@ -1,0 +1,187 @@
+//! What `basalt serve` can be told, by flags or by a TOML file with the same names: one struct reads both.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use clap::ValueEnum;
+use serde::Deserialize;
+
+use super::{
+    drive_flag::{DriveFlag, DriveFlagError},
+    portal_flag::{PortalFlag, PortalFlagError, parse_listen},
+};
+use crate::size::{ByteSize, SizeError};
+
+/// Absent means "as the other source says, else the default" (`settings::Settings`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct ServeFlags {
+    /// Where state and credentials live [default: ./basalt-data]
+    #[arg(skip)]
+    pub(crate) data_dir: Option<PathBuf>,
+
+    /// A drive: PATH (a file, created with size=, or a block device) or mem:NAME,size=SIZE. Options:
+    /// size=16G (creation only), write-through, torn-safe or assume-4k-atomic, lossy (tests only).
+    /// Repeatable [default: DATA_DIR/drive0.img,size=16G]
+    #[arg(long, value_name = "PATH[,size=SIZE][,OPTION]…")]
+    pub(crate) drive: Vec<DriveFlag>,
+
+    /// Format this drive, whatever is on it: everything there is lost
+    #[arg(long, value_name = "PATH")]
+    pub(crate) format: Option<PathBuf>,
+
+    /// Where the REST API listens. Repeatable [default: 127.0.0.1:30100]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = parse_listen)]
+    pub(crate) api: Vec<SocketAddr>,
+
+    /// Where NVMe/TCP listens, and the address that hosts are told instead of it.
+    /// Repeatable [default: 127.0.0.1:4420]
+    #[arg(long, value_name = "ADDR:PORT[,advertise=ADDR[:PORT]]")]
+    pub(crate) nvme: Vec<PortalFlag>,
+
+    /// Threads that serve I/O [default: half of this machine's CPUs]
+    #[arg(long, value_name = "N")]
+    pub(crate) cores: Option<usize>,
+
+    /// Memory for the block maps of each drive [default: 64M]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) map_memory: Option<ByteSize>,
+
+    /// What people call this node [default: the host name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) node_name: Option<String>,
+
+    /// Another name or address by which people reach the API, for the server certificate. Repeatable
+    #[arg(long, value_name = "NAME")]
+    pub(crate) server_name: Vec<String>,
+
+    /// What a request must bring: a client certificate, a token, any of them or both [default: any]
+    #[arg(long, value_name = "CREDENTIAL")]
+    pub(crate) require: Option<RequireFlag>,
+
+    /// Whether GET /info is open to anyone [default: true]
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) open_info: Option<bool>,
+
+    /// Whether GET /metrics is open to anyone [default: false]
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) open_metrics: Option<bool>,
+
+    /// Begins every NQN made here [default: nqn.2026-11.io.basalt:]
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) nqn_prefix: Option<String>,
+
+    /// Least reserve of a thin volume, in GiB [default: 20 where the drives hold 1 TiB or more, else 1]
+    #[arg(long, value_name = "GIB")]
+    pub(crate) reserve_floor_gib: Option<u64>,
+
+    /// Who keeps copies of a volume equal: this node, or the hosts with md RAID1 as OpenStack does it
+    /// [default: target]
+    #[arg(long, value_name = "MODE")]
+    pub(crate) default_replication: Option<ReplicationFlag>,
+
+    /// A defect that the tests of durability must notice; lossy drives only
+    #[arg(long, env = "BASALT_TEST_FAULT", hide = true)]
+    #[serde(skip)]
+    pub(crate) test_fault: Option<FaultFlag>,
+
+    /// Log level, or tracing directives such as info,dataplane=debug [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) log: Option<String>,
+
+    /// Log lines for people or one JSON object each [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) log_format: Option<LogFormat>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum RequireFlag {
+    Any,
+    Certificate,
+    Token,
+    Both,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ReplicationFlag {
+    Target,
+    Host,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FaultFlag {
+    /// The drive's flush does nothing.
+    NoFlush,
+    /// First writes are answered before their mapping records are written.
+    LateRecords,
+}
+
+/// Why `--config FILE` cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigFileError {
+    #[error("--config {}: {source}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("--config {}: {source}", path.display())]
+    Parse { path: PathBuf, source: toml::de::Error },
+}
+
+impl ServeFlags {
+    /// Reads a configuration file: the flags' long names as keys, what would follow a flag as values, lists
+    /// for those that repeat.
+    pub(crate) fn from_file(path: &Path) -> Result<Self, ConfigFileError> {
+        let path = || path.to_owned();
+        let text = std::fs::read_to_string(path())
+            .map_err(|source| ConfigFileError::Read { path: path(), source })?;
+        toml::from_str(&text).map_err(|source| ConfigFileError::Parse { path: path(), source })
+    }
+
+    /// These flags, and what they leave open from `file`. A list given here replaces the file's whole list.
+    pub(crate) fn or(self, file: Self) -> Self {
+        Self {
+            data_dir: self.data_dir.or(file.data_dir),
+            drive: if self.drive.is_empty() { file.drive } else { self.drive },
+            format: self.format.or(file.format),
+            api: if self.api.is_empty() { file.api } else { self.api },
+            nvme: if self.nvme.is_empty() { file.nvme } else { self.nvme },
+            cores: self.cores.or(file.cores),
+            map_memory: self.map_memory.or(file.map_memory),
+            node_name: self.node_name.or(file.node_name),
+            server_name: if self.server_name.is_empty() { file.server_name } else { self.server_name },
+            require: self.require.or(file.require),
+            open_info: self.open_info.or(file.open_info),
+            open_metrics: self.open_metrics.or(file.open_metrics),
+            nqn_prefix: self.nqn_prefix.or(file.nqn_prefix),
+            reserve_floor_gib: self.reserve_floor_gib.or(file.reserve_floor_gib),
+            default_replication: self.default_replication.or(file.default_replication),
+            test_fault: self.test_fault,
+            log: self.log.or(file.log),
+            log_format: self.log_format.or(file.log_format),
+        }
+    }
+}
+
+/// The file's strings go through the flags' own parsers.
+macro_rules! parse_from_string {
+    ($type:ty, $error:ty) => {
+        impl TryFrom<String> for $type {
+            type Error = $error;
+            fn try_from(text: String) -> Result<Self, $error> {
+                text.parse()
+            }
+        }
+    };
+}
+parse_from_string!(DriveFlag, DriveFlagError);
+parse_from_string!(PortalFlag, PortalFlagError);
+parse_from_string!(ByteSize, SizeError);

@@ -1,0 +1,147 @@
+//! `basalt serve`: the data plane and the control plane in one process, from the flags to a clean end.
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use control::ControlError;
+use dataplane::node::{Node, StartError};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use self::{
+    data_dir::{DataDir, DataDirError},
+    flags::{ConfigFileError, ServeFlags},
+    logging::LogLevelError,
+    ready::Ready,
+    settings::{Settings, SettingsError},
+};
+
+mod data_dir;
+mod drive_flag;
+mod flags;
+mod logging;
+mod portal_flag;
+mod ready;
+mod settings;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ServeArguments {
+    /// A TOML file that says the same as these flags; a flag given here wins
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    flags: ServeFlags,
+}
+
+/// Why the server could not start, or not end cleanly. Each text names the flag or file and the reason.
+#[derive(Debug, thiserror::Error)]
+enum ServeError {
+    #[error(transparent)]
+    ConfigFile(#[from] ConfigFileError),
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Log(#[from] LogLevelError),
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    #[error(transparent)]
+    Node(#[from] StartError),
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    #[error("{0}")]
+    System(#[from] io::Error),
+}
+
+/// Runs until SIGTERM or SIGINT: exit code 0. 1: could not start. 2: wrong flags.
+pub(crate) fn run(arguments: ServeArguments, data_dir: Option<PathBuf>) -> ExitCode {
+    match settings(arguments, data_dir).and_then(|settings| serve(&settings)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("basalt: {error}");
+            let wrong_flags =
+                matches!(error, ServeError::ConfigFile(_) | ServeError::Settings(_) | ServeError::Log(_));
+            ExitCode::from(if wrong_flags { 2 } else { 1 })
+        }
+    }
+}
+
+fn settings(arguments: ServeArguments, data_dir: Option<PathBuf>) -> Result<Settings, ServeError> {
+    let flags = ServeFlags { data_dir, ..arguments.flags };
+    let file = match &arguments.config {
+        Some(path) => ServeFlags::from_file(path)?,
+        None => ServeFlags::default(),
+    };
+    Ok(Settings::resolve(flags.or(file))?)
+}
+
+fn serve(settings: &Settings) -> Result<(), ServeError> {
+    logging::start(settings)?;
+    let node_id = control::node_id(&settings.data_dir)?;
+    let data_dir = DataDir::lock(&settings.data_dir)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .thread_name("control")
+        .enable_all()
+        .build()?;
+    // The handlers come first: a signal during a long recovery shall end in order too.
+    let stop = runtime.block_on(async { Stop::new() })?;
+    // The control plane lets hosts in, once what was published is exported again.
+    let node = Node::start_closed(settings.node_config(node_id))?;
+    runtime.block_on(run_node(settings, &data_dir, node, stop))
+}
+
+async fn run_node(
+    settings: &Settings,
+    data_dir: &DataDir,
+    node: Node,
+    mut stop: Stop,
+) -> Result<(), ServeError> {
+    let control = control::serve(settings.control_config(), node.clone()).await?;
+    let api = control.listeners();
+    let (first, _) = ready::usable(*api.first().expect("there is always one --api"));
+    data_dir.write_api_url(&format!("https://{first}"))?;
+    let ready = Ready {
+        data_dir: &settings.data_dir,
+        api,
+        portals: &node.portals(),
+        drives: &node.drives().await,
+        program: &std::env::args().next().unwrap_or_else(|| "basalt".to_owned()),
+    };
+    tell(&ready.lines());
+    let signal = stop.received().await;
+    tracing::info!(signal, "stopping");
+    control.shutdown().await;
+    node.shutdown().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Prints for a person; one who looks away misses nothing that the log and the files do not say.
+fn tell(text: &str) {
+    drop(io::stdout().lock().write_all(text.as_bytes()));
+}
+
+/// SIGTERM and SIGINT: the first asks for a clean end.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// The name of the signal that came.
+    async fn received(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// The control plane mostly waits; the data plane has the other cores to itself.
+const CONTROL_THREADS: usize = 2;

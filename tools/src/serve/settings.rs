@@ -1,0 +1,286 @@
+//! Flags made complete: defaults filled in, contradictions refused.
+
+use std::{
+    collections::HashSet,
+    hash::Hash,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
+
+use control::{AuthSettings, ControlConfig, Replication, Require};
+use dataplane::node::{DriveConfig, DriveMedium, NodeConfig, TestFault};
+
+use super::{
+    drive_flag::DriveFlag,
+    flags::{FaultFlag, LogFormat, ReplicationFlag, RequireFlag, ServeFlags},
+    portal_flag::PortalFlag,
+};
+use crate::{DEFAULT_DATA_DIR, size::ByteSize};
+
+/// What `basalt serve` runs with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) drives: Vec<DriveFlag>,
+    /// One of `drives`.
+    pub(crate) format: Option<PathBuf>,
+    pub(crate) api: Vec<SocketAddr>,
+    pub(crate) nvme: Vec<PortalFlag>,
+    pub(crate) cores: usize,
+    pub(crate) map_memory: ByteSize,
+    pub(crate) node_name: String,
+    pub(crate) nqn_prefix: String,
+    pub(crate) provisioner: Provisioner,
+    pub(crate) test_fault: Option<FaultFlag>,
+    pub(crate) log: String,
+    pub(crate) log_format: LogFormat,
+}
+
+/// Settings of the provisioner API that are decided in `control`; `None` leaves its default.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Provisioner {
+    server_names: Vec<String>,
+    require: Option<RequireFlag>,
+    open_info: Option<bool>,
+    open_metrics: Option<bool>,
+    reserve_floor_gib: Option<u64>,
+    default_replication: Option<ReplicationFlag>,
+}
+
+/// A contradiction between flags; each text names the flag and the reason.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SettingsError {
+    #[error("--cores {0}: from 1 to {MAX_CORES} threads can serve I/O")]
+    Cores(usize),
+    #[error("--map-memory {0}: at least {MIN_MAP_MEMORY} are needed for the maps of a drive")]
+    MapMemory(ByteSize),
+    #[error("--drive {0} is named twice")]
+    DriveTwice(String),
+    #[error("--api {0} is named twice")]
+    ApiTwice(SocketAddr),
+    #[error("--nvme {0} is named twice")]
+    NvmeTwice(SocketAddr),
+    #[error("--api and --nvme cannot both listen on {0}")]
+    ApiIsNvme(SocketAddr),
+    #[error("--format {} names no drive of this server: write its path as --drive does", .0.display())]
+    FormatNoDrive(PathBuf),
+    #[error(
+        "--nqn-prefix {0}: write nqn.YYYY-MM.REVERSED.DOMAIN: in printable ASCII, {MAX_NQN_PREFIX_BYTES} bytes at most"
+    )]
+    NqnPrefix(String),
+    #[error("BASALT_TEST_FAULT is for tests on lossy drives: --drive {0} keeps what it is given")]
+    FaultOnRealDrive(String),
+    #[error("--node-name: from 1 to 255 characters without control characters")]
+    NodeName,
+}
+
+impl Settings {
+    /// Fills in the defaults and checks what one flag alone cannot know.
+    pub(crate) fn resolve(flags: ServeFlags) -> Result<Self, SettingsError> {
+        let data_dir = flags.data_dir.unwrap_or_else(|| PathBuf::from(DEFAULT_DATA_DIR));
+        let local = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        let settings = Self {
+            drives: or_one(flags.drive, || {
+                DriveFlag::file(data_dir.join(DEFAULT_DRIVE_FILE), DEFAULT_DRIVE_SIZE)
+            }),
+            format: flags.format,
+            api: or_one(flags.api, || local(DEFAULT_API_PORT)),
+            nvme: or_one(flags.nvme, || PortalFlag { listen: local(DEFAULT_NVME_PORT), advertise: None }),
+            cores: flags.cores.unwrap_or_else(default_cores),
+            map_memory: flags.map_memory.unwrap_or(DEFAULT_MAP_MEMORY),
+            node_name: flags.node_name.unwrap_or_else(host_name),
+            nqn_prefix: flags.nqn_prefix.unwrap_or_else(|| DEFAULT_NQN_PREFIX.to_owned()),
+            provisioner: Provisioner {
+                server_names: flags.server_name,
+                require: flags.require,
+                open_info: flags.open_info,
+                open_metrics: flags.open_metrics,
+                reserve_floor_gib: flags.reserve_floor_gib,
+                default_replication: flags.default_replication,
+            },
+            test_fault: flags.test_fault,
+            log: flags.log.unwrap_or_else(|| "info".to_owned()),
+            log_format: flags.log_format.unwrap_or(LogFormat::Text),
+            data_dir,
+        };
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn check(&self) -> Result<(), SettingsError> {
+        if !(1..=MAX_CORES).contains(&self.cores) {
+            return Err(SettingsError::Cores(self.cores));
+        }
+        if self.map_memory < MIN_MAP_MEMORY {
+            return Err(SettingsError::MapMemory(self.map_memory));
+        }
+        if let Some(name) = first_repeated(self.drives.iter().map(|drive| drive_name(&drive.medium))) {
+            return Err(SettingsError::DriveTwice(name));
+        }
+        // Port 0 is a different free port each time.
+        let api = || self.api.iter().copied().filter(|address| address.port() != 0);
+        let nvme = || self.nvme.iter().map(|portal| portal.listen).filter(|address| address.port() != 0);
+        if let Some(address) = first_repeated(api()) {
+            return Err(SettingsError::ApiTwice(address));
+        }
+        if let Some(address) = first_repeated(nvme()) {
+            return Err(SettingsError::NvmeTwice(address));
+        }
+        if let Some(address) = first_repeated(api().chain(nvme())) {
+            return Err(SettingsError::ApiIsNvme(address));
+        }
+        if !is_nqn_prefix(&self.nqn_prefix) {
+            return Err(SettingsError::NqnPrefix(self.nqn_prefix.clone()));
+        }
+        if self.node_name.is_empty()
+            || self.node_name.len() > 255
+            || self.node_name.contains(char::is_control)
+        {
+            return Err(SettingsError::NodeName);
+        }
+        if self.test_fault.is_some()
+            && let Some(real) = self.drives.iter().find(|drive| !drive.lossy)
+        {
+            return Err(SettingsError::FaultOnRealDrive(drive_name(&real.medium)));
+        }
+        match &self.format {
+            Some(path)
+                if !self.drives.iter().any(|drive| drive.medium == DriveMedium::Path(path.clone())) =>
+            {
+                Err(SettingsError::FormatNoDrive(path.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What the data plane is told. `node_id` is the node's persistentID.
+    pub(crate) fn node_config(&self, node_id: String) -> NodeConfig {
+        NodeConfig {
+            cores: self.cores,
+            drives: self.drives.iter().map(|drive| self.drive_config(drive)).collect(),
+            portals: self.nvme.iter().map(PortalFlag::to_config).collect(),
+            map_memory_bytes: self.map_memory.0,
+            nqn_prefix: self.nqn_prefix.clone(),
+            node_id,
+        }
+    }
+
+    fn drive_config(&self, drive: &DriveFlag) -> DriveConfig {
+        let format = match (&drive.medium, &self.format) {
+            (DriveMedium::Path(drive), Some(format)) => drive == format,
+            _ => false,
+        };
+        DriveConfig {
+            medium: drive.medium.clone(),
+            size_bytes: drive.size.map(|size| size.0),
+            format,
+            // Without the flag the node decides by the drive's cache (E2).
+            write_through: drive.write_through.then_some(true),
+            torn: drive.torn,
+            lossy: drive.lossy,
+            fault: self.test_fault.map(TestFault::from),
+        }
+    }
+
+    /// What the control plane is told.
+    pub(crate) fn control_config(&self) -> ControlConfig {
+        let defaults = ControlConfig::new(&self.data_dir);
+        let given = &self.provisioner;
+        ControlConfig {
+            api: self.api.clone(),
+            server_names: given.server_names.clone(),
+            node_name: self.node_name.clone(),
+            nqn_prefix: self.nqn_prefix.clone(),
+            auth: AuthSettings {
+                require: given.require.map_or(defaults.auth.require, Require::from),
+                open_info: given.open_info.unwrap_or(defaults.auth.open_info),
+                open_metrics: given.open_metrics.unwrap_or(defaults.auth.open_metrics),
+            },
+            default_replication: given
+                .default_replication
+                .map_or(defaults.default_replication, Replication::from),
+            reserve_floor_gib: given.reserve_floor_gib.or(defaults.reserve_floor_gib),
+            ..defaults
+        }
+    }
+}
+
+impl From<FaultFlag> for TestFault {
+    fn from(flag: FaultFlag) -> Self {
+        match flag {
+            FaultFlag::NoFlush => Self::NoFlush,
+            FaultFlag::LateRecords => Self::EarlyAnswer,
+        }
+    }
+}
+
+impl From<RequireFlag> for Require {
+    fn from(flag: RequireFlag) -> Self {
+        match flag {
+            RequireFlag::Any => Self::Any,
+            RequireFlag::Certificate => Self::Certificate,
+            RequireFlag::Token => Self::Token,
+            RequireFlag::Both => Self::Both,
+        }
+    }
+}
+
+impl From<ReplicationFlag> for Replication {
+    fn from(flag: ReplicationFlag) -> Self {
+        match flag {
+            ReplicationFlag::Target => Self::Target,
+            ReplicationFlag::Host => Self::Host,
+        }
+    }
+}
+
+/// The drive as the flags name it: its path or `mem:NAME`.
+pub(crate) fn drive_name(medium: &DriveMedium) -> String {
+    match medium {
+        DriveMedium::Path(path) => path.display().to_string(),
+        DriveMedium::Memory(name) => format!("mem:{name}"),
+    }
+}
+
+fn or_one<T>(given: Vec<T>, default: impl FnOnce() -> T) -> Vec<T> {
+    if given.is_empty() { vec![default()] } else { given }
+}
+
+fn first_repeated<T: Clone + Eq + Hash>(items: impl Iterator<Item = T>) -> Option<T> {
+    let mut seen = HashSet::new();
+    items.into_iter().find(|item| !seen.insert(item.clone()))
+}
+
+/// The other half is for the control plane, and on a laptop for its owner.
+fn default_cores() -> usize {
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    (cpus / 2).clamp(1, MAX_CORES)
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn is_nqn_prefix(text: &str) -> bool {
+    text.len() <= MAX_NQN_PREFIX_BYTES
+        && text.starts_with("nqn.")
+        && text.ends_with(':')
+        && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+const DEFAULT_NQN_PREFIX: &str = "nqn.2026-11.io.basalt:";
+/// An NQN has 223 bytes at most; what follows the prefix is one UUID or two.
+const MAX_NQN_PREFIX_BYTES: usize = 223 - 2 * 37;
+const DEFAULT_DRIVE_FILE: &str = "drive0.img";
+const DEFAULT_DRIVE_SIZE: ByteSize = ByteSize(16 << 30);
+const DEFAULT_API_PORT: u16 = 30100;
+const DEFAULT_NVME_PORT: u16 = 4420;
+const DEFAULT_MAP_MEMORY: ByteSize = ByteSize(64 << 20);
+/// A leaf page maps 32 MiB of a volume, so this keeps the maps of 8 GiB in memory: less would only thrash.
+const MIN_MAP_MEMORY: ByteSize = ByteSize(1 << 20);
+/// More threads than any machine this was tried on.
+const MAX_CORES: usize = 256;
+
+#[cfg(test)]
+#[path = "settings_test.rs"]
+mod tests;

@@ -1,0 +1,8 @@
+//! The program as people use it: a real `basalt serve` in a directory of its own, commands beside it.
+#![forbid(unsafe_code)]
+
+mod first_volume;
+mod life;
+mod refusals;
+mod support;
+mod trust;
