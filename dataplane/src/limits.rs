@@ -20,6 +20,13 @@ pub const LISTEN_BACKLOG: i32 = 1024;
 pub const CORES: usize = 256;
 /// Received bytes that wait to be understood, per connection. Large payload does not pass through it.
 pub const STREAM_BYTES: usize = 128 << 10;
+/// The same for an admin queue.
+pub const ADMIN_STREAM_BYTES: usize = 16 << 10;
+/// Connections per core: their stream buffers take a quarter of the core's payload memory at most.
+pub const CONNECTIONS_PER_CORE: usize = 512;
+/// Data per core that hosts were asked for and may let us wait for. With all stream buffers that leaves enough of
+/// the payload memory for commands that wait for nobody.
+pub const SOLICITED_BYTES: usize = 96 << 20;
 /// From this many missing payload bytes on, they are received straight into the command's own buffer; below, one
 /// more copy costs less than one more receive.
 pub const RECEIVE_IN_PLACE_BYTES: usize = 16 << 10;

@@ -154,7 +154,7 @@ impl Handshake {
 
     fn hand_over(self, stream: TcpStream, let_in: LetIn) {
         let LetIn { slot, request, joined } = let_in;
-        let core = self.shared.core_for(joined.association.cntlid, request.qid);
+        let core = joined.place.core;
         let admitted = Admitted {
             stream,
             connection: self.connection,
@@ -163,6 +163,7 @@ impl Handshake {
             association: joined.association,
             handle: joined.handle,
             shared: self.shared,
+            place: joined.place,
         };
         rt::spawn_on(core, move || Queue::run(admitted));
     }

@@ -9,6 +9,7 @@ mod admission;
 mod association;
 mod counters;
 mod io_command;
+mod place;
 mod portal;
 mod queue;
 mod subsystem;
@@ -34,6 +35,7 @@ use uuid::Uuid;
 
 use self::{
     association::{Association, QueueHandle},
+    place::{Place, Places},
     portal::Portal,
     subsystem::{Exports, TargetNamespace, TargetSubsystem},
     wait::Signal,
@@ -62,7 +64,7 @@ pub struct Target(Arc<Shared>);
 /// What everything in the target shares. Locked only by Connect and by the control plane.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    cores: u16,
+    places: Places,
     stall_max: Duration,
     portals: Vec<Portal>,
     serial: String,
@@ -86,6 +88,7 @@ struct Controllers {
 struct Joined {
     association: Arc<Association>,
     handle: Arc<QueueHandle>,
+    place: Place,
 }
 
 /// Controller identifiers from here on are reserved (Base §5.1.13.2.1).
@@ -95,7 +98,6 @@ impl Target {
     /// Binds all portals, which the runtime's cores will serve, spread evenly. Hosts wait until [`Self::open`].
     pub fn start(runtime: &RuntimeHandle, config: &TargetConfig) -> Result<Self, StartError> {
         let serial = serial_number(&config.node_id);
-        let cores = u16::try_from(runtime.cores()).expect("limits::CORES is small");
         let mut listeners = Vec::new();
         let mut portals = Vec::new();
         for portal in &config.portals {
@@ -105,7 +107,7 @@ impl Target {
         }
         let nqn = Nqn::new(Nqn::DISCOVERY).expect("the well-known name is one");
         let shared = Arc::new(Shared {
-            cores,
+            places: Places::new(runtime.cores()),
             stall_max: config.stall_max,
             portals,
             discovery: Arc::new(TargetSubsystem::new(description(nqn, &serial), Exports::default())),
@@ -117,7 +119,7 @@ impl Target {
         });
         for (index, listener) in listeners.into_iter().enumerate() {
             let shared = shared.clone();
-            let core = CoreId((index % usize::from(cores)) as u16);
+            let core = CoreId((index % runtime.cores()) as u16);
             runtime.spawn_on(core, move || portal::accept_loop(shared, index, listener));
         }
         Ok(Self(shared))
@@ -229,8 +231,9 @@ impl Shared {
         if request.qid != 0 {
             let association = self.controllers().by_id.get(&request.cntlid).cloned();
             let association = association.ok_or(ConnectRefusal::unknown_controller())?;
+            let place = self.places.take(association.cntlid, request.qid).ok_or(ConnectRefusal::busy())?;
             let handle = association.join(request)?;
-            return Ok(Joined { association, handle });
+            return Ok(Joined { association, handle, place });
         }
         let (kind, subsystem) = self.subsystem_for(request)?;
         let mut controllers = self.controllers();
@@ -238,10 +241,11 @@ impl Shared {
             return Err(ConnectRefusal::busy());
         }
         let cntlid = controllers.next_id();
+        let place = self.places.take(cntlid, 0).ok_or(ConnectRefusal::busy())?;
         let association = Arc::new(Association::new(cntlid, kind, request, subsystem, peer, local));
         let handle = association.join(request)?;
         controllers.by_id.insert(cntlid, association.clone());
-        Ok(Joined { association, handle })
+        Ok(Joined { association, handle, place })
     }
 
     /// The subsystem that a host names, if it may connect.
@@ -258,11 +262,6 @@ impl Shared {
             return Err(ConnectRefusal::host_not_allowed());
         }
         Ok((ControllerKind::Io, subsystem))
-    }
-
-    /// Spreads admin and I/O queues of all controllers over the cores.
-    fn core_for(&self, cntlid: u16, qid: u16) -> CoreId {
-        CoreId(((u32::from(cntlid) + u32::from(qid)) % u32::from(self.cores)) as u16)
     }
 
     fn forget_controller(&self, cntlid: u16) {

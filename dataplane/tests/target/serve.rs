@@ -92,6 +92,30 @@ fn many_commands_of_several_queues_are_in_flight_at_once() {
 }
 
 #[test]
+fn more_announced_data_than_the_memory_for_it_still_gets_through() {
+    let bench = Bench::new(1, BlockSize::B4096);
+    bench.host(|options| async move {
+        let controller = HostController::connect(HostOptions { io_queues: 8, ..options }).await.unwrap();
+        let done = std::rc::Rc::new(std::cell::Cell::new(0));
+        for qid in 1..=8 {
+            let queue = controller.io_queue(qid, 128).await.unwrap();
+            for task in 0..100u64 {
+                let (queue, done) = (queue.clone(), done.clone());
+                dataplane::rt::spawn(async move {
+                    // Large ones ask for memory first, small ones in capsules need some meanwhile.
+                    let blocks = if task % 4 == 0 { 1 } else { 64 };
+                    assert_eq!(write(&queue, task * 64, blocks, 4096, 1).await, Status::SUCCESS);
+                    done.set(done.get() + 1);
+                });
+            }
+        }
+        while done.get() < 800 {
+            dataplane::rt::sleep(Duration::from_millis(1)).await;
+        }
+    });
+}
+
+#[test]
 fn a_trimmed_and_a_zeroed_block_read_as_zeros() {
     let bench = Bench::new(1, BlockSize::B4096);
     bench.host(|options| async move {

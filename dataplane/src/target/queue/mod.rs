@@ -13,6 +13,7 @@
 
 mod receive;
 mod slots;
+mod solicit;
 mod watch;
 
 use std::{
@@ -36,6 +37,7 @@ use super::{
     admin::{self, AdminQueue},
     association::{Association, QueueHandle},
     io_command::ExportsView,
+    place::Place,
     wait::{Either, WakeSlot, race},
 };
 use crate::{
@@ -52,6 +54,7 @@ pub(super) struct Admitted {
     pub(super) association: Arc<Association>,
     pub(super) handle: Arc<QueueHandle>,
     pub(super) shared: Arc<Shared>,
+    pub(super) place: Place,
 }
 
 /// What the queue is for.
@@ -66,6 +69,7 @@ pub(super) struct Queue {
     entries: u16,
     flow_control: bool,
     stall_max: Duration,
+    _place: Place,
     kind: Kind,
     pub(super) association: Arc<Association>,
     handle: Arc<QueueHandle>,
@@ -107,7 +111,7 @@ impl Answer {
 
 impl Queue {
     fn new(admitted: Admitted) -> Self {
-        let Admitted { stream, mut connection, request, association, handle, shared, .. } = admitted;
+        let Admitted { stream, mut connection, request, association, handle, shared, place, .. } = admitted;
         connection.grow(request.entries);
         let stall_max = shared.stall_max;
         let kind = if request.qid == 0 {
@@ -120,6 +124,7 @@ impl Queue {
             entries: request.entries,
             flow_control: request.flow_control,
             stall_max,
+            _place: place,
             kind,
             association,
             handle,

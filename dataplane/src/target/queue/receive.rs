@@ -10,7 +10,7 @@ use nvmeof::{
 
 use super::{
     Answer, Kind, Queue,
-    slots::{Pending, Slots},
+    slots::{Pending, Slots, Task},
 };
 use crate::{
     limits,
@@ -41,7 +41,11 @@ pub(in crate::target) enum End {
 
 /// Receives until the host leaves or breaks the protocol.
 pub(super) async fn receive_loop(queue: &Rc<Queue>) -> End {
-    let mut stream_buf = Buf::alloc(limits::STREAM_BYTES).await;
+    let stream_bytes = match queue.kind {
+        Kind::Admin(_) => limits::ADMIN_STREAM_BYTES,
+        Kind::Io(_) => limits::STREAM_BYTES,
+    };
+    let mut stream_buf = Buf::alloc(stream_bytes).await;
     loop {
         let in_place = queue.connection.borrow().wants_payload().and_then(|wanted| {
             let large = wanted.len as usize >= limits::RECEIVE_IN_PLACE_BYTES;
@@ -64,7 +68,7 @@ pub(super) async fn receive_loop(queue: &Rc<Queue>) -> End {
                 }
             }
             None => {
-                let (buf, received) = queue.stream.recv(stream_buf, 0..limits::STREAM_BYTES).await;
+                let (buf, received) = queue.stream.recv(stream_buf, 0..stream_bytes).await;
                 stream_buf = buf;
                 match received {
                     Ok(count @ 1..) => understand(queue, &stream_buf[..count]).await,
@@ -145,19 +149,16 @@ async fn on_capsule(queue: &Rc<Queue>, slot: Slot, sqe: &Sqe, in_capsule_len: u3
             Flow::End(End::Goodbye)
         }
         Ok(Prepared::Begin(work)) => {
-            Slots::begin(queue, slot, work);
+            Slots::begin(queue, slot, Task::Execute { work, share: None });
+            Flow::Continue
+        }
+        Ok(Prepared::AfterData { work, len_bytes }) if in_capsule_len == 0 => {
+            Slots::begin(queue, slot, Task::Solicit { work, len_bytes });
             Flow::Continue
         }
         Ok(Prepared::AfterData { work, len_bytes }) => {
             let data = Buf::alloc(len_bytes as usize).await;
-            let solicited = in_capsule_len == 0;
-            queue.slots.await_data(slot, Pending::Io { work, solicited }, Some(data));
-            if solicited {
-                queue.awaiting_data.set(queue.awaiting_data.get() + 1);
-                queue.outbox.room().await;
-                let mut connection = queue.connection.borrow_mut();
-                queue.outbox.fill().header(|bytes| connection.encode_r2t(slot, len_bytes, bytes));
-            }
+            queue.slots.await_data(slot, Pending::Io { work, solicited: None }, Some(data));
             Flow::Continue
         }
         Err(status) if in_capsule_len == 0 => {
@@ -173,7 +174,7 @@ async fn on_capsule(queue: &Rc<Queue>, slot: Slot, sqe: &Sqe, in_capsule_len: u3
 
 async fn on_data_done(queue: &Rc<Queue>, slot: Slot, intact: bool) -> Flow {
     let pending = queue.slots.take_pending(slot);
-    if let Some(Pending::Io { solicited: true, .. }) = pending {
+    if let Some(Pending::Io { solicited: Some(_), .. }) = pending {
         queue.awaiting_data.set(queue.awaiting_data.get() - 1);
     }
     match pending {
@@ -182,7 +183,9 @@ async fn on_data_done(queue: &Rc<Queue>, slot: Slot, intact: bool) -> Flow {
             drop(queue.slots.take_data(slot));
             queue.answer(slot, Answer::status(Status::TRANSIENT_TRANSPORT_ERROR)).await;
         }
-        Some(Pending::Io { work, .. }) => Slots::begin(queue, slot, work),
+        Some(Pending::Io { work, solicited: share }) => {
+            Slots::begin(queue, slot, Task::Execute { work, share });
+        }
         Some(Pending::Refused(status)) => queue.answer(slot, Answer::status(status)).await,
         Some(Pending::Admin(sqe)) => {
             let Kind::Admin(admin) = &queue.kind else { unreachable!("only admin queues wait so") };

@@ -11,7 +11,10 @@ use nvmeof::{
     wire::{Sqe, nvm::RwSqe},
 };
 
-use super::{Answer, Queue};
+use super::{
+    Answer, Queue,
+    solicit::{Share, solicit},
+};
 use crate::{
     limits,
     rt::{self, Buf, Nanos},
@@ -21,8 +24,8 @@ use crate::{
 /// What a command whose data is still arriving will be.
 #[derive(Debug)]
 pub(super) enum Pending {
-    /// Data is collected in the slot's buffer, then the work begins.
-    Io { work: IoWork, solicited: bool },
+    /// Data is collected in the slot's buffer, then the work begins. `solicited`: by R2T.
+    Io { work: IoWork, solicited: Option<Share> },
     /// Data is let go, then the command is answered.
     Refused(Status),
     /// Data is let go, then the admin command is executed; none that we know has any.
@@ -40,10 +43,11 @@ pub(super) struct Subject {
 
 /// Work given to a slot's task.
 #[derive(Debug)]
-struct Begun {
-    work: IoWork,
-    data: Option<Buf>,
-    arrived: Nanos,
+pub(super) enum Task {
+    /// Ask for `len_bytes` of data; the work begins when they have come.
+    Solicit { work: IoWork, len_bytes: u32 },
+    /// Execute, with the data that came.
+    Execute { work: IoWork, share: Option<Share> },
 }
 
 #[derive(Default)]
@@ -52,8 +56,8 @@ struct Place {
     data: RefCell<Option<Buf>>,
     arrived: Cell<Nanos>,
     subject: Cell<Subject>,
-    begun: Cell<Option<Begun>>,
-    task: WakeSlot,
+    task: Cell<Option<Task>>,
+    waker: WakeSlot,
     has_task: Cell<bool>,
 }
 
@@ -107,12 +111,11 @@ impl Slots {
     }
 
     /// Gives work to the slot's task, which is made at its first use.
-    pub(super) fn begin(queue: &Rc<Queue>, slot: Slot, work: IoWork) {
+    pub(super) fn begin(queue: &Rc<Queue>, slot: Slot, task: Task) {
         let place = &queue.slots.0[slot.index()];
-        let data = place.data.take();
-        place.begun.set(Some(Begun { work, data, arrived: place.arrived.get() }));
+        place.task.set(Some(task));
         if place.has_task.replace(true) {
-            place.task.wake();
+            place.waker.wake();
         } else {
             rt::spawn(slot_task(queue.clone(), slot));
         }
@@ -121,7 +124,7 @@ impl Slots {
     /// Lets all tasks see that the queue has ended.
     pub(super) fn wake_all(&self) {
         for place in &self.0 {
-            place.task.wake();
+            place.waker.wake();
         }
     }
 }
@@ -129,14 +132,22 @@ impl Slots {
 async fn slot_task(queue: Rc<Queue>, slot: Slot) {
     let place = &queue.slots.0[slot.index()];
     loop {
-        let next = place.task.until(|| {
+        let next = place.waker.until(|| {
             if queue.stopping.get() {
                 // Whatever was given but not begun is dropped with the queue (H1).
                 return Some(None);
             }
-            place.begun.take().map(Some)
+            place.task.take().map(Some)
         });
-        let Some(Begun { work, data, arrived }) = next.await else { return };
+        let (work, share) = match next.await {
+            None => return,
+            Some(Task::Solicit { work, len_bytes }) => {
+                solicit(&queue, slot, work, len_bytes).await;
+                continue;
+            }
+            Some(Task::Execute { work, share }) => (work, share),
+        };
+        let (data, arrived) = (place.data.take(), place.arrived.get());
         queue.executing.set(queue.executing.get() + 1);
         let waited = rt::now().since(arrived);
         let answer = if work.is_write() && waited > limits::WRITE_WAIT_MAX {
@@ -145,6 +156,7 @@ async fn slot_task(queue: Rc<Queue>, slot: Slot) {
         } else {
             work.execute(&queue.association, &queue.handle.counters, data).await
         };
+        drop(share);
         queue.handle.counters.busy_nanos.add(nanos(rt::now().since(arrived)));
         queue.answer(slot, answer).await;
         queue.executing.set(queue.executing.get() - 1);

@@ -1,0 +1,79 @@
+//! Asking hosts for data: how much of a core's payload memory may wait for it.
+//!
+//! A buffer that waits for H2CData comes free only if the receive task goes on, and that task waits for buffers
+//! itself, for data in capsules. So solicited data has a share of the memory and never all of it, and whoever waits
+//! for the share is a slot's task, never the receive task.
+
+use std::{
+    cell::RefCell,
+    future::poll_fn,
+    rc::Rc,
+    task::{Poll, Waker},
+};
+
+use nvmeof::transport::Slot;
+
+use super::{Queue, slots::Pending};
+use crate::{limits, rt::Buf, target::io_command::IoWork};
+
+#[derive(Default)]
+struct Core {
+    in_use_bytes: usize,
+    waiting: Vec<Waker>,
+}
+
+thread_local! {
+    static CORE: RefCell<Core> = RefCell::default();
+}
+
+/// A part of this core's share, given back when dropped.
+#[derive(Debug)]
+pub(super) struct Share {
+    bytes: usize,
+}
+
+impl Share {
+    /// Waits until `bytes` of the share are free.
+    pub(super) async fn take(bytes: usize) -> Self {
+        poll_fn(|cx| {
+            CORE.with_borrow_mut(|core| {
+                if core.in_use_bytes + bytes > limits::SOLICITED_BYTES {
+                    core.waiting.push(cx.waker().clone());
+                    return Poll::Pending;
+                }
+                core.in_use_bytes += bytes;
+                Poll::Ready(Self { bytes })
+            })
+        })
+        .await
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        // At the end of a thread there is nobody left to wait.
+        let _ = CORE.try_with(|core| {
+            let mut core = core.borrow_mut();
+            core.in_use_bytes -= self.bytes;
+            for waker in core.waiting.drain(..) {
+                waker.wake();
+            }
+        });
+    }
+}
+
+/// Asks for the data of a command by R2T, once there is room for it.
+pub(super) async fn solicit(queue: &Rc<Queue>, slot: Slot, work: IoWork, len_bytes: u32) {
+    let share = Share::take(len_bytes as usize).await;
+    let data = Buf::alloc(len_bytes as usize).await;
+    queue.outbox.room().await;
+    if queue.stopping.get() {
+        return;
+    }
+    queue.slots.await_data(slot, Pending::Io { work, solicited: Some(share) }, Some(data));
+    queue.awaiting_data.set(queue.awaiting_data.get() + 1);
+    let mut connection = queue.connection.borrow_mut();
+    queue.outbox.fill().header(|bytes| connection.encode_r2t(slot, len_bytes, bytes));
+}
+
+const _: () = assert!(limits::SOLICITED_BYTES >= nvmeof::limits::TRANSFER_BYTES_MAX as usize);
