@@ -116,9 +116,9 @@ impl Handshake {
                     }
                 }
                 ControllerEvent::Data { bytes, .. } => self.data.extend_from_slice(bytes),
+                // Nothing may follow a Connect before its answer.
+                ControllerEvent::DataDone { .. } if at < bytes.len() => return (None, true),
                 ControllerEvent::DataDone { slot, intact } => match self.judge(slot, intact) {
-                    // Nothing may follow a Connect before its answer.
-                    Ok(_) if at < bytes.len() => return (None, true),
                     Ok(let_in) => return (Some(let_in), false),
                     Err(refusal) => self.refuse(slot, refusal),
                 },

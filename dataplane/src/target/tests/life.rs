@@ -16,6 +16,7 @@ use super::{
     HOST, NQN, Node, VOLUME_BYTES,
     host::{bring_up, io_queue},
 };
+use crate::node::{NamespaceSpec, SubsystemSpec};
 
 const STRANGER: &str = "nqn.2026-11.io.basalt:stranger";
 
@@ -76,6 +77,28 @@ fn only_an_allowed_host_discovers_and_connects() {
 }
 
 #[test]
+fn a_discovery_controller_is_told_of_what_comes() {
+    let node = Node::start(2);
+    let (target, volume) = (node.target.clone(), node.volume.clone());
+    node.run(|address| async move {
+        let (mut admin, _) = bring_up_discovery(address, HOST).await;
+        let events = sqe::set_features(FeatureId::ASYNC_EVENT_CONFIGURATION, 1 << 31);
+        assert_eq!(admin.status(events, HostTransfer::None, &[]).await, Status::SUCCESS);
+        let request = admin.begin(sqe::async_event_request(), HostTransfer::None, &[]).await.unwrap();
+        let uuid = volume.uuid();
+        let spec = SubsystemSpec {
+            nqn: "nqn.2026-11.io.basalt:second".into(),
+            allowed_hosts: vec![HOST.into()],
+            namespaces: vec![NamespaceSpec { nsid: 1, volume: uuid, uuid }],
+        };
+        target.set_subsystem(&spec, &[volume]).unwrap();
+        let (slot, event) = admin.other().await.unwrap();
+        assert_eq!((slot, event.result.get()), (request, 0x0070_F002));
+        assert_eq!(discover(address, HOST).await.len(), 2);
+    });
+}
+
+#[test]
 fn a_grown_volume_is_announced_and_usable_at_once() {
     let node = Node::start(2);
     let (target, drive, volume) = (node.target.clone(), node.drive.clone(), node.volume.clone());
@@ -113,10 +136,10 @@ fn an_unpublished_namespace_goes_at_once_and_its_last_controller_a_little_later(
         let (mut admin, cntlid) = bring_up(address, request, NQN, HOST).await.unwrap();
         let mut queue = io_queue(address, request, cntlid, 1, true).await.unwrap();
         let uuid = volume.uuid();
-        let mut spec = crate::node::SubsystemSpec {
+        let mut spec = SubsystemSpec {
             nqn: NQN.into(),
             allowed_hosts: vec![HOST.into()],
-            namespaces: vec![crate::node::NamespaceSpec { nsid: 1, volume: uuid, uuid }],
+            namespaces: vec![NamespaceSpec { nsid: 1, volume: uuid, uuid }],
         };
         target.set_subsystem(&spec, std::slice::from_ref(&volume)).unwrap();
         let gone = Status::INVALID_NAMESPACE_OR_FORMAT;
