@@ -37,7 +37,10 @@ use crate::{
     command::{AdminCommand, FabricsCommand, FeatureSelect, PropertyWidth},
     limits,
     transport::Slot,
-    wire::{opcode::FeatureId, property::Property},
+    wire::{
+        opcode::{FeatureId, NSID_ALL},
+        property::Property,
+    },
 };
 
 /// What a controller is for.
@@ -177,6 +180,9 @@ impl Controller {
                 done(u64::from(self.features.get(feature, select, self.kind, &others)?))
             }
             AdminCommand::SetFeatures { save: true, .. } => Err(Status::FEATURE_NOT_SAVEABLE),
+            AdminCommand::SetFeatures { nsid, .. } if !matches!(nsid, 0 | NSID_ALL) => {
+                Err(Status::FEATURE_NOT_NAMESPACE_SPECIFIC)
+            }
             AdminCommand::SetFeatures { feature, value, .. } => {
                 let kato_ms = self.keep_alive.timeout_ms();
                 let others = Others { events_enabled: &mut self.events.enabled, kato_ms };

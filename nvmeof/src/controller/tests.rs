@@ -330,6 +330,12 @@ fn features_are_set_read_and_bounded() {
     assert_eq!(set(&mut world, FeatureId(0x77), 1), (Status::INVALID_FIELD, 0));
     assert_eq!(set(&mut world, FeatureId::VOLATILE_WRITE_CACHE, 0), (Status::SUCCESS, 0));
     assert!(!world.controller.write_cache_enabled());
+    let mut of_one = sqe::set_features(FeatureId::ERROR_RECOVERY, 1);
+    of_one.nsid = 1.into();
+    assert_eq!(world.status(of_one), Status::FEATURE_NOT_NAMESPACE_SPECIFIC);
+    let mut saved = sqe::set_features(FeatureId::ERROR_RECOVERY, 1);
+    saved.cdw10 = (saved.cdw10.get() | 1 << 31).into();
+    assert_eq!(world.status(saved), Status::FEATURE_NOT_SAVEABLE);
     let get = sqe::get_features(FeatureId::KEEP_ALIVE_TIMER);
     assert_eq!(result(world.execute(0, &get).0), (Status::SUCCESS, 5000));
     let id = world.data(sqe::get_features(FeatureId::HOST_IDENTIFIER), 16).unwrap();

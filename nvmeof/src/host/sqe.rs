@@ -154,3 +154,46 @@ fn read_write(opcode: NvmOpcode, nsid: u32, lba: u64, blocks: u32, control: u16)
     rw.control = control.into();
     transmute!(rw)
 }
+
+#[cfg(test)]
+mod tests {
+    use zerocopy::IntoBytes;
+
+    use super::*;
+
+    /// Entries written out by hand: offset and value of every byte that is not zero.
+    fn check(sqe: Sqe, expected: &[(usize, u8)]) {
+        let mut bytes = [0; 64];
+        // PSDT, and the transport data block descriptor that every entry begins with.
+        (bytes[1], bytes[39]) = (0x40, 0x5A);
+        for &(at, value) in expected {
+            bytes[at] = value;
+        }
+        assert_eq!(sqe.as_bytes(), bytes);
+    }
+
+    #[test]
+    fn golden_entries() {
+        check(
+            read(1, 0x0102_0304_0506, 8),
+            &[(0, 2), (4, 1), (40, 6), (41, 5), (42, 4), (43, 3), (44, 2), (45, 1), (48, 7)],
+        );
+        check(write(2, 1, 65_536, true), &[(0, 1), (4, 2), (40, 1), (48, 0xFF), (49, 0xFF), (51, 0x40)]);
+        check(write_zeroes(1, 0, 1, true), &[(0, 8), (4, 1), (51, 0x02)]);
+        check(flush(3), &[(4, 3)]);
+        check(deallocate(1, 256), &[(0, 9), (4, 1), (40, 255), (44, 4)]);
+        check(
+            connect(3, 128, 5000, false),
+            &[(0, 0x7F), (4, 1), (42, 3), (44, 127), (46, 4), (48, 0x88), (49, 0x13)],
+        );
+        check(property_get(Property::CAP), &[(0, 0x7F), (4, 4), (40, 1)]);
+        check(property_set(Property::CC, 0x0046_0001), &[(0, 0x7F), (44, 0x14), (48, 1), (50, 0x46)]);
+        check(identify(Cns::CONTROLLER, 0), &[(0, 6), (40, 1)]);
+        check(
+            get_log_page(LogPageId::ERROR, 8, 1 << 18),
+            &[(0, 2), (4, 255), (5, 255), (6, 255), (7, 255), (40, 1), (42, 0xFF), (43, 0xFF), (48, 8)],
+        );
+        check(set_features(FeatureId::NUMBER_OF_QUEUES, 0x0003_0003), &[(0, 9), (40, 7), (44, 3), (46, 3)]);
+        check(keep_alive(), &[(0, 0x18)]);
+    }
+}
