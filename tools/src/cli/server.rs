@@ -15,7 +15,7 @@ use super::error::CliError;
 use crate::DEFAULT_DATA_DIR;
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Server")]
+#[command(next_help_heading = "To reach a server (all commands but serve)")]
 pub(crate) struct ServerOptions {
     /// The server, as https://ADDRESS:30100 [default: the one of the data directory]
     #[arg(long, global = true, env = "BASALT_URL", value_name = "URL")]

@@ -3,12 +3,14 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
+    net::SocketAddr,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
 use rustix::fs::{FlockOperation, flock};
 
+use super::ready::usable;
 use crate::API_URL_FILE;
 
 #[derive(Debug, thiserror::Error)]
@@ -41,11 +43,12 @@ impl DataDir {
         }
     }
 
-    /// Says where the API is, for commands on this machine. Replaced whole, so that none reads half of it.
-    pub(crate) fn write_api_url(&self, url: &str) -> Result<(), DataDirError> {
+    /// Says where the API listens, for commands on this machine. Replaced whole, so that none reads half of it.
+    pub(crate) fn write_api_url(&self, listen: SocketAddr) -> Result<(), DataDirError> {
+        let (address, _) = usable(listen);
         let path = self.path.join(API_URL_FILE);
         let new = path.with_extension("new");
-        let write = || fs::write(&new, format!("{url}\n")).and_then(|()| fs::rename(&new, &path));
+        let write = || fs::write(&new, format!("https://{address}\n")).and_then(|()| fs::rename(&new, &path));
         write().map_err(|source| DataDirError::File { path: path.clone(), source })
     }
 }

@@ -98,10 +98,11 @@ async fn run_node(
     node: Node,
     mut stop: Stop,
 ) -> Result<(), ServeError> {
+    // Every file is there before the API answers; only a port that the kernel chooses is known no sooner.
+    data_dir.write_api_url(settings.api[0])?;
     let control = control::serve(settings.control_config(), node.clone()).await?;
     let api = control.listeners();
-    let (first, _) = ready::usable(*api.first().expect("there is always one --api"));
-    data_dir.write_api_url(&format!("https://{first}"))?;
+    data_dir.write_api_url(api[0])?;
     let ready = Ready {
         data_dir: &settings.data_dir,
         api,
@@ -112,9 +113,18 @@ async fn run_node(
     tell(&ready.lines());
     let signal = stop.received().await;
     tracing::info!(signal, "stopping");
-    control.shutdown().await;
-    node.shutdown().await;
-    tracing::info!("stopped");
+    let end = async {
+        control.shutdown().await;
+        node.shutdown().await;
+    };
+    tokio::select! {
+        () = end => tracing::info!("stopped"),
+        signal = stop.received() => {
+            // As killed: the next start replays what was not written down yet.
+            tracing::warn!(signal, "not waiting for a clean end");
+            std::process::exit(1);
+        }
+    }
     Ok(())
 }
 
@@ -123,7 +133,7 @@ fn tell(text: &str) {
     drop(io::stdout().lock().write_all(text.as_bytes()));
 }
 
-/// SIGTERM and SIGINT: the first asks for a clean end.
+/// SIGTERM and SIGINT: the first asks for a clean end, a second one for an end.
 struct Stop {
     terminate: Signal,
     interrupt: Signal,
@@ -134,7 +144,7 @@ impl Stop {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// The name of the signal that came.
+    /// The name of the next signal that came.
     async fn received(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
