@@ -55,13 +55,18 @@ async fn one_nqn_per_host_and_nsids_of_its_own() {
 
 #[tokio::test]
 async fn in_host_mode_there_is_one_nqn_per_host_and_backend() {
-    let running = Running::with(|c| c.default_replication = Replication::Host).await;
+    let running = Running::with(|c| {
+        c.default_replication = Replication::Host;
+        c.nqn_prefix = "nqn.2026-11.example.storage:".to_owned();
+    })
+    .await;
     let client = running.client();
     let id = client.volume("v", 1).await;
     client.host("a").await;
     client.publish(&id, "a").await;
     let row = client.get(&format!("/targets?hostId=a&volId={id}")).await[0].clone();
     assert_eq!(row["connectedBackends"], json!([row["backend"]]));
+    assert!(row["name"].as_str().unwrap().starts_with("nqn.2026-11.example.storage:"), "{row}");
     assert_eq!(client.get("/volumes").await[0]["location"][0]["replicaState"], "Unknown");
     assert_eq!(client.unpublish(&id, "a").await["status"], "Success");
 }

@@ -196,24 +196,32 @@ impl Client {
         path: &str,
         body: impl Into<Bytes>,
     ) -> (StatusCode, String, String) {
-        let tcp = TcpStream::connect(self.address).await.unwrap();
+        self.try_raw(method, path, body).await.unwrap()
+    }
+
+    /// Fails if the server does not answer.
+    pub(crate) async fn try_raw(
+        &self,
+        method: Method,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> Result<(StatusCode, String, String), Box<dyn std::error::Error + Send + Sync>> {
+        let tcp = TcpStream::connect(self.address).await?;
         let name = ServerName::from(self.address.ip());
-        let stream = self.tls.get_or_init(|| self.connector()).connect(name, tcp).await.unwrap();
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let stream = self.tls.get_or_init(|| self.connector()).connect(name, tcp).await?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let connection = tokio::spawn(connection);
         let mut request = Request::builder().method(method).uri(path).header(header::HOST, "test");
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
         }
-        let request = request.body(Full::new(body.into())).unwrap();
-        let response = sender.send_request(request).await.unwrap();
+        let response = sender.send_request(request.body(Full::new(body.into()))?).await?;
         let status = response.status();
         let kind = response.headers().get(header::CONTENT_TYPE).map(|v| v.to_str().unwrap().to_owned());
-        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        let bytes = response.into_body().collect().await?.to_bytes();
         drop(sender);
         connection.abort();
-        (status, kind.unwrap_or_default(), String::from_utf8(bytes.to_vec()).unwrap())
+        Ok((status, kind.unwrap_or_default(), String::from_utf8(bytes.to_vec())?))
     }
 
     pub(crate) async fn send(&self, method: Method, path: &str, body: impl Into<Bytes>) -> Answer {
