@@ -8,7 +8,7 @@ use super::{
     error::EngineError,
     format::{BLOCK_BYTES, ENTRIES_PER_PAGE, EXTENT_BYTES},
     frames::EntryCell,
-    journal::{Admission, Ticket},
+    journal::Admission,
     layer::Layer,
     map::{BlockState, Entry, LogicalExtent, Piece},
     paging::Purpose,
@@ -22,14 +22,28 @@ use crate::rt::Buf;
 const STOP_SIXTEENTHS: u64 = 14;
 
 impl Volume {
-    /// Makes a range read as zeros: whole blocks lose their data, partly covered ones are overwritten.
+    /// Makes a range read as zeros: whole blocks lose their data, partly covered ones are overwritten. Recorded when
+    /// it answers.
     pub(super) async fn zero_range(&self, offset_bytes: u64, len_bytes: u64) -> Result<(), EngineError> {
         let end = offset_bytes + len_bytes;
         let whole_start = offset_bytes.next_multiple_of(BLOCK_BYTES).min(end);
         let whole_end = (end / BLOCK_BYTES * BLOCK_BYTES).max(whole_start);
         self.zero_part(offset_bytes, whole_start).await?;
         self.clear_range(whole_start, whole_end).await?;
-        self.zero_part(whole_end, end).await
+        self.zero_part(whole_end, end).await?;
+        self.drive.journal.barrier().await
+    }
+
+    /// Clears the whole blocks of a range. Recorded when it answers.
+    pub(super) async fn deallocate_range(
+        &self,
+        offset_bytes: u64,
+        len_bytes: u64,
+    ) -> Result<(), EngineError> {
+        let start = offset_bytes.next_multiple_of(BLOCK_BYTES);
+        let end = (offset_bytes + len_bytes) / BLOCK_BYTES * BLOCK_BYTES;
+        self.clear_range(start, end.max(start)).await?;
+        self.drive.journal.barrier().await
     }
 
     /// Zeros in less than a block.
@@ -55,25 +69,22 @@ impl Volume {
         }
     }
 
-    /// Clears whole blocks and waits until that is recorded.
-    pub(super) async fn clear_range(&self, start_bytes: u64, end_bytes: u64) -> Result<(), EngineError> {
+    /// Clears whole blocks. The caller waits for the journal, even where nothing was to do: another trim may have
+    /// cleared the blocks a moment ago and its record be still under way.
+    async fn clear_range(&self, start_bytes: u64, end_bytes: u64) -> Result<(), EngineError> {
         let mut offset = start_bytes;
-        let mut last = None;
         while offset < end_bytes {
             let leaf_bytes = ENTRIES_PER_PAGE as u64 * EXTENT_BYTES;
             let leaf_end = ((offset / leaf_bytes + 1) * leaf_bytes).min(end_bytes);
             let nothing_there = self.is_leaf_absent(offset).await?;
             while !nothing_there && offset < leaf_end {
                 let piece = Piece::first_of(offset, leaf_end - offset);
-                last = self.clear_piece(piece).await?.max(last);
+                self.clear_piece(piece).await?;
                 offset += u64::from(piece.len_bytes);
             }
             offset = leaf_end;
         }
-        match last {
-            Some(ticket) => self.drive.journal.written(ticket).await,
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Whether a whole leaf has nothing to clear.
@@ -86,7 +97,7 @@ impl Volume {
 
     /// Clears blocks of one extent. The claim need not outlive the change: whoever writes next finds the blocks
     /// gone and waits for a record of its own.
-    async fn clear_piece(&self, piece: Piece) -> Result<Option<Ticket>, EngineError> {
+    async fn clear_piece(&self, piece: Piece) -> Result<(), EngineError> {
         let _claim = self.volume.claims.take(piece.logical, piece.mask()).await;
         // A single layer hides nothing by being absent.
         let state = if self.volume.layers.len() == 1 { BlockState::Absent } else { BlockState::Zero };
@@ -96,24 +107,25 @@ impl Volume {
 }
 
 impl DriveShared {
-    /// Changes an entry so that blocks vanish; frees its extent if nothing needs it any more.
+    /// Changes an entry so that blocks vanish; frees its extent if nothing needs it any more. Noted, not yet recorded.
     pub(super) async fn clear_entry(
         &self,
         layer: &Arc<Layer>,
         logical: LogicalExtent,
         account: &Account,
         change: impl Fn(Entry) -> Entry,
-    ) -> Result<Option<Ticket>, EngineError> {
+    ) -> Result<(), EngineError> {
         let mut admission = None;
         loop {
             let operation = self.grace.enter();
             if self.entry(layer, logical).is_some_and(|entry| change(entry) == entry) {
-                return Ok(None);
+                return Ok(());
             }
             if let Some(cell) = self.cell(layer, logical)
                 && let Some(admission) = admission.take()
             {
-                return Ok(self.clear_cell(cell, layer, logical, account, admission, change));
+                self.clear_cell(cell, layer, logical, account, admission, change);
+                return Ok(());
             }
             drop(operation);
             self.page_in(layer, logical.leaf(), Purpose::Change).await?;
@@ -129,7 +141,7 @@ impl DriveShared {
         account: &Account,
         admission: Admission<'_>,
         change: impl Fn(Entry) -> Entry,
-    ) -> Option<Ticket> {
+    ) {
         // Held over the change, see `Journal::book`.
         let mut book = self.journal.book();
         let mut entry = cell.load();
@@ -139,7 +151,7 @@ impl DriveShared {
                 changed = changed.with_extent(None);
             }
             if changed == entry {
-                return None;
+                return;
             }
             match cell.change(entry, changed) {
                 Ok(()) => {
@@ -148,11 +160,11 @@ impl DriveShared {
                     if let Some(extent) = freed {
                         book.freed(layer, logical, extent);
                     }
-                    let ticket = book.close();
+                    book.close();
                     if freed.is_some() {
                         self.ledger.refund(account);
                     }
-                    return Some(ticket);
+                    return;
                 }
                 Err(now) => entry = now,
             }

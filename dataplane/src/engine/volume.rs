@@ -12,7 +12,7 @@ use super::{
     claims::Claims,
     drive::DriveShared,
     error::EngineError,
-    format::{BLOCK_BYTES, EXTENT_BYTES},
+    format::EXTENT_BYTES,
     layer::Layer,
     space::Account,
     sync::lock,
@@ -173,9 +173,7 @@ impl Volume {
     /// elsewhere.
     pub async fn deallocate(&self, offset_bytes: u64, len_bytes: u64) -> Result<(), EngineError> {
         self.check_write(offset_bytes, len_bytes)?;
-        let start = offset_bytes.next_multiple_of(BLOCK_BYTES);
-        let end = (offset_bytes + len_bytes) / BLOCK_BYTES * BLOCK_BYTES;
-        self.clear_range(start, end.max(start)).await?;
+        self.deallocate_range(offset_bytes, len_bytes).await?;
         if self.drive.write_through { self.drive.flush().await } else { Ok(()) }
     }
 
