@@ -24,7 +24,8 @@ const RUN_EXTENTS: u32 = 32;
 #[derive(Debug)]
 pub(super) struct Spare<'a> {
     drive: &'a DriveShared,
-    account: &'a Account,
+    /// Who is charged for it; nobody, if it will replace another.
+    account: Option<&'a Account>,
     pub(super) extent: Extent,
 }
 
@@ -37,7 +38,9 @@ impl Spare<'_> {
 
 impl Drop for Spare<'_> {
     fn drop(&mut self) {
-        self.drive.ledger.refund(self.account);
+        if let Some(account) = self.account {
+            self.drive.ledger.refund(account);
+        }
         self.drive.own_runs(|runs| runs.push(Run { first: self.extent.0, count: 1 }));
     }
 }
@@ -51,12 +54,18 @@ impl DriveShared {
             Err(error) => Err(error),
         };
         match found {
-            Ok(extent) => Ok(Spare { drive: self, account, extent }),
+            Ok(extent) => Ok(Spare { drive: self, account: Some(account), extent }),
             Err(error) => {
                 self.ledger.refund(account);
                 Err(error)
             }
         }
+    }
+
+    /// An extent to replace another of the same volume, which is freed then.
+    pub(super) async fn take_replacement(&self) -> Result<Spare<'_>, EngineError> {
+        let extent = self.find_extent().await?;
+        Ok(Spare { drive: self, account: None, extent })
     }
 
     /// What the ledger promised exists; at worst it must become reusable first.

@@ -7,7 +7,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use super::{drive::DriveShared, error::EngineError, format::EXTENT_BYTES, map::Extent, sync::lock};
+use super::{
+    drive::DriveShared, error::EngineError, format::EXTENT_BYTES, map::Extent, relocate::IN_MOTION_EXTENTS,
+    sync::lock,
+};
 use crate::rt::DiskError;
 
 #[derive(Debug)]
@@ -54,7 +57,8 @@ impl DriveShared {
             return Ok(());
         }
         let geometry = &self.geometry;
-        let target = u64::from(geometry.volumes_first()) + self.ledger.promised();
+        let in_motion = if self.torn_safe { IN_MOTION_EXTENTS } else { 0 };
+        let target = u64::from(geometry.volumes_first()) + self.ledger.promised() + in_motion;
         let target = target.min(u64::from(geometry.end)) as u32;
         loop {
             let line = self.backing.line.load(Ordering::Acquire);

@@ -99,22 +99,27 @@ impl DriveShared {
     }
 
     fn check_counters(&self, owners: &BTreeMap<Extent, LayerId>, report: &mut CheckReport) {
-        let metadata = lock(&self.metadata);
-        report.metadata_extents = metadata.extent_count();
-        for extent in owners.keys().filter(|extent| metadata.contains(extent.0)) {
-            report.problem(format!("{extent:?} holds data and metadata"));
+        {
+            let metadata = lock(&self.metadata);
+            report.metadata_extents = metadata.extent_count();
+            for extent in owners.keys().filter(|extent| metadata.contains(extent.0)) {
+                report.problem(format!("{extent:?} holds data and metadata"));
+            }
         }
-        let free = lock(&self.free);
-        let (counted, expected) = (free.count_used(), report.owned_extents + report.metadata_extents);
+        let (counted, counter) = {
+            let free = lock(&self.free);
+            (free.count_used(), free.used_extents())
+        };
+        let expected = report.owned_extents + report.metadata_extents;
         if counted != expected {
             report.problem(format!("{counted} extents are marked used, {expected} have an owner"));
         }
-        if free.used_extents() != report.owned_extents {
-            let counter = free.used_extents();
-            report
-                .problem(format!("the drive's counter says {counter}, layers own {}", report.owned_extents));
+        if counter != report.owned_extents {
+            let owned = report.owned_extents;
+            report.problem(format!("the drive's counter says {counter}, layers own {owned}"));
         }
-        for volume in lock(&self.volumes).values() {
+        let volumes: Vec<_> = lock(&self.volumes).values().cloned().collect();
+        for volume in volumes {
             let (owned, layer) = (volume.account.owned(), &volume.layers[0]);
             let recorded = layer.recorded_extents.load(Ordering::Relaxed);
             if owned != recorded {

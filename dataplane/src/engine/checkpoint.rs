@@ -166,16 +166,19 @@ impl DriveShared {
         let mut pages = std::mem::take(&mut *lock(&self.dirty));
         pages.retain(|(id, _)| !gone_layers.contains(id));
         lock(&self.writing).clone_from(&pages);
-        let mut free = lock(&self.free);
+        let (bitmaps, used_extents) = {
+            let mut free = lock(&self.free);
+            (free.take_dirty(), free.used_extents())
+        };
         Instant {
             cut,
             pages,
-            bitmaps: free.take_dirty(),
+            bitmaps,
             layers: layers.collect(),
             volumes: staying.iter().map(|volume| *lock(&volume.record)).collect(),
             gone,
             next_layer: self.next_layer.load(Ordering::Relaxed),
-            used_extents: free.used_extents(),
+            used_extents,
             charged_pages: lock(&self.metadata).charged_pages(),
         }
     }

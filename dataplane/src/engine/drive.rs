@@ -27,6 +27,7 @@ use super::{
     map::Extent,
     metadata::MetadataSpace,
     recovery::{self, Overlay, Recovered},
+    relocate,
     space::Ledger,
     superblock::{self, Superblock},
     sync::{Rounds, Signal, lock},
@@ -79,6 +80,8 @@ pub(super) struct DriveShared {
     pub(super) geometry: Geometry,
     pub(super) write_through: bool,
     pub(super) atomic_4k: bool,
+    /// Nothing is overwritten in place (E8).
+    pub(super) torn_safe: bool,
     pub(super) fault: Option<Fault>,
     pub(super) home: CoreId,
     state: Mutex<DriveState>,
@@ -169,9 +172,6 @@ impl Drive {
 
     /// Opens a formatted drive and recovers what it held when it was left. The calling core becomes its home.
     pub async fn open(disk: Disk, options: DriveOptions) -> Result<Self, OpenError> {
-        if options.torn == Some(TornPolicy::TornSafe) && disk.atomic_bytes() < 4096 {
-            return Err(OpenError::TornSafe);
-        }
         let superblock = Superblock::load(&disk).await?;
         let recovered = recovery::recover(&disk, &superblock).await?;
         let broken = recovered.broken.clone();
@@ -261,7 +261,9 @@ impl DriveShared {
                 layer.set_damage(corruption);
             }
         }
-        let ledger = Ledger::new(geometry.capacity_extents());
+        let torn_safe = options.torn == Some(TornPolicy::TornSafe) && disk.atomic_bytes() < 4096;
+        let in_motion = if torn_safe { relocate::IN_MOTION_EXTENTS } else { 0 };
+        let ledger = Ledger::new(geometry.capacity_extents().saturating_sub(in_motion));
         let mut volumes = BTreeMap::new();
         for record in recovered.catalogue.volumes {
             let Some(head) = layers.get(&LayerId(record.head.get())) else { continue };
@@ -277,7 +279,8 @@ impl DriveShared {
         Self {
             uuid,
             write_through: options.write_through.unwrap_or(!disk.is_volatile()),
-            atomic_4k: disk.atomic_bytes() >= 4096 || options.torn == Some(TornPolicy::Assume4kAtomic),
+            atomic_4k: disk.atomic_bytes() >= 4096 || options.torn.is_some(),
+            torn_safe,
             fault: options.fault,
             home: rt::core_id(),
             state: Mutex::new(DriveState::Online),

@@ -71,8 +71,6 @@ pub enum OpenError {
     TooSmall { found_bytes: u64, needed_bytes: u64 },
     #[error("{found_bytes} bytes are too many, at most {max_bytes} can be used")]
     TooLarge { found_bytes: u64, max_bytes: u64 },
-    #[error("torn-safe overwrites are not available in this version; use assume-4k-atomic")]
-    TornSafe,
     #[error("{0}")]
     Damaged(String),
     #[error(transparent)]

@@ -6,8 +6,7 @@
 //! checkpoints (`checkpoint`) carry maps, free map and catalogue to new places and cut the journal; `recovery` is
 //! the way back. `claims` keep writers of one block apart, `grace` says when what was freed may be reused.
 //!
-//! What it does not do yet: snapshots (layers are in the format and on the read path), torn-safe overwrites,
-//! changes across drives.
+//! What it does not do yet: snapshots (layers are in the format and on the read path), changes across drives.
 #![forbid(unsafe_code)]
 
 mod allocate;
@@ -33,6 +32,7 @@ mod page_writer;
 mod paging;
 mod read;
 mod recovery;
+mod relocate;
 mod space;
 mod superblock;
 mod sync;

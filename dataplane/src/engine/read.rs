@@ -51,7 +51,8 @@ impl Volume {
             };
             let len = run.len_bytes;
             let part = rest.split_to(len);
-            let (part, result) = self.read_run(run, part).await;
+            let (part, result) = self.read_source(run.source, part).await;
+            drop(run);
             done = Some(join(done, part));
             if result.is_err() || rest.is_empty() {
                 return (join(done, rest), result);
@@ -78,7 +79,7 @@ impl Volume {
     }
 
     /// Source of the first byte, and how many bytes go on from there.
-    fn find_run(&self, offset_bytes: u64, len_bytes: u64) -> Result<(Source, u64), Missing> {
+    pub(super) fn find_run(&self, offset_bytes: u64, len_bytes: u64) -> Result<(Source, u64), Missing> {
         let mut block = offset_bytes / BLOCK_BYTES;
         let within = offset_bytes % BLOCK_BYTES;
         let end = (offset_bytes + len_bytes).div_ceil(BLOCK_BYTES);
@@ -125,8 +126,9 @@ impl Volume {
         self.drive.page_in(layer, missing.logical.leaf(), Purpose::Read).await
     }
 
-    async fn read_run(&self, run: Run<'_>, mut part: Buf) -> (Buf, Result<(), EngineError>) {
-        match run.source {
+    /// Fills `part` from one source. Within an operation.
+    pub(super) async fn read_source(&self, source: Source, mut part: Buf) -> (Buf, Result<(), EngineError>) {
+        match source {
             Source::Zeros => {
                 part.fill(0);
                 (part, Ok(()))

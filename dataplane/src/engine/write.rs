@@ -71,7 +71,7 @@ impl Volume {
     }
 
     async fn write_piece(&self, piece: Piece, mut buf: Buf, durable: bool) -> (Buf, Result<(), EngineError>) {
-        let claim = self.volume.claims.take(piece.logical, piece.mask()).await;
+        let claim = self.volume.claims.take(piece.logical, self.claimed(piece)).await;
         let mut held = Held::default();
         let ticket = loop {
             let step;
@@ -118,6 +118,9 @@ impl Volume {
             return (buf, Ok(Step::Blocked(Need::Page)));
         };
         let entry = cell.load();
+        if drive.torn_safe && entry.extent().is_some() {
+            return self.relocate(piece, buf, cell, held).await;
+        }
         if let Some(extent) = entry.extent()
             && entry.has_data(piece.mask())
         {
@@ -160,6 +163,10 @@ impl Volume {
             Need::OlderPage(missing) => self.bring_in(missing).await,
             Need::Room => {
                 held.admission = Some(self.drive.admit_write().await?);
+                Ok(())
+            }
+            Need::Replacement => {
+                held.replacement = Some(self.drive.take_replacement().await?);
                 Ok(())
             }
             Need::Extent => {
@@ -205,7 +212,11 @@ impl Volume {
     }
 
     /// The present bytes of one block.
-    async fn read_block(&self, piece: Piece, block: u32) -> Result<Result<Buf, Missing>, EngineError> {
+    pub(super) async fn read_block(
+        &self,
+        piece: Piece,
+        block: u32,
+    ) -> Result<Result<Buf, Missing>, EngineError> {
         match self.source(piece.logical, block, 0) {
             Err(missing) => Ok(Err(missing)),
             Ok(Source::Zeros) => Ok(Ok(Buf::zeroed(BLOCK_BYTES as usize).await)),
@@ -222,13 +233,14 @@ impl Volume {
 
 /// What a writer got for its attempts; what it does not use goes back.
 #[derive(Default)]
-struct Held<'a> {
-    spare: Option<Spare<'a>>,
-    admission: Option<Admission<'a>>,
+pub(super) struct Held<'a> {
+    pub(super) spare: Option<Spare<'a>>,
+    pub(super) replacement: Option<Spare<'a>>,
+    pub(super) admission: Option<Admission<'a>>,
 }
 
 /// How an attempt ended.
-enum Step {
+pub(super) enum Step {
     Overwritten,
     /// Data written, entry changed; the record is on its way.
     Noted(Ticket),
@@ -238,7 +250,7 @@ enum Step {
 }
 
 /// What an attempt lacks.
-enum Need {
+pub(super) enum Need {
     /// The head's map page.
     Page,
     /// Another layer's.
@@ -246,6 +258,8 @@ enum Need {
     /// Journal space.
     Room,
     Extent,
+    /// An extent to move to.
+    Replacement,
 }
 
 /// Puts written blocks into the entry. False if its extent is no longer the one that was written to.
@@ -274,7 +288,7 @@ const SLOW_PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
 
 impl DriveShared {
     /// Leave for a first write; asks for a checkpoint in time.
-    fn try_admit_write(&self) -> Option<Admission<'_>> {
+    pub(super) fn try_admit_write(&self) -> Option<Admission<'_>> {
         if self.journal.fill_sixteenths() >= CHECKPOINT_SIXTEENTHS {
             self.checkpoints.nudge();
         }

@@ -72,11 +72,18 @@ pub(crate) fn run_seed(seed: u64, tampering: Tampering) {
     media.no_flush(tampering.no_flush);
     let options = DriveOptions {
         write_through: [None, Some(true), Some(false)][rng.below(3) as usize],
-        torn: (atomic < 4096 && rng.below(2) == 0).then_some(TornPolicy::Assume4kAtomic),
+        torn: match rng.below(3) {
+            _ if atomic >= 4096 => None,
+            0 => None,
+            1 => Some(TornPolicy::Assume4kAtomic),
+            _ => Some(TornPolicy::TornSafe),
+        },
         map_memory_bytes: (8 + rng.below(24)) * 4096,
         fault: tampering.fault,
     };
     let write_through = options.write_through.unwrap_or(!volatile);
+    // With mere trust in a drive that tears, blocks do tear.
+    let whole_blocks = options.torn != Some(TornPolicy::Assume4kAtomic);
     let world: Shared = Arc::new(Mutex::new(World {
         rng: rng.clone(),
         now: 1,
@@ -95,7 +102,7 @@ pub(crate) fn run_seed(seed: u64, tampering: Tampering) {
         let cores = 1 + rng.below(3) as usize;
         let sim = Sim::new(rng.next_u64(), cores);
         let last = round == rounds;
-        start_machine(&sim, &world, &media, options, crash, write_through);
+        start_machine(&sim, &world, &media, options, crash, (write_through, whole_blocks));
         let up = sim.run_until(|| lock(&world).ready);
         assert!(up, "the drive did not open");
         if last {
@@ -138,7 +145,7 @@ fn start_machine(
     media: &SimMedia,
     options: DriveOptions,
     crash: Option<Crash>,
-    write_through: bool,
+    (write_through, whole_blocks): (bool, bool),
 ) {
     let (world, media) = (world.clone(), media.clone());
     sim.spawn_on(0, move || async move {
@@ -149,7 +156,7 @@ fn start_machine(
         let drive = Drive::open(disk, options).await.expect("a drive that crashed is sound");
         check(&drive).await;
         if let Some(crash) = crash {
-            compare(&world, &drive, crash).await;
+            compare(&world, &drive, crash, whole_blocks).await;
         }
         {
             let mut world = lock(&world);
@@ -200,7 +207,7 @@ async fn check(drive: &Drive) {
 }
 
 /// Every sector that was ever touched must hold what the rules allow after that crash.
-async fn compare(world: &Shared, drive: &Drive, crash: Crash) {
+async fn compare(world: &Shared, drive: &Drive, crash: Crash, whole_blocks: bool) {
     let volumes = drive.volumes();
     let count = lock(world).known.len();
     let mut kept = Vec::new();
@@ -230,8 +237,13 @@ async fn compare(world: &Shared, drive: &Drive, crash: Crash) {
             known.sizes = vec![volume.size_bytes()];
             known.may_be_missing = false;
         }
+        let mut previous = None;
         for sector in touched {
             let value = read_sector(volume, sector).await;
+            // E8: the blocks of a 4096-byte volume are never torn.
+            let continues = sector % 8 != 0 && volume.block_bytes() == 4096 && whole_blocks;
+            assert!(!continues || value == previous, "{uuid} has a torn block at sector {sector}");
+            previous = value;
             let mut world = lock(world);
             let now = world.now;
             let reference = &mut world.known[index].reference;
