@@ -117,6 +117,10 @@ impl Volume {
         let Some(cell) = drive.cell(self.head(), piece.logical) else {
             return (buf, Ok(Step::Blocked(Need::Page)));
         };
+        // Asked within the operation: the walk that empties a deleted volume waits for it, and must miss nothing.
+        if self.volume.is_deleting() {
+            return (buf, Err(EngineError::Offline));
+        }
         let entry = cell.load();
         if drive.torn_safe && entry.extent().is_some() {
             return self.relocate(piece, buf, cell, held).await;

@@ -48,6 +48,11 @@ fn an_answer_before_the_record_is_caught() {
     assert!(is_caught(Tampering { fault: Some(Fault::EarlyAnswer), ..Tampering::default() }));
 }
 
+#[test]
+fn a_torn_block_is_caught() {
+    assert!(is_caught(Tampering { trust_torn: true, ..Tampering::default() }));
+}
+
 fn is_caught(tampering: Tampering) -> bool {
     // The failures expected here would fill the screen.
     let hook = std::panic::take_hook();

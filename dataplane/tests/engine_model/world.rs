@@ -23,6 +23,8 @@ use crate::reference::{BLOCK, Crash, Moment, ReferenceVolume, SECTOR, Value, fil
 pub(crate) struct Tampering {
     pub(crate) no_flush: bool,
     pub(crate) fault: Option<Fault>,
+    /// Trusts a drive that tears blocks not to.
+    pub(crate) trust_torn: bool,
 }
 
 /// What is known of a volume.
@@ -66,7 +68,9 @@ const AREA: u64 = 256 << 10;
 
 pub(crate) fn run_seed(seed: u64, tampering: Tampering) {
     let mut rng = SimRng::new(seed);
-    let (block, atomic) = [(512, 512), (512, 4096), (4096, 4096)][rng.below(3) as usize];
+    let pick = rng.below(3) as usize;
+    let pick = if tampering.trust_torn { 0 } else { pick };
+    let (block, atomic) = [(512, 512), (512, 4096), (4096, 4096)][pick];
     let volatile = rng.below(5) > 0;
     let media = SimMedia::new((16 + rng.below(32)) << 20, block, atomic, volatile);
     media.no_flush(tampering.no_flush);
@@ -74,6 +78,7 @@ pub(crate) fn run_seed(seed: u64, tampering: Tampering) {
         write_through: [None, Some(true), Some(false)][rng.below(3) as usize],
         torn: match rng.below(3) {
             _ if atomic >= 4096 => None,
+            _ if tampering.trust_torn => Some(TornPolicy::Assume4kAtomic),
             0 => None,
             1 => Some(TornPolicy::Assume4kAtomic),
             _ => Some(TornPolicy::TornSafe),
@@ -83,7 +88,7 @@ pub(crate) fn run_seed(seed: u64, tampering: Tampering) {
     };
     let write_through = options.write_through.unwrap_or(!volatile);
     // With mere trust in a drive that tears, blocks do tear.
-    let whole_blocks = options.torn != Some(TornPolicy::Assume4kAtomic);
+    let whole_blocks = options.torn != Some(TornPolicy::Assume4kAtomic) || tampering.trust_torn;
     let world: Shared = Arc::new(Mutex::new(World {
         rng: rng.clone(),
         now: 1,
