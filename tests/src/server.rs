@@ -29,12 +29,12 @@ pub struct ServerSpec {
     pub nvme: SocketAddr,
 }
 
-/// A defect that the server has on request (`BASALT_TEST_FAULT`, `lossy` drives only).
+/// A defect that the server has on request (`BASALT_TEST_FAULT`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The drive's flush does nothing.
+    /// The drive's flush does nothing (`lossy` drives only).
     NoFlush,
-    /// Mapping records are written only when a flush asks for them, after the writes were acknowledged.
+    /// Mapping records are written half a second after the writes were acknowledged.
     LateRecords,
 }
 

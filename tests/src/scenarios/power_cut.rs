@@ -30,7 +30,10 @@ pub(super) fn no_flush_is_noticed(lab: &Lab, bootable: &Bootable, directory: &Pa
     spec.drive_options = ",lossy";
     spec.fault = Some(Fault::NoFlush);
     match lose_power(lab, bootable, spec, 1)? {
-        Verdict::Damaged(_) => Ok(()),
+        Verdict::Damaged(text) => {
+            println!("noticed {text}");
+            Ok(())
+        }
         Verdict::Whole => bail!("a power cut of a drive without flush went unnoticed"),
     }
 }

@@ -31,7 +31,10 @@ pub(super) fn late_records_are_noticed(stage: Stage<'_>) -> Result<()> {
     let mut spec = ServerSpec::new(&stage.lab.binary, stage.directory)?;
     spec.fault = Some(Fault::LateRecords);
     match die_often(stage, spec, ROUNDS)? {
-        Verdict::Damaged(_) => Ok(()),
+        Verdict::Damaged(text) => {
+            println!("noticed {text}");
+            Ok(())
+        }
         Verdict::Whole => anyhow::bail!("{ROUNDS} deaths of a server with late records went unnoticed"),
     }
 }

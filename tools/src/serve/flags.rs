@@ -82,7 +82,7 @@ pub(crate) struct ServeFlags {
     #[arg(long, value_name = "MODE")]
     pub(crate) default_replication: Option<ReplicationFlag>,
 
-    /// A defect that the tests of durability must notice; lossy drives only
+    /// A defect that the tests of durability must notice; no-flush on lossy drives only
     #[arg(long, env = "BASALT_TEST_FAULT", hide = true)]
     #[serde(skip)]
     pub(crate) test_fault: Option<FaultFlag>,

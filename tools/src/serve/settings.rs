@@ -68,7 +68,7 @@ pub(crate) enum SettingsError {
         "--nqn-prefix {0}: write nqn.YYYY-MM.REVERSED.DOMAIN: in printable ASCII, {MAX_NQN_PREFIX_BYTES} bytes at most"
     )]
     NqnPrefix(String),
-    #[error("BASALT_TEST_FAULT is for tests on lossy drives: --drive {0} keeps what it is given")]
+    #[error("BASALT_TEST_FAULT=no-flush is for tests on lossy drives: --drive {0} keeps what it is given")]
     FaultOnRealDrive(String),
     #[error("--node-name: from 1 to 255 characters without control characters")]
     NodeName,
@@ -138,7 +138,8 @@ impl Settings {
         {
             return Err(SettingsError::NodeName);
         }
-        if self.test_fault.is_some()
+        // Late records show only where the drive itself loses nothing, so they are not bound to lossy ones.
+        if self.test_fault == Some(FaultFlag::NoFlush)
             && let Some(real) = self.drives.iter().find(|drive| !drive.lossy)
         {
             return Err(SettingsError::FaultOnRealDrive(drive_name(&real.medium)));

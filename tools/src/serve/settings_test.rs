@@ -166,6 +166,7 @@ fn contradictions_are_refused() {
     ] {
         assert_eq!(resolve(line), Err(error), "{line}");
     }
+    resolve("--drive a --test-fault late-records").expect("a real drive can be recorded late");
     let free_ports = resolve("--api 127.0.0.1:0 --api 127.0.0.1:0 --nvme 127.0.0.1:0").expect("all differ");
     assert_eq!(free_ports.api.len(), 2);
 }
