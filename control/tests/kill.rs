@@ -130,7 +130,16 @@ async fn check(client: &Client, volumes: &Volumes) {
         .iter()
         .map(|v| (v["uuid"].as_str().unwrap().to_owned(), v["inUse"].as_bool().unwrap()))
         .collect();
-    let mut volumes = volumes.lock().unwrap();
+    compare(&mut volumes.lock().unwrap(), &listed);
+    let published = listed.values().filter(|in_use| **in_use).count();
+    let targets = client.get("/targets").await;
+    let exported: u64 =
+        targets.as_array().unwrap().iter().map(|t| t["numNamespaces"].as_u64().unwrap()).sum();
+    assert_eq!(exported, published as u64);
+}
+
+/// `listed`: whether each volume is in use.
+fn compare(volumes: &mut BTreeMap<String, Known>, listed: &BTreeMap<String, bool>) {
     for (id, known) in volumes.iter_mut() {
         let found = match listed.get(id) {
             None => Known::Absent,
@@ -141,12 +150,6 @@ async fn check(client: &Client, volumes: &Volumes) {
         *known = found;
     }
     assert!(listed.keys().all(|id| volumes.contains_key(id)), "nothing that nobody asked for");
-    let published = listed.values().filter(|in_use| **in_use).count();
-    drop(volumes);
-    let targets = client.get("/targets").await;
-    let exported: u64 =
-        targets.as_array().unwrap().iter().map(|t| t["numNamespaces"].as_u64().unwrap()).sum();
-    assert_eq!(exported, published as u64);
 }
 
 #[tokio::test]
@@ -178,7 +181,8 @@ async fn store_and_node_agree_after_every_kill() {
     }
     let (_server, client) = Server::start(directory.path()).await;
     check(&client, &volumes).await;
-    for (id, known) in volumes.lock().unwrap().clone() {
+    let left = volumes.lock().unwrap().clone();
+    for (id, known) in left {
         if known == Known::Published {
             assert_eq!(client.unpublish(&id, "h").await["status"], "Success");
         }
