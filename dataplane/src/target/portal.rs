@@ -64,7 +64,8 @@ fn plain(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Accepts from when it is told to until it is told to stop. Each connection's handshake is a task of its own, of which there are only so many.
+/// Accepts from when it is told to until it is told to stop. Each connection's handshake is a task of its own, of
+/// which there are only so many.
 pub(super) async fn accept_loop(shared: Arc<Shared>, index: usize, listener: TcpListener) {
     /// After a failed accept, which is mostly a lack of descriptors.
     const PAUSE: Duration = Duration::from_millis(100);
@@ -94,5 +95,35 @@ pub(super) async fn accept_loop(shared: Arc<Shared>, index: usize, listener: Tcp
             admission::admit(shared, stream).await;
             handshakes.set(handshakes.get() - 1);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_told_an_address_that_they_can_reach() {
+        let somewhere = Some(Advertise { address: "10.0.2.2".parse().unwrap(), port: None });
+        let elsewhere = Some(Advertise { address: "10.0.2.2".parse().unwrap(), port: Some(9) });
+        // Listener, what to advertise, where the host came in, what it is told.
+        let table = [
+            ("127.0.0.1:4420", None, "127.0.0.1:4420", "127.0.0.1:4420"),
+            ("0.0.0.0:4420", None, "192.0.2.7:4420", "192.0.2.7:4420"),
+            ("0.0.0.0:4421", None, "192.0.2.7:4420", "192.0.2.7:4421"),
+            ("[::]:4420", None, "[::ffff:192.0.2.7]:4420", "192.0.2.7:4420"),
+            ("[::]:4420", None, "[2001:db8::7]:4420", "[2001:db8::7]:4420"),
+            ("127.0.0.1:4420", somewhere, "127.0.0.1:4420", "10.0.2.2:4420"),
+            ("0.0.0.0:4420", elsewhere, "192.0.2.7:4420", "10.0.2.2:9"),
+        ];
+        for (listen, advertise, local, told) in table {
+            let (open, stop) = (Signal::default(), Signal::default());
+            let portal = Portal { listen: listen.parse().unwrap(), advertise, open, stop };
+            assert_eq!(
+                portal.advertised(local.parse().unwrap()),
+                told.parse().unwrap(),
+                "{listen} by {local}"
+            );
+        }
     }
 }
