@@ -15,12 +15,15 @@ enum Command {
     Ceiling(ceiling::Options),
     /// Reads and writes over NVMe/TCP, against any target.
     Run(Box<run::Options>),
+    /// 4 KiB random reads and writes at several depths, as a table. Overwrites the volume.
+    Matrix(run::matrix::MatrixOptions),
 }
 
 fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Ceiling(options) => ceiling::run(&options),
         Command::Run(options) => run::run(&options),
+        Command::Matrix(options) => run::matrix::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -25,12 +25,14 @@ use self::{
 
 mod connection;
 mod cpu;
+pub(crate) mod matrix;
 mod namespace;
 mod report;
 mod workload;
 
+/// Where the load goes.
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct Target {
     /// The target's NVMe/TCP address
     #[arg(long, value_name = "ADDR:PORT")]
     addr: SocketAddr,
@@ -43,6 +45,18 @@ pub(crate) struct Options {
     /// The namespace [default: the first one]
     #[arg(long)]
     nsid: Option<u32>,
+    /// Header and data digests
+    #[arg(long)]
+    digests: bool,
+    /// The target's process, for its CPU seconds
+    #[arg(long)]
+    pid: Option<u32>,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    target: Target,
     /// Order and direction; writes overwrite the volume
     #[arg(long, value_enum)]
     rw: Pattern,
@@ -70,12 +84,6 @@ pub(crate) struct Options {
     /// Write the whole volume once before
     #[arg(long)]
     fill: bool,
-    /// Header and data digests
-    #[arg(long)]
-    digests: bool,
-    /// The target's process, for its CPU seconds
-    #[arg(long)]
-    pid: Option<u32>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -104,17 +112,21 @@ enum LoadError {
 
 /// Connects, loads, measures, prints.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let runtime = Runtime::start(usize::from(options.threads))?;
-    let load = Load::connect(options, runtime.handle())?;
-    if options.fill {
-        load.fill()?;
-    }
-    let report = load.measure()?;
+    let report = report(options)?;
     match options.json {
         true => println!("{:#}", report.json()),
         false => print!("{}", report.text()),
     }
     Ok(())
+}
+
+fn report(options: &Options) -> Result<Report> {
+    let runtime = Runtime::start(usize::from(options.threads))?;
+    let load = Load::connect(options, runtime.handle())?;
+    if options.fill {
+        load.fill()?;
+    }
+    load.measure()
 }
 
 /// A namespace that is there, and the cores to load it from.
@@ -127,9 +139,9 @@ struct Load<'a> {
 
 impl<'a> Load<'a> {
     fn connect(options: &'a Options, cores: RuntimeHandle) -> Result<Self> {
-        let host = host_options(options)?;
+        let host = host_options(&options.target)?;
         let (tell, told) = channel();
-        let (connect, nsid) = (host.clone(), options.nsid);
+        let (connect, nsid) = (host.clone(), options.target.nsid);
         cores.spawn_on(CoreId(0), move || async move {
             let look = async {
                 let controller = HostController::connect(connect).await?;
@@ -193,9 +205,9 @@ impl<'a> Load<'a> {
         });
         let results = self.start(jobs);
         std::thread::sleep(warm_up);
-        let before = CpuSeconds::now(self.options.pid)?;
+        let before = CpuSeconds::now(self.options.target.pid)?;
         std::thread::sleep(measured);
-        let used = CpuSeconds::now(self.options.pid)?.since(before);
+        let used = CpuSeconds::now(self.options.target.pid)?.since(before);
         Ok(Report {
             load: self.options.load_text(),
             seconds: measured.as_secs_f64(),
@@ -225,7 +237,7 @@ impl<'a> Load<'a> {
 impl Options {
     fn load_text(&self) -> String {
         let pattern = self.rw.to_possible_value().expect("no pattern is hidden");
-        let digests = if self.digests { ", digests" } else { "" };
+        let digests = if self.target.digests { ", digests" } else { "" };
         let Self { bs, qd, conns, threads, .. } = self;
         format!(
             "{} {} bytes, {conns} connections of {qd} commands on {threads} threads{digests}",
@@ -244,15 +256,15 @@ fn collect(results: &Receiver<Result<Latencies, LoadError>>, conns: u16) -> Resu
     Ok(all)
 }
 
-fn host_options(options: &Options) -> Result<HostOptions> {
+fn host_options(target: &Target) -> Result<HostOptions> {
     // As Linux has it: the host id is mostly the UUID at the end of the NQN.
-    let host_id = options.hostnqn.rsplit_once(":uuid:").and_then(|(_, uuid)| uuid.parse().ok());
+    let host_id = target.hostnqn.rsplit_once(":uuid:").and_then(|(_, uuid)| uuid.parse().ok());
     let digests =
-        ICRequest { header_digest: options.digests, data_digest: options.digests, ..ICRequest::default() };
+        ICRequest { header_digest: target.digests, data_digest: target.digests, ..ICRequest::default() };
     Ok(HostOptions {
-        address: options.addr,
-        subsystem: Nqn::new(&options.nqn).context("--nqn")?,
-        host: Nqn::new(&options.hostnqn).context("--hostnqn")?,
+        address: target.addr,
+        subsystem: Nqn::new(&target.nqn).context("--nqn")?,
+        host: Nqn::new(&target.hostnqn).context("--hostnqn")?,
         host_id: host_id.unwrap_or_else(Uuid::new_v4),
         digests,
         // A run is short, and the target notices the end of its connections.
@@ -263,8 +275,8 @@ fn host_options(options: &Options) -> Result<HostOptions> {
 
 fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
-        Ok(seconds) if (0.0..=86_400.0).contains(&seconds) => Ok(seconds),
-        _ => Err("write seconds, from 0 to 86400".to_owned()),
+        Ok(seconds) if (0.01..=86_400.0).contains(&seconds) => Ok(seconds),
+        _ => Err("write seconds, from 0.01 to 86400".to_owned()),
     }
 }
 

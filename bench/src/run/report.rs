@@ -50,12 +50,23 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    /// Commands per second, reads and writes together.
+    pub(crate) fn total_iops(&self) -> f64 {
+        self.iops(self.latencies.count())
+    }
+
+    /// Microseconds that one command in a hundred exceeded, in the direction that ran.
+    pub(crate) fn p99_us(&self) -> f64 {
+        let p99 = |histogram: &Histogram<u64>| histogram.value_at_quantile(0.99) as f64 / 1e3;
+        p99(&self.latencies.read).max(p99(&self.latencies.write))
+    }
+
     fn iops(&self, count: u64) -> f64 {
         count as f64 / self.seconds
     }
 
     /// Microseconds of target CPU per command.
-    fn target_us_per_io(&self) -> Option<f64> {
+    pub(crate) fn target_us_per_io(&self) -> Option<f64> {
         self.target_cpu_seconds.map(|seconds| seconds * 1e6 / self.latencies.count().max(1) as f64)
     }
 
