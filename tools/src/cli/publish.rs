@@ -99,6 +99,9 @@ fn publish_report(
     discovery.dedup();
     let disk = format!("/dev/disk/by-id/nvme-uuid.{namespace}");
     let mut text = format!("published {} to {}\n", volume.alias, host.name);
+    if volume.location.iter().all(|location| location.replica_state == "Missing") {
+        text += "but the node does not have the volume now, see `basalt status`\n";
+    }
     if paths.is_empty() {
         text += "no portal of the node can be reached from outside: start it with --nvme ADDR:PORT,advertise=ADDR\n";
     } else if is_connected {

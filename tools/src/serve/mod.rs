@@ -50,6 +50,9 @@ enum ServeError {
     Node(#[from] StartError),
     #[error(transparent)]
     Control(#[from] ControlError),
+    /// A mistyped device must not become a file among the devices.
+    #[error("--drive {}: there is no such device", .0.display())]
+    NoDevice(PathBuf),
     #[error("{0}")]
     System(#[from] io::Error),
 }
@@ -78,6 +81,9 @@ fn settings(arguments: ServeArguments, data_dir: Option<PathBuf>) -> Result<Sett
 
 fn serve(settings: &Settings) -> Result<(), ServeError> {
     logging::start(settings)?;
+    if let Some(path) = settings.missing_device() {
+        return Err(ServeError::NoDevice(path.to_owned()));
+    }
     let node_id = control::node_id(&settings.data_dir)?;
     let data_dir = DataDir::lock(&settings.data_dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -4,7 +4,7 @@ use std::{
     collections::HashSet,
     hash::Hash,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use control::{AuthSettings, ControlConfig, Replication, Require};
@@ -152,6 +152,15 @@ impl Settings {
             }
             _ => Ok(()),
         }
+    }
+
+    /// A drive below /dev that is not there. Elsewhere a missing drive is a file to be made.
+    pub(crate) fn missing_device(&self) -> Option<&Path> {
+        let mut paths = self.drives.iter().filter_map(|drive| match &drive.medium {
+            DriveMedium::Path(path) => Some(path.as_path()),
+            DriveMedium::Memory(_) => None,
+        });
+        paths.find(|path| path.starts_with("/dev") && !path.exists())
     }
 
     /// What the data plane is told. `node_id` is the node's persistentID.

@@ -19,6 +19,7 @@ fn wrong_flags_of_serve() {
         (vec!["--log-format", "xml"], 2, "--log-format"),
         (vec!["--config", "/nonexistent.toml"], 2, "--config /nonexistent.toml"),
         (vec!["--drive", "/nonexistent/a.img,size=1G"], 1, "/nonexistent/a.img"),
+        (vec!["--drive", "/dev/basalt-none,size=1G"], 1, "no such device"),
         (vec!["--drive", "/proc/version"], 1, "/proc/version"),
     ] {
         let (got, text) = place.serve_fails(&arguments);
