@@ -60,7 +60,7 @@ pub enum DriveMedium {
 pub enum TornPolicy {
     /// The user states that 4 KiB writes are atomic.
     Assume4kAtomic,
-    /// Overwrites go through the journal.
+    /// Nothing is overwritten in place: a write moves its extent.
     TornSafe,
 }
 
