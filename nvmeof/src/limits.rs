@@ -34,6 +34,9 @@ pub const WZSL: u8 = 13;
 /// [`WZSL`] in bytes.
 pub const WRITE_ZEROES_BYTES_MAX: u64 = 4096 << WZSL;
 
+/// Cross-Controller Resets under way per controller (CCRL).
+pub const CROSS_CONTROLLER_RESETS_MAX: u8 = 4;
+
 /// Keep Alive granularity in units of 100 ms (KAS).
 pub const KEEP_ALIVE_GRANULARITY: u16 = 10;
 

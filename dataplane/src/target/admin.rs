@@ -12,7 +12,7 @@ use nvmeof::{
     command::AdminCommand,
     controller::{
         AdminReply, ConnectRequest, Controller, ControllerKind, DiscoveryRecord, Event, Health,
-        KeepAliveVerdict, LifecycleEffect, LifecycleState, Namespace, View,
+        IMMEDIATE_RESET_SUCCESSFUL, KeepAliveVerdict, LifecycleEffect, LifecycleState, Namespace, View,
     },
     transport::Slot,
     wire::Sqe,
@@ -63,7 +63,8 @@ impl AdminQueue {
         if association.kind == ControllerKind::Discovery && request.kato_ms == 0 {
             request.kato_ms = limits::DISCOVERY_IDLE_MAX.as_millis() as u32;
         }
-        let controller = Controller::new(association.kind, association.cntlid, &request, now());
+        let controller =
+            Controller::new(association.kind, association.cntlid, association.instance, &request, now());
         association.io_queues.store(controller.io_queues(), Ordering::SeqCst);
         let known = RefCell::new(Known::of(&shared, association));
         Self { shared, over: WakeSlot::default(), controller: RefCell::new(controller), known }
@@ -75,7 +76,7 @@ fn now() -> Duration {
 }
 
 /// Executes an admin command and answers it, and every event that it let loose.
-pub(super) async fn execute(queue: &Queue, admin: &AdminQueue, slot: Slot, sqe: &Sqe) -> Flow {
+pub(super) async fn execute(queue: &Rc<Queue>, admin: &AdminQueue, slot: Slot, sqe: &Sqe) -> Flow {
     let command = match AdminCommand::parse(sqe) {
         Ok(command) => command,
         Err(status) => {
@@ -119,6 +120,11 @@ pub(super) async fn execute(queue: &Queue, admin: &AdminQueue, slot: Slot, sqe: 
             Flow::Continue
         }
         AdminReply::Held => Flow::Continue,
+        AdminReply::ResetOther { cntlid, instance } => {
+            let sibling = admin.shared.sibling(association, cntlid, instance);
+            rt::spawn(reset_other(queue.clone(), slot, sibling));
+            Flow::Continue
+        }
         AdminReply::Disconnect => {
             queue.answer(slot, Answer::status(Status::SUCCESS)).await;
             Flow::End(End::Goodbye)
@@ -126,6 +132,17 @@ pub(super) async fn execute(queue: &Queue, admin: &AdminQueue, slot: Slot, sqe: 
     };
     answer_events(queue, admin).await;
     flow
+}
+
+/// Cross-Controller Reset: answered when none of the other controller's commands can be executed any more, so that
+/// the host may send them again here (H1). One that is gone already needs no reset.
+async fn reset_other(queue: Rc<Queue>, slot: Slot, sibling: Option<Arc<Association>>) {
+    if let Some(sibling) = sibling {
+        sibling.end();
+        sibling.gone.opened().await;
+    }
+    let result = IMMEDIATE_RESET_SUCCESSFUL;
+    queue.answer(slot, Answer { status: Status::SUCCESS, result, data: None }).await;
 }
 
 /// Lets the other queues see what they need of the controller's state.

@@ -10,6 +10,7 @@ use std::{
 };
 
 use nvmeof::{
+    command::Instance,
     controller::{ConnectRefusal, ConnectRequest, ControllerKind, ErrorRecord, HostIdentity, JoinView},
     wire::status::Status,
 };
@@ -17,7 +18,7 @@ use nvmeof::{
 use super::{
     counters::{QueueCounters, Totals},
     subsystem::TargetSubsystem,
-    wait::Signal,
+    wait::{Gate, Signal},
 };
 
 /// What ends a queue pair from outside, and what it counted.
@@ -32,6 +33,7 @@ pub(super) struct QueueHandle {
 #[derive(Debug)]
 pub(super) struct Association {
     pub(super) cntlid: u16,
+    pub(super) instance: Instance,
     pub(super) kind: ControllerKind,
     pub(super) host: HostIdentity,
     /// The well-known discovery subsystem, too, is one, without namespaces.
@@ -39,6 +41,8 @@ pub(super) struct Association {
     pub(super) peer: SocketAddr,
     /// Where the host's admin connection came in.
     pub(super) local: SocketAddr,
+    /// The last queue pair has ended.
+    pub(super) gone: Gate,
     /// The admin queue shall look at what changed.
     pub(super) changed: Signal,
     /// Mirrors of the controller's state, which lives on the admin queue's core.
@@ -67,7 +71,7 @@ struct Queues {
 
 impl Association {
     pub(super) fn new(
-        cntlid: u16,
+        (cntlid, instance): (u16, Instance),
         kind: ControllerKind,
         request: &ConnectRequest,
         subsystem: Arc<TargetSubsystem>,
@@ -76,6 +80,8 @@ impl Association {
     ) -> Self {
         Self {
             cntlid,
+            instance,
+            gone: Gate::default(),
             kind,
             host: request.host.clone(),
             subsystem,

@@ -29,6 +29,7 @@ use std::{
 
 use nvmeof::{
     Nqn,
+    command::Instance,
     controller::{ConnectRefusal, ConnectRequest, ControllerKind, DiscoveryRecord, Subsystem},
 };
 use uuid::Uuid;
@@ -81,6 +82,7 @@ pub(crate) struct Shared {
 struct Controllers {
     by_id: BTreeMap<u16, Arc<Association>>,
     last_id: u16,
+    last_ciu: u8,
     stopping: bool,
 }
 
@@ -242,7 +244,8 @@ impl Shared {
         }
         let cntlid = controllers.next_id();
         let place = self.places.take(cntlid, 0).ok_or(ConnectRefusal::busy())?;
-        let association = Arc::new(Association::new(cntlid, kind, request, subsystem, peer, local));
+        let identity = (cntlid, controllers.next_instance());
+        let association = Arc::new(Association::new(identity, kind, request, subsystem, peer, local));
         let handle = association.join(request)?;
         controllers.by_id.insert(cntlid, association.clone());
         Ok(Joined { association, handle, place })
@@ -264,8 +267,23 @@ impl Shared {
         Ok((ControllerKind::Io, subsystem))
     }
 
+    /// Another controller that `association`'s host has on the same subsystem, if it still is that instance.
+    fn sibling(
+        &self,
+        association: &Association,
+        cntlid: u16,
+        instance: Instance,
+    ) -> Option<Arc<Association>> {
+        let sibling = self.controllers().by_id.get(&cntlid).cloned()?;
+        let same_host = sibling.host == association.host;
+        let same_subsystem = Arc::ptr_eq(&sibling.subsystem, &association.subsystem);
+        (same_host && same_subsystem && sibling.instance == instance).then_some(sibling)
+    }
+
     fn forget_controller(&self, cntlid: u16) {
-        self.controllers().by_id.remove(&cntlid);
+        if let Some(association) = self.controllers().by_id.remove(&cntlid) {
+            association.gone.open();
+        }
         self.forget_unused();
         self.controller_ended.raise();
     }
@@ -332,6 +350,12 @@ impl Shared {
 }
 
 impl Controllers {
+    /// Tells a controller from its forerunners under the same identifier.
+    fn next_instance(&mut self) -> Instance {
+        self.last_ciu = self.last_ciu.checked_add(1).unwrap_or(1);
+        Instance { ciu: self.last_ciu, cirn: rt::random_u64() }
+    }
+
     /// An identifier that no controller has; the longest unused one, so that none is confused with its forerunner.
     fn next_id(&mut self) -> u16 {
         loop {

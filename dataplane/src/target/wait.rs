@@ -38,6 +38,32 @@ impl Signal {
     }
 }
 
+/// Opens once, for any number of tasks on any core.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    open: AtomicBool,
+    wakers: Mutex<Vec<Waker>>,
+}
+
+impl Gate {
+    pub(super) fn open(&self) {
+        self.open.store(true, Ordering::SeqCst);
+        for waker in self.wakers.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            waker.wake();
+        }
+    }
+
+    /// Waits until it is open.
+    pub(super) async fn opened(&self) {
+        poll_fn(|cx| {
+            // Registered first, so that an opening between both lines is not lost.
+            self.wakers.lock().unwrap_or_else(PoisonError::into_inner).push(cx.waker().clone());
+            if self.open.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
+
 /// The one task of this core that waits for something which others of this core bring about.
 #[derive(Default)]
 pub(super) struct WakeSlot(Cell<Option<Waker>>);

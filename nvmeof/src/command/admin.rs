@@ -7,7 +7,10 @@ use crate::{
     Status, limits,
     wire::{
         Sqe,
-        admin::{AbortSqe, FeaturesSqe, GetLogPageSqe, IdentifySqe, OFFSET_IS_INDEX, RAE, SAVE},
+        admin::{
+            AbortSqe, CrossControllerResetSqe, FeaturesSqe, GetLogPageSqe, IdentifySqe, OFFSET_IS_INDEX, RAE,
+            SAVE,
+        },
         opcode::{AdminOpcode, Cns, FeatureId, LogPageId},
     },
 };
@@ -18,11 +21,38 @@ pub enum AdminCommand {
     Fabrics(FabricsCommand),
     Identify(Identify),
     GetLogPage(GetLogPage),
-    GetFeatures { feature: FeatureId, select: FeatureSelect, nsid: u32, data: DataPointer },
-    SetFeatures { feature: FeatureId, save: bool, nsid: u32, value: u32 },
+    GetFeatures {
+        feature: FeatureId,
+        select: FeatureSelect,
+        nsid: u32,
+        data: DataPointer,
+    },
+    SetFeatures {
+        feature: FeatureId,
+        save: bool,
+        nsid: u32,
+        value: u32,
+    },
     AsyncEventRequest,
     KeepAlive,
-    Abort { sqid: u16, cid: u16 },
+    Abort {
+        sqid: u16,
+        cid: u16,
+    },
+    /// Ends another controller of the same host, whose path has failed.
+    CrossControllerReset {
+        cntlid: u16,
+        instance: Instance,
+    },
+}
+
+/// Which of the controllers that have had one identifier, one after another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Instance {
+    /// Controller Instance Uniquifier; not zero.
+    pub ciu: u8,
+    /// Controller Instance Random Number.
+    pub cirn: u64,
 }
 
 /// Identify; the answer has 4096 bytes.
@@ -103,6 +133,12 @@ impl AdminCommand {
             }
             AdminOpcode::ASYNC_EVENT_REQUEST => data.map(|_| Self::AsyncEventRequest),
             AdminOpcode::KEEP_ALIVE => data.map(|_| Self::KeepAlive),
+            AdminOpcode::CROSS_CONTROLLER_RESET => {
+                data?;
+                let reset: CrossControllerResetSqe = transmute!(*sqe);
+                let instance = Instance { ciu: reset.ciu, cirn: reset.cirn.get() };
+                Ok(Self::CrossControllerReset { cntlid: reset.icid.get(), instance })
+            }
             AdminOpcode::ABORT => {
                 data?;
                 let abort: AbortSqe = transmute!(*sqe);

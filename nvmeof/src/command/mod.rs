@@ -9,7 +9,7 @@ mod nvm;
 #[cfg(test)]
 mod tests;
 
-pub use admin::{AdminCommand, FeatureSelect, GetLogPage, Identify};
+pub use admin::{AdminCommand, FeatureSelect, GetLogPage, Identify, Instance};
 pub use fabrics::{Connect, FabricsCommand, PropertyWidth};
 pub use nvm::{BlockRange, NvmCommand, dsm_ranges};
 

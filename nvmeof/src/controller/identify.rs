@@ -5,7 +5,7 @@ use zerocopy::{FromZeros, IntoBytes, little_endian::U32};
 use super::{ControllerKind, Namespace, View, log_page::ERROR_ENTRIES};
 use crate::{
     Status,
-    command::Identify,
+    command::{Identify, Instance},
     limits,
     wire::{
         identify::{
@@ -30,7 +30,7 @@ const CCTEMP: u16 = 353;
 pub(super) fn identify(
     command: &Identify,
     kind: ControllerKind,
-    cntlid: u16,
+    identity: (u16, Instance),
     view: &View<'_>,
     out: &mut Vec<u8>,
 ) -> Result<(), Status> {
@@ -38,7 +38,7 @@ pub(super) fn identify(
         return Err(Status::INVALID_FIELD);
     }
     match command.cns {
-        Cns::CONTROLLER => out.extend_from_slice(controller(kind, cntlid, view).as_bytes()),
+        Cns::CONTROLLER => out.extend_from_slice(controller(kind, identity, view).as_bytes()),
         Cns::NAMESPACE => match active(command.nsid, view)? {
             Some(namespace) => out.extend_from_slice(nvm_namespace(namespace).as_bytes()),
             None => zeros(out),
@@ -131,7 +131,11 @@ fn ascii<const N: usize>(text: &str) -> [u8; N] {
     field
 }
 
-fn controller(kind: ControllerKind, cntlid: u16, view: &View<'_>) -> IdentifyController {
+fn controller(
+    kind: ControllerKind,
+    (cntlid, instance): (u16, Instance),
+    view: &View<'_>,
+) -> IdentifyController {
     let mut data = IdentifyController::new_zeroed();
     let subsystem = view.subsystem;
     data.sn = ascii(&subsystem.serial);
@@ -139,6 +143,8 @@ fn controller(kind: ControllerKind, cntlid: u16, view: &View<'_>) -> IdentifyCon
     data.fr = ascii(&subsystem.firmware);
     data.mdts = limits::MDTS;
     data.cntlid = cntlid.into();
+    data.ciu = instance.ciu;
+    data.cirn = instance.cirn.into();
     data.ver = VERSION_2_1.into();
     data.ctratt = (CTRATT_HOST_ID_128 | CTRATT_TBKAS).into();
     data.aerl_z = limits::ASYNC_EVENTS_MAX - 1;
@@ -190,6 +196,7 @@ fn io_controller(data: &mut IdentifyController, view: &View<'_>) {
     // Equal on every node of an NQN (H2), so it does not follow the drives: each namespace says its own.
     data.vwc = VWC_PRESENT | VWC_FLUSH_ALL;
     data.ofcs = OFCS.into();
+    data.ccrl = limits::CROSS_CONTROLLER_RESETS_MAX;
 }
 
 fn nvm_namespace(namespace: &Namespace) -> IdentifyNamespace {

@@ -204,6 +204,7 @@ fn command_effects() -> Vec<u8> {
         AdminOpcode::GET_FEATURES,
         AdminOpcode::ASYNC_EVENT_REQUEST,
         AdminOpcode::KEEP_ALIVE,
+        AdminOpcode::CROSS_CONTROLLER_RESET,
     ] {
         page.admin[usize::from(opcode.0)] = CSUPP.into();
     }

@@ -34,7 +34,7 @@ use self::{
 };
 use crate::{
     Status,
-    command::{AdminCommand, FabricsCommand, FeatureSelect, PropertyWidth},
+    command::{AdminCommand, FabricsCommand, FeatureSelect, Instance, PropertyWidth},
     limits,
     transport::Slot,
     wire::{
@@ -61,13 +61,20 @@ pub enum AdminReply {
     Held,
     /// Answer, then end the association.
     Disconnect,
+    /// End that controller of the same host and subsystem, if it still is that instance; answer when it is gone,
+    /// with Success and [`IMMEDIATE_RESET_SUCCESSFUL`].
+    ResetOther { cntlid: u16, instance: Instance },
 }
+
+/// Result of a Cross-Controller Reset that is complete with its answer.
+pub const IMMEDIATE_RESET_SUCCESSFUL: u64 = 1;
 
 /// One association's controller.
 #[derive(Debug)]
 pub struct Controller {
     kind: ControllerKind,
     cntlid: u16,
+    instance: Instance,
     host: HostIdentity,
     lifecycle: Lifecycle,
     features: Features,
@@ -78,10 +85,17 @@ pub struct Controller {
 
 impl Controller {
     /// The controller of an admitted admin Connect. `now` is of any clock that never steps back.
-    pub fn new(kind: ControllerKind, cntlid: u16, request: &ConnectRequest, now: Duration) -> Self {
+    pub fn new(
+        kind: ControllerKind,
+        cntlid: u16,
+        instance: Instance,
+        request: &ConnectRequest,
+        now: Duration,
+    ) -> Self {
         Self {
             kind,
             cntlid,
+            instance,
             host: request.host.clone(),
             lifecycle: Lifecycle::new(limits::QUEUE_ENTRIES_MAX),
             features: Features::new(),
@@ -157,7 +171,7 @@ impl Controller {
         match *command {
             AdminCommand::Fabrics(_) => unreachable!("handled above"),
             AdminCommand::Identify(command) => {
-                identify::identify(&command, self.kind, self.cntlid, view, out)?;
+                identify::identify(&command, self.kind, (self.cntlid, self.instance), view, out)?;
                 done(0)
             }
             AdminCommand::GetLogPage(command) => {
@@ -199,6 +213,14 @@ impl Controller {
                 Ok(AdminReply::Held)
             }
             AdminCommand::KeepAlive => done(0),
+            AdminCommand::CrossControllerReset { cntlid, .. }
+                if cntlid == self.cntlid || self.kind == ControllerKind::Discovery =>
+            {
+                Err(Status::INVALID_FIELD)
+            }
+            AdminCommand::CrossControllerReset { cntlid, instance } => {
+                Ok(AdminReply::ResetOther { cntlid, instance })
+            }
             AdminCommand::Abort { sqid, cid } => {
                 // Bit 0 set: not aborted. Only held requests can be; anything else ends by itself soon.
                 let aborted = sqid == 0 && self.events.abort(cid);

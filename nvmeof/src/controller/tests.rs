@@ -44,6 +44,8 @@ fn namespace(nsid: u32) -> Namespace {
     }
 }
 
+const INSTANCE: Instance = Instance { ciu: 3, cirn: 0x0102_0304_0506_0708 };
+
 struct World {
     controller: Controller,
     subsystem: Subsystem,
@@ -63,7 +65,7 @@ impl World {
             subsystem_nqn: Nqn::new("nqn.x:subsystem").unwrap(),
             cntlid: 0xFFFF,
         };
-        let controller = Controller::new(kind, 7, &request, Duration::ZERO);
+        let controller = Controller::new(kind, 7, INSTANCE, &request, Duration::ZERO);
         let namespaces = vec![namespace(1), namespace(5)];
         Self {
             controller,
@@ -182,7 +184,9 @@ fn identify_controller_says_what_linux_insists_on() {
     // A few offsets by hand, against a slip in the layout.
     assert_eq!(bytes[77], 6, "MDTS");
     assert_eq!(bytes[111], 1, "CNTRLTYPE");
+    assert_eq!(bytes[135..144], [3, 8, 7, 6, 5, 4, 3, 2, 1], "CIU, CIRN");
     assert_eq!(bytes[320..322], [10, 0], "KAS");
+    assert_eq!(bytes[1807], 4, "CCRL");
     assert_eq!(bytes[386..388], 10_000_u16.to_le_bytes(), "CQT");
     assert_eq!(bytes[512..514], [0x66, 0x44], "SQES, CQES");
     assert_eq!(bytes[525], 0b111, "VWC");
@@ -367,6 +371,14 @@ fn a_reset_aborts_held_requests_and_forgets_features() {
     assert_eq!(world.controller.take_event().unwrap().status, Status::ABORT_REQUESTED);
     assert!(world.controller.write_cache_enabled());
     assert_eq!(world.status(sqe::keep_alive()), Status::COMMAND_SEQUENCE_ERROR);
+}
+
+#[test]
+fn a_cross_controller_reset_names_another_instance() {
+    let mut world = World::ready(ControllerKind::Io);
+    let (reply, _) = world.execute(0, &sqe::cross_controller_reset(9, INSTANCE));
+    assert_eq!(reply, AdminReply::ResetOther { cntlid: 9, instance: INSTANCE });
+    assert_eq!(world.status(sqe::cross_controller_reset(7, INSTANCE)), Status::INVALID_FIELD);
 }
 
 #[test]

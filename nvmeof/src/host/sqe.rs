@@ -5,9 +5,10 @@ use zerocopy::{FromZeros, IntoBytes, transmute};
 
 use crate::{
     Nqn,
+    command::Instance,
     wire::{
         Sqe,
-        admin::{FeaturesSqe, GetLogPageSqe, IdentifySqe},
+        admin::{CrossControllerResetSqe, FeaturesSqe, GetLogPageSqe, IdentifySqe},
         connect::{CATTR_DISABLE_SQ_FLOW_CONTROL, ConnectData, ConnectSqe, PropertySqe},
         nvm::{CONTROL_DEAC, CONTROL_FUA, DSM_DEALLOCATE, DsmRange, DsmSqe, RwSqe},
         opcode::{AdminOpcode, Cns, FabricsType, FeatureId, LogPageId, NvmOpcode},
@@ -97,6 +98,15 @@ pub fn get_features(feature: FeatureId) -> Sqe {
     let mut get: FeaturesSqe = transmute!(Sqe::new(AdminOpcode::GET_FEATURES.0));
     get.fid = feature.0;
     transmute!(get)
+}
+
+/// Cross-Controller Reset of controller `cntlid`, if it still is that instance.
+pub fn cross_controller_reset(cntlid: u16, instance: Instance) -> Sqe {
+    let mut reset: CrossControllerResetSqe = transmute!(Sqe::new(AdminOpcode::CROSS_CONTROLLER_RESET.0));
+    reset.icid = cntlid.into();
+    reset.ciu = instance.ciu;
+    reset.cirn = instance.cirn.into();
+    transmute!(reset)
 }
 
 /// Keep Alive.
@@ -194,6 +204,8 @@ mod tests {
             &[(0, 2), (4, 255), (5, 255), (6, 255), (7, 255), (40, 1), (42, 0xFF), (43, 0xFF), (48, 8)],
         );
         check(set_features(FeatureId::NUMBER_OF_QUEUES, 0x0003_0003), &[(0, 9), (40, 7), (44, 3), (46, 3)]);
+        let reset = cross_controller_reset(0x0102, Instance { ciu: 3, cirn: 4 });
+        check(reset, &[(0, 0x38), (40, 2), (41, 1), (42, 3), (48, 4)]);
         check(keep_alive(), &[(0, 0x18)]);
     }
 }

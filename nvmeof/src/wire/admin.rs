@@ -89,6 +89,25 @@ layout! { 64,
 pub const SAVE: u8 = 1 << 7;
 
 layout! { 64,
+    /// Cross-Controller Reset (Base 2.3 §5.2.6).
+    pub struct CrossControllerResetSqe {
+        pub opcode: u8,
+        pub flags: u8,
+        pub cid: U16,
+        pub reserved4: [u8; 20],
+        pub sgl: SglDescriptor,
+        /// Impacted Controller ID.
+        pub icid: U16,
+        /// Controller Instance Uniquifier of the impacted controller.
+        pub ciu: u8,
+        pub reserved43: [u8; 5],
+        /// Controller Instance Random Number of the impacted controller.
+        pub cirn: U64,
+        pub reserved56: [u8; 8],
+    }
+}
+
+layout! { 64,
     /// Abort.
     pub struct AbortSqe {
         pub opcode: u8,

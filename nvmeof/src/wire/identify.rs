@@ -27,7 +27,12 @@ layout! { 4096,
         /// Controller Type: 1 I/O, 2 discovery.
         pub cntrltype: u8,
         pub fguid: [u8; 16],
-        pub reserved128: [u8; 128],
+        pub reserved128: [u8; 7],
+        /// Controller Instance Uniquifier.
+        pub ciu: u8,
+        /// Controller Instance Random Number.
+        pub cirn: U64,
+        pub reserved144: [u8; 112],
         pub oacs: U16,
         /// Abort Command Limit, 0's based.
         pub acl_z: u8,
@@ -94,7 +99,9 @@ layout! { 4096,
         pub ofcs: U16,
         /// Discovery Controller Type.
         pub dctype: u8,
-        pub reserved1807: [u8; 241],
+        /// Cross-Controller Reset Limit.
+        pub ccrl: u8,
+        pub reserved1808: [u8; 240],
         pub psd: [PowerState; 32],
         pub vs: [u8; 1024],
     }

@@ -12,6 +12,7 @@ open_enum! {
         GET_FEATURES = 0x0A,
         ASYNC_EVENT_REQUEST = 0x0C,
         KEEP_ALIVE = 0x18,
+        CROSS_CONTROLLER_RESET = 0x38,
         FABRICS = 0x7F,
     }
 }

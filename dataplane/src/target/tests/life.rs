@@ -2,9 +2,11 @@
 
 use nvmeof::{
     Nqn, Status,
+    command::Instance,
     host::sqe,
     transport::{HostTransfer, ICRequest},
     wire::{
+        identify::IdentifyController,
         log_page::{DiscoveryEntry, DiscoveryHeader},
         opcode::{Cns, FeatureId, LogPageId},
         property::Property,
@@ -172,6 +174,32 @@ fn a_silent_host_is_let_go_after_its_keep_alive_timeout() {
         queue.ended().await;
         admin.ended().await;
         assert_eq!(target.controllers().len(), 0);
+    });
+}
+
+#[test]
+fn a_host_ends_its_other_controller_before_it_sends_anything_again() {
+    let node = Node::start(2);
+    let target = node.target.clone();
+    node.run(|address| async move {
+        let request = ICRequest::default();
+        let (mut lost, cntlid) = bring_up(address, request, NQN, HOST).await.unwrap();
+        let mut queue = io_queue(address, request, cntlid, 1, true).await.unwrap();
+        let identify = sqe::identify(Cns::CONTROLLER, 0);
+        let (_, data) = lost.command(identify, HostTransfer::In(4096), &[]).await.unwrap();
+        let data = IdentifyController::read_from_bytes(&data).unwrap();
+        let instance = Instance { ciu: data.ciu, cirn: data.cirn.get() };
+
+        let (mut admin, _) = bring_up(address, request, NQN, HOST).await.unwrap();
+        let forerunner = Instance { cirn: !instance.cirn, ..instance };
+        for (instance, left) in [(forerunner, 2), (instance, 1), (instance, 1)] {
+            let reset = sqe::cross_controller_reset(cntlid, instance);
+            let (cqe, _) = admin.command(reset, HostTransfer::None, &[]).await.unwrap();
+            assert_eq!((cqe.status(), cqe.result.get()), (Status::SUCCESS, 1));
+            assert_eq!(target.controllers().len(), left);
+        }
+        queue.ended().await;
+        lost.ended().await;
     });
 }
 
