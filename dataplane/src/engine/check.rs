@@ -1,7 +1,10 @@
 //! The checker (design invariant 6): every extent has exactly one owner, counters equal what a walk finds, every
 //! page matches its checksum.
 
-use std::{collections::BTreeMap, sync::atomic::Ordering};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+};
 
 use super::{
     drive::{Drive, DriveShared},
@@ -12,7 +15,6 @@ use super::{
     paging::Purpose,
     sync::lock,
 };
-use std::sync::Arc;
 
 /// What a check found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

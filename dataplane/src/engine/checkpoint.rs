@@ -14,6 +14,8 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
+use zerocopy::IntoBytes;
+
 use super::{
     catalogue::{Catalogue, LayerRecord, VolumeRecord},
     drive::DriveShared,
@@ -29,7 +31,6 @@ use super::{
     tree::{Slot, Tree, lower_of, upper_of},
     volume::VolumeShared,
 };
-use zerocopy::IntoBytes;
 
 /// Runs on the home core.
 pub(super) async fn run(drive: Arc<DriveShared>) {

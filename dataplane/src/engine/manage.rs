@@ -8,12 +8,12 @@ use super::{
     catalogue::{LayerRecord, VolumeRecord},
     drive::{Drive, DriveShared},
     error::EngineError,
-    format::{BLOCK_BYTES, ENTRIES_PER_PAGE, EXTENT_BYTES, FANOUT, LayerId, MAX_BYTES, ROOT_CHILDREN},
+    format::{BLOCK_BYTES, Child, ENTRIES_PER_PAGE, EXTENT_BYTES, FANOUT, LayerId, MAX_BYTES, ROOT_CHILDREN},
     layer::Layer,
     map::{Entry, LogicalExtent},
     paging::Purpose,
     sync::lock,
-    tree::{Tree, lower_of, upper_of},
+    tree::{Slot, Tree, lower_of, upper_of},
     volume::{Volume, VolumeShared},
 };
 use crate::rt;
@@ -211,7 +211,7 @@ impl DriveShared {
                 continue;
             }
             self.load_nodes(tree, leaf).await?;
-            if tree.slot(leaf).is_some_and(|slot| slot.load() != super::tree::Slot::Absent) {
+            if tree.slot(leaf).is_some_and(|slot| slot.load() != Slot::Absent) {
                 return Ok(Some(leaf));
             }
             leaf += 1;
@@ -221,7 +221,6 @@ impl DriveShared {
 
     /// If no index page leads to `leaf`: the first leaf for which one might.
     fn absent_until(&self, tree: &Tree, leaf: u32) -> Option<u32> {
-        use super::format::Child;
         let lower = lower_of(leaf);
         let upper = upper_of(lower);
         let (below, loaded, child) = if tree.upper(upper).is_none() {

@@ -3,7 +3,7 @@
 use super::{
     drive::DriveShared,
     error::EngineError,
-    format::{Child, PAGE_BYTES, PageId, page_crc},
+    format::{CATALOGUE, Child, PAGE_BYTES, PageId, page_crc},
     sync::lock,
 };
 use crate::rt::{Buf, Durability};
@@ -41,7 +41,7 @@ impl<'a> PageWriter<'a> {
     /// [`finish`](Self::finish).
     pub(super) async fn write(&mut self, id: PageId, bytes: &[u8]) -> Result<Child, EngineError> {
         let address = lock(&self.drive.metadata).take_page().ok_or(EngineError::CapacityExceeded)?;
-        if id.layer == super::format::CATALOGUE {
+        if id.layer == CATALOGUE {
             self.catalogue.push(address);
         }
         let follows = address == self.start_bytes + self.staged_bytes as u64;

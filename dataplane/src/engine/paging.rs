@@ -110,16 +110,15 @@ impl DriveShared {
             Child::AllZero => entries.fill(|_| Entry::ZERO),
             Child::Page { .. } => {
                 let page = self.read_page(id, child).await?;
-                let words = page.chunks_exact(8);
-                for word in words.clone() {
+                for word in page.chunks_exact(8) {
                     self.check_entry(layer, read_entry(word))?;
                 }
-                let mut words = words;
-                entries.fill(|_| words.next().map_or(Entry::ABSENT, read_entry));
+                entries.fill(|index| read_entry(&page[index * 8..index * 8 + 8]));
             }
         }
         // What recovery found in the journal is newer than the page. The page is counted as dirty already.
-        for (index, entry) in lock(&self.overlay).remove(&(layer.id, leaf)).into_iter().flatten() {
+        let news = lock(&self.overlay).remove(&(layer.id, leaf));
+        for (index, entry) in news.into_iter().flatten() {
             entries.get(usize::from(index)).store_unshared(entry);
         }
         self.frames.set_owner(loading.frame, Owner { layer: layer.clone(), leaf });

@@ -1,8 +1,10 @@
 //! Reads: no lock, no claim, no message (design invariant 3).
 
 use super::{
+    drive::DriveShared,
     error::{Corruption, EngineError},
     format::{BLOCK_BYTES, BLOCKS_PER_EXTENT},
+    grace::Operation,
     map::{BlockState, LogicalExtent},
     paging::Purpose,
     volume::Volume,
@@ -142,7 +144,7 @@ impl Volume {
 /// One read's worth.
 struct Run<'a> {
     /// Held until the drive answered.
-    _operation: super::grace::Operation<'a>,
+    _operation: Operation<'a>,
     source: Source,
     len_bytes: usize,
 }
@@ -154,7 +156,7 @@ fn join(front: Option<Buf>, back: Buf) -> Buf {
     }
 }
 
-impl super::drive::DriveShared {
+impl DriveShared {
     /// Reads from any 512-byte multiple, whatever the drive's own unit is.
     pub(super) async fn read_bytes(&self, mut part: Buf, address: u64) -> (Buf, Result<(), EngineError>) {
         let unit = u64::from(self.disk.block_bytes());

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use zerocopy::{FromBytes, little_endian::U32};
+use zerocopy::{FromBytes, Immutable, KnownLayout, little_endian::U32};
 
 use super::{
     catalogue::{Catalogue, LayerRecord, VolumeRecord},
@@ -121,9 +121,7 @@ impl Recovered {
     }
 }
 
-fn records<T: FromBytes + zerocopy::Immutable + zerocopy::KnownLayout>(
-    bytes: &[u8],
-) -> Result<&[T], Corruption>
+fn records<T: FromBytes + Immutable + KnownLayout>(bytes: &[u8]) -> Result<&[T], Corruption>
 where
     [T]: FromBytes,
 {
