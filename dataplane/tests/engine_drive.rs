@@ -86,6 +86,11 @@ fn a_full_drive() {
         write(&thin, 63 * MIB, 4096, 4).await.expect("the trimmed extent");
         assert_eq!(read(&thin, 63 * MIB, 4096).await, Ok(vec![4; 4096]));
         assert_eq!(thin.used_bytes() + thick.used_bytes(), drive.used_bytes());
+        drive.delete_volume(&thick).await.expect("delete");
+        while drive.volumes().len() > 1 {
+            rt::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        drive.create_volume(Uuid::from_u128(3), 2 * MIB, 4096, 2 * MIB).await.expect("the deleted one's");
         assert_sound(&drive).await;
     });
 }

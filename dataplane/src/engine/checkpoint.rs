@@ -301,9 +301,6 @@ impl DriveShared {
         for volume in &instant.gone {
             lock(&self.volumes).remove(&volume.uuid);
             lock(&self.layers).remove(&volume.layers[0].id);
-            let account = &volume.account;
-            // It owns nothing; what was reserved for it is free again.
-            let _ = self.ledger.reserve(account, 0);
         }
         *lock(&self.catalogue_pages) = catalogue_pages;
         self.journal.cut_at(instant.cut);

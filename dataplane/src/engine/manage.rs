@@ -34,7 +34,7 @@ impl Drive {
         if u64::from(block_bytes) == BLOCK_BYTES && !drive.atomic_4k {
             return Err(EngineError::Invalid(
                 "this drive may tear 4096-byte blocks when power fails: use 512-byte blocks, or open it with \
-                 assume-4k-atomic if you know better"
+                 torn-safe, or with assume-4k-atomic if you know better"
                     .into(),
             ));
         }
@@ -134,13 +134,16 @@ impl Drive {
         }
         volume.volume.set_deleting();
         let ticket = {
-            let record = lock(&volume.volume.record);
+            let mut record = lock(&volume.volume.record);
+            record.reserved_extents.set(0);
             let mut book = drive.journal.book();
             book.volume(*record);
             book.close()
         };
         drive.journal.written(ticket).await?;
         drive.flush().await?;
+        // What it never used is free at once; the rest follows extent by extent.
+        drive.ledger.reserve(&volume.volume.account, 0)?;
         volume.start_emptying();
         Ok(())
     }
