@@ -131,8 +131,22 @@ fn run_core(index: usize, handle: &RuntimeHandle, report: &mpsc::Sender<io::Resu
     let core = Rc::new(Core::new(id, handle.inboxes.clone(), Driver::Uring(uring.into()), seed));
     core::enter(Some(core.clone()));
     let _ = report.send(Ok(()));
+    let guard = AbortOnPanic;
     run(&core, &handle.stop);
+    drop(guard);
     core::enter(None);
+}
+
+/// A core that panicked has found a bug of ours: its commands would hang for ever, and what it shares with other
+/// cores may be wrong. Losing the process loses nothing acknowledged.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::abort();
+        }
+    }
 }
 
 fn run(core: &Core, stop: &AtomicBool) {

@@ -98,30 +98,30 @@ impl FileDisk {
         self.boot_id
     }
 
-    pub(super) async fn read(&self, mut buf: Buf, offset: u64) -> (Buf, Result<(), DiskError>) {
-        let mut done = 0;
-        while done < buf.len() {
-            let (back, result) = Op::read(self.fd.as_fd(), buf, done, offset + done as u64).await;
-            buf = into_buf(back);
-            match step(result) {
-                Step::Moved(count) => done += count,
-                Step::Again => {}
-                Step::Failed(error) => return (buf, Err(error)),
-            }
-        }
-        (buf, Ok(()))
+    pub(super) async fn read(&self, buf: Buf, offset: u64) -> (Buf, Result<(), DiskError>) {
+        self.transfer(buf, |buf, done| Op::read(self.fd.as_fd(), buf, done, offset + done as u64)).await
     }
 
     pub(super) async fn write(
         &self,
-        mut buf: Buf,
+        buf: Buf,
         offset: u64,
         durability: Durability,
     ) -> (Buf, Result<(), DiskError>) {
         let flags = if durability == Durability::Durable { libc::RWF_DSYNC } else { 0 };
+        self.transfer(buf, |buf, done| Op::write(self.fd.as_fd(), buf, done, offset + done as u64, flags))
+            .await
+    }
+
+    /// Starts operations until all of the buffer was moved: the kernel may stop short of it.
+    async fn transfer<'fd>(
+        &'fd self,
+        mut buf: Buf,
+        start: impl Fn(Buf, usize) -> Op<'fd>,
+    ) -> (Buf, Result<(), DiskError>) {
         let mut done = 0;
         while done < buf.len() {
-            let (back, result) = Op::write(self.fd.as_fd(), buf, done, offset + done as u64, flags).await;
+            let (back, result) = start(buf, done).await;
             buf = into_buf(back);
             match step(result) {
                 Step::Moved(count) => done += count,
