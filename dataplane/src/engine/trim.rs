@@ -173,9 +173,10 @@ impl DriveShared {
 
     /// Leave for a change that gives up blocks.
     pub(super) async fn admit_clear(&self) -> Result<Admission<'_>, EngineError> {
-        if self.journal.fill_sixteenths() >= STOP_SIXTEENTHS {
-            self.checkpoints.ask();
-        }
-        self.journal.admit(STOP_SIXTEENTHS).await
+        self.journal
+            .admit(STOP_SIXTEENTHS, || {
+                self.checkpoints.ask();
+            })
+            .await
     }
 }

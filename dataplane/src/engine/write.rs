@@ -216,11 +216,7 @@ impl Volume {
     }
 
     /// The present bytes of one block.
-    pub(super) async fn read_block(
-        &self,
-        piece: Piece,
-        block: u32,
-    ) -> Result<Result<Buf, Missing>, EngineError> {
+    async fn read_block(&self, piece: Piece, block: u32) -> Result<Result<Buf, Missing>, EngineError> {
         match self.source(piece.logical, block, 0) {
             Err(missing) => Ok(Err(missing)),
             Ok(Source::Zeros) => Ok(Ok(Buf::zeroed(BLOCK_BYTES as usize).await)),
@@ -300,14 +296,14 @@ impl DriveShared {
     }
 
     async fn admit_write(&self) -> Result<Admission<'_>, EngineError> {
-        let fill = self.journal.fill_sixteenths();
-        if fill >= STOP_SIXTEENTHS {
-            self.checkpoints.ask();
-        }
-        if fill >= SLOW_SIXTEENTHS {
+        if self.journal.fill_sixteenths() >= SLOW_SIXTEENTHS {
             rt::sleep(SLOW_PAUSE).await;
         }
-        self.journal.admit(STOP_SIXTEENTHS).await
+        self.journal
+            .admit(STOP_SIXTEENTHS, || {
+                self.checkpoints.ask();
+            })
+            .await
     }
 
     /// Writes at any 512-byte multiple, whatever the drive's own unit is. The caller holds the claims of the blocks

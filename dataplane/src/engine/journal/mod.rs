@@ -215,28 +215,35 @@ impl Journal {
         if self.fill_sixteenths() >= sixteenths {
             return None;
         }
-        if self.admitted.fetch_add(1, Ordering::AcqRel) >= self.admitted_max {
-            self.take_back(1);
-            return None;
-        }
+        let one_more = |admitted| (admitted < self.admitted_max).then_some(admitted + 1);
+        self.admitted.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).ok()?;
         Some(Admission { journal: self })
     }
 
-    /// Waits for that leave. Never within an operation: room comes from checkpoints, which wait for those.
-    pub(super) async fn admit(&self, sixteenths: u64) -> Result<Admission<'_>, EngineError> {
+    /// Waits for that leave. Whenever the ring is too full, `ask_for_room` is called. Never within an operation: room
+    /// comes from checkpoints, which wait for those.
+    pub(super) async fn admit(
+        &self,
+        sixteenths: u64,
+        ask_for_room: impl Fn(),
+    ) -> Result<Admission<'_>, EngineError> {
         self.room
             .wait_until(|| {
                 if self.has_failed() {
                     return Some(Err(EngineError::ReadOnly));
                 }
-                self.try_admit(sixteenths).map(Ok)
+                let admission = self.try_admit(sixteenths);
+                if admission.is_none() && self.fill_sixteenths() >= sixteenths {
+                    ask_for_room();
+                }
+                admission.map(Ok)
             })
             .await
     }
 
     fn take_back(&self, admissions: u64) {
         let before = self.admitted.fetch_sub(admissions, Ordering::AcqRel);
-        if before >= self.admitted_max {
+        if before == self.admitted_max {
             self.room.raise();
         }
     }
