@@ -1,7 +1,8 @@
 //! The place where scenarios work: cached kernels, a fresh directory for each scenario, and the binary under test.
 
 use std::{
-    env, fs,
+    env,
+    fs::{self, File},
     path::{Path, PathBuf},
 };
 
@@ -16,6 +17,8 @@ pub struct Lab {
     pub binary: PathBuf,
     cache: PathBuf,
     scratch: PathBuf,
+    /// Keeps a second run out for as long as this one lives.
+    _lock: File,
 }
 
 /// A kernel and the file system to boot it with.
@@ -27,18 +30,22 @@ pub struct Bootable {
 }
 
 impl Lab {
-    /// Opens the lab in `vm/` of cargo's target directory; what scenarios left there is removed.
+    /// Opens the lab in `vm/` of cargo's target directory, for one run at a time; what scenarios left there is
+    /// removed.
     pub fn open() -> Result<Self> {
         let program = env::current_exe().context("finding our own path")?;
         let profile = program.parent().context("a program lies in a directory")?;
         let target = profile.parent().context("a profile lies in the target directory")?;
         let cache = target.join("vm");
+        fs::create_dir_all(&cache)?;
+        let lock = File::create(cache.join("lock"))?;
+        lock.try_lock().with_context(|| format!("another run works in {}", cache.display()))?;
         let scratch = cache.join("scratch");
         if scratch.exists() {
             fs::remove_dir_all(&scratch).context("clearing the scratch directory")?;
         }
         fs::create_dir_all(&scratch)?;
-        Ok(Self { binary: profile.join("basalt"), cache, scratch })
+        Ok(Self { binary: profile.join("basalt"), cache, scratch, _lock: lock })
     }
 
     /// Fetches `kernel` unless it is cached, and builds its file system from the tools of today.

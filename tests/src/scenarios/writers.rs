@@ -120,11 +120,6 @@ impl<'a> Writers<'a> {
         Ok(())
     }
 
-    /// Gives up on workers whose machine is about to die.
-    pub(super) fn abandon(self) {
-        self.job.abandon();
-    }
-
     /// Lets every worker finish its file. A worker that met an error is damage.
     pub(super) fn stop(self) -> Result<Verdict> {
         fs::write(self.guest.share().join("stop"), "")?;

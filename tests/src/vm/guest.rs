@@ -180,12 +180,10 @@ impl Drop for Guest {
 impl Job<'_> {
     /// Waits for the end of the script.
     pub fn wait(self) -> Result<Outcome> {
-        let what =
-            format!("script {}:\n{}\nwhose output so far is:\n{}", self.number, self.script, self.text());
         let status = self
             .guest
             .wait_for("a script", |state| state.ended.get(&self.number).copied())
-            .with_context(|| format!("{what}{}", self.text()))?;
+            .with_context(|| format!("script:\n{}\nprinted so far:\n{}", self.script, self.text()))?;
         Ok(Outcome { status, text: self.text() })
     }
 
@@ -201,9 +199,6 @@ impl Job<'_> {
         );
         Ok(outcome.text)
     }
-
-    /// Gives up on the script; whoever calls this is about to end the machine.
-    pub fn abandon(self) {}
 
     fn text(&self) -> String {
         let bytes = fs::read(self.guest.share.join(format!("jobs/{}.out", self.number))).unwrap_or_default();
