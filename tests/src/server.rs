@@ -67,12 +67,17 @@ impl ServerSpec {
         self.directory.join("data/credentials")
     }
 
+    fn drive(&self) -> PathBuf {
+        self.directory.join("drive")
+    }
+
     fn log(&self) -> PathBuf {
         self.directory.join("server.log")
     }
 }
 
-/// A running server; dropping it kills it.
+/// A running server; dropping it kills it and removes its drive, so that scenarios do not pile up gigabytes. Its log
+/// stays.
 #[derive(Debug)]
 pub struct Server {
     pub spec: ServerSpec,
@@ -149,6 +154,8 @@ impl Drop for Server {
         // Both fail only for a process that is gone already.
         let _gone = self.child.kill();
         let _reaped = self.child.wait();
+        // It may never have come to making one.
+        let _removed = fs::remove_file(self.spec.drive());
     }
 }
 
@@ -160,12 +167,7 @@ fn spawn(spec: &ServerSpec) -> Result<Child> {
         .arg("--data-dir")
         .arg(spec.directory.join("data"))
         .arg("--drive")
-        .arg(format!(
-            "{},size={}{}",
-            spec.directory.join("drive").display(),
-            spec.drive_size,
-            spec.drive_options
-        ))
+        .arg(format!("{},size={}{}", spec.drive().display(), spec.drive_size, spec.drive_options))
         .args(["--api", &spec.api.to_string()])
         .args(["--nvme", &format!("{},advertise={HOST_ADDRESS}", spec.nvme)])
         .args(["--cores", "2"])

@@ -48,7 +48,10 @@ fn a_host_that_takes_no_answers() {
         let mut queue = io_queue(address, request, cntlid, 1, true).await.unwrap();
         // 16 MiB of answers: more than both sockets' buffers take.
         for _ in 0..ENTRIES - 1 {
-            queue.begin(sqe::read(1, 0, 512), HostTransfer::In(262_144), &[]).await.unwrap();
+            // On a busy machine it is cut off before it has sent them all.
+            if queue.begin(sqe::read(1, 0, 512), HostTransfer::In(262_144), &[]).await.is_err() {
+                break;
+            }
         }
         cut_off(&target).await;
         assert_eq!(admin.status(sqe::keep_alive(), HostTransfer::None, &[]).await, Status::SUCCESS);
