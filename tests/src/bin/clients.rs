@@ -26,5 +26,6 @@ fn run_clients() -> Result<()> {
         .status()
         .context("starting tests/clients/run")?;
     ensure!(status.success(), "tests/clients/run ended with {status}");
-    server.stop()
+    server.stop()?;
+    lab.discard(&directory)
 }
