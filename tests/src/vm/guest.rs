@@ -122,7 +122,9 @@ impl Guest {
             *next
         };
         fs::write(self.share.join(format!("jobs/{number}.sh")), script)?;
-        writeln!(lock(&self.agent), "{number}").context("telling the guest's agent")?;
+        // In one write: a shell that a child's end interrupts between two pieces of a line forgets the first.
+        let line = format!("{number}\n");
+        lock(&self.agent).write_all(line.as_bytes()).context("telling the guest's agent")?;
         Ok(Job { guest: self, number, script: script.to_owned() })
     }
 
