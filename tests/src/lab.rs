@@ -63,16 +63,10 @@ impl Lab {
         Guest::boot(&GuestSpec { kernel: &bootable.files, initramfs: &bootable.initramfs, share })
     }
 
-    /// An empty directory for one scenario.
+    /// An empty directory for one scenario; kept for a look afterwards.
     pub fn directory(&self, name: &str) -> Result<PathBuf> {
         let directory = self.scratch.join(name);
         fs::create_dir_all(&directory)?;
         Ok(directory)
-    }
-
-    /// Removes what a scenario that passed has left: its drives take gigabytes. That of a failed one stays for a
-    /// look.
-    pub fn discard(&self, directory: &Path) -> Result<()> {
-        fs::remove_dir_all(directory).with_context(|| format!("removing {}", directory.display()))
     }
 }

@@ -62,10 +62,7 @@ fn run(lab: &Lab, bootable: &Bootable, filter: &str, report: &mut Report) -> Res
     if is_newest {
         for (name, scenario) in scenarios::POWER.iter().filter(|(name, _)| name.contains(filter)) {
             let directory = lab.directory(&format!("{prefix}-{name}"))?;
-            report.scenario(&format!("{prefix}::{name}"), || {
-                scenario(lab, bootable, &directory)?;
-                lab.discard(&directory)
-            });
+            report.scenario(&format!("{prefix}::{name}"), || scenario(lab, bootable, &directory));
         }
     }
     Ok(())

@@ -88,10 +88,7 @@ pub fn run_shared(
     for (name, scenario) in scenarios {
         let directory = lab.directory(&format!("{prefix}-{name}"))?;
         let stage = Stage { lab, guest, directory: &directory };
-        report.scenario(&format!("{prefix}::{name}"), || {
-            scenario(stage)?;
-            lab.discard(&directory)
-        });
+        report.scenario(&format!("{prefix}::{name}"), || scenario(stage));
         // A failed scenario's server is gone: drop every controller first, or unmounting would wait for it.
         guest.run(
             "cd /; nvme disconnect-all
