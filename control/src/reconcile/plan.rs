@@ -112,6 +112,7 @@ mod tests {
             block_size: BlockSize::B4096,
             reserved_bytes: 0,
             used_bytes: 0,
+            limits: dataplane::node::RateLimits::default(),
             state: VolumeState::Online,
         }
     }

@@ -151,7 +151,15 @@ pub struct VolumeInfo {
     pub reserved_bytes: u64,
     /// Extents its head owns, in bytes (E13).
     pub used_bytes: u64,
+    pub limits: RateLimits,
     pub state: VolumeState,
+}
+
+/// What a volume may be given per second; 0 is unlimited.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RateLimits {
+    pub max_iops: u64,
+    pub max_bytes_per_second: u64,
 }
 
 /// One namespace of a subsystem (H2: the NSID comes from the control plane).

@@ -2,6 +2,7 @@
 
 mod api;
 mod drives;
+mod rate_limits;
 mod volumes;
 
 use std::{

@@ -12,14 +12,14 @@ impl Node {
     pub async fn volumes(&self) -> Vec<VolumeInfo> {
         let of_drive = |drive: &OpenDrive| {
             let uuid = drive.drive.uuid();
-            drive.drive.volumes().iter().map(|volume| info(volume, uuid)).collect::<Vec<_>>()
+            drive.drive.volumes().iter().map(|volume| self.info(volume, uuid)).collect::<Vec<_>>()
         };
         self.inner.drives.iter().flat_map(of_drive).collect()
     }
 
     pub async fn volume(&self, uuid: Uuid) -> Result<VolumeInfo, NodeError> {
         let (drive, volume) = self.locate(uuid)?;
-        Ok(info(&volume, drive.drive.uuid()))
+        Ok(self.info(&volume, drive.drive.uuid()))
     }
 
     /// Makes a volume durable and ready to be exported. On the named drive, else on the one with most room.
@@ -36,7 +36,7 @@ impl Node {
                 engine.create_volume(spec.uuid, spec.size_bytes, block_bytes, spec.reserved_bytes).await
             })
             .await?;
-        Ok(info(&volume, uuid))
+        Ok(self.info(&volume, uuid))
     }
 
     /// Makes a volume larger while it is in use; connected hosts are told.
@@ -53,7 +53,7 @@ impl Node {
         })
         .await?;
         self.inner.target.volume_changed(uuid);
-        Ok(info(&volume, drive.drive.uuid()))
+        Ok(self.info(&volume, drive.drive.uuid()))
     }
 
     /// Deletes a volume that no subsystem exports. Its space comes back in the background.
@@ -64,7 +64,9 @@ impl Node {
             return Err(NodeError::InUse("volume"));
         }
         let engine = drive.drive.clone();
-        self.on_home(drive, move || async move { engine.delete_volume(&volume).await }).await
+        self.on_home(drive, move || async move { engine.delete_volume(&volume).await }).await?;
+        self.inner.target.forget_limits(uuid);
+        Ok(())
     }
 
     pub(super) fn find(&self, uuid: Uuid) -> Result<Volume, NodeError> {
@@ -78,6 +80,20 @@ impl Node {
             .iter()
             .find_map(|drive| holds(&drive.drive).map(|volume| (drive, volume)))
             .ok_or(NodeError::NotFound("volume"))
+    }
+
+    fn info(&self, volume: &Volume, drive: Uuid) -> VolumeInfo {
+        let block_size = if volume.block_bytes() == 512 { BlockSize::B512 } else { BlockSize::B4096 };
+        VolumeInfo {
+            uuid: volume.uuid(),
+            drive,
+            size_bytes: volume.size_bytes(),
+            block_size,
+            reserved_bytes: volume.reserved_bytes(),
+            used_bytes: volume.used_bytes(),
+            limits: self.inner.target.limits(volume.uuid()),
+            state: volume.state(),
+        }
     }
 
     fn choose(&self, spec: &VolumeSpec) -> Result<&OpenDrive, NodeError> {
@@ -122,19 +138,6 @@ impl<'a> Creating<'a> {
 impl Drop for Creating<'_> {
     fn drop(&mut self) {
         self.node.inner.creating.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.uuid);
-    }
-}
-
-fn info(volume: &Volume, drive: Uuid) -> VolumeInfo {
-    let block_size = if volume.block_bytes() == 512 { BlockSize::B512 } else { BlockSize::B4096 };
-    VolumeInfo {
-        uuid: volume.uuid(),
-        drive,
-        size_bytes: volume.size_bytes(),
-        block_size,
-        reserved_bytes: volume.reserved_bytes(),
-        used_bytes: volume.used_bytes(),
-        state: volume.state(),
     }
 }
 

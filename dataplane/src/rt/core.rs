@@ -5,8 +5,8 @@ use std::{
     future::Future,
     pin::Pin,
     rc::Rc,
-    sync::Arc,
-    time::Duration,
+    sync::{Arc, LazyLock},
+    time::{Duration, Instant},
 };
 
 use super::{executor::Executor, inbox::Inbox, sim::SimShared, timer::Timers, uring::Uring};
@@ -25,7 +25,8 @@ impl Nanos {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
-    pub(super) fn after(self, duration: Duration) -> Self {
+    /// The instant `duration` later.
+    pub fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
     }
 }
@@ -46,9 +47,11 @@ pub(super) struct Core {
     pub(super) executor: RefCell<Executor>,
     pub(super) timers: RefCell<Timers>,
     pub(super) driver: Driver,
-    started: std::time::Instant,
     random: Cell<u64>,
 }
+
+/// Where the time of all cores begins, so that they can compare theirs.
+static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 thread_local! {
     static CURRENT: RefCell<Option<Rc<Core>>> = const { RefCell::new(None) };
@@ -82,14 +85,13 @@ impl Core {
             peers,
             timers: RefCell::default(),
             driver,
-            started: std::time::Instant::now(),
             random: Cell::new(seed | 1),
         }
     }
 
     pub(super) fn now(&self) -> Nanos {
         match &self.driver {
-            Driver::Uring(_) => Nanos::default().after(self.started.elapsed()),
+            Driver::Uring(_) => Nanos::default().after(EPOCH.elapsed()),
             Driver::Sim(sim) => sim.now(),
         }
     }

@@ -45,7 +45,7 @@ pub fn core_count() -> usize {
     core::with(|c| c.peers.len())
 }
 
-/// Monotonic time since some fixed point; virtual in the simulator.
+/// Monotonic time since some fixed point, the same on all cores; virtual in the simulator.
 pub fn now() -> Nanos {
     core::with(core::Core::now)
 }

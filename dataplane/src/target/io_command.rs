@@ -1,6 +1,11 @@
 //! NVM commands on volumes: the one place where a command becomes a volume operation and an engine's error a status.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc, sync::atomic::Ordering};
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    rc::Rc,
+    sync::{Arc, atomic::Ordering},
+};
 
 use nvmeof::{
     Status,
@@ -12,6 +17,7 @@ use nvmeof::{
 use super::{
     association::Association,
     counters::QueueCounters,
+    qos::Lane,
     queue::Answer,
     subsystem::{Exports, TargetNamespace},
 };
@@ -26,6 +32,8 @@ pub(super) struct ExportsView {
     generation: u64,
     exports: Arc<Exports>,
     allowed: bool,
+    /// To limited volumes, by index of their namespace; made at the first command.
+    lanes: RefCell<BTreeMap<usize, Rc<Lane>>>,
 }
 
 impl ExportsView {
@@ -34,7 +42,7 @@ impl ExportsView {
         let generation = association.subsystem.generation();
         let exports = association.subsystem.exports();
         let allowed = !exports.visible_to(&association.host.nqn).is_empty();
-        Self { generation, exports, allowed }
+        Self { generation, exports, allowed, lanes: RefCell::default() }
     }
 
     /// The snapshot, renewed if something changed: one comparison per command.
@@ -87,6 +95,7 @@ enum Operation {
     },
     Write {
         offset_bytes: u64,
+        len_bytes: u64,
         fua: bool,
     },
     WriteZeroes {
@@ -146,6 +155,25 @@ impl IoWork {
         !matches!(self.operation, Operation::Read { .. } | Operation::Flush | Operation::FlushAll)
     }
 
+    /// Where it waits for its volume's leave, and the bytes that it counts for there. `None`: it need not, because
+    /// the volume is unlimited or the command moves no data.
+    pub(super) fn lane(&self) -> Option<(Rc<Lane>, u64)> {
+        let bytes = match self.operation {
+            Operation::Read { len_bytes, .. } => u64::from(len_bytes),
+            Operation::Write { len_bytes, .. } | Operation::WriteZeroes { len_bytes, .. } => len_bytes,
+            Operation::Deallocate { .. } | Operation::Ignore | Operation::Flush | Operation::FlushAll => {
+                return None;
+            }
+        };
+        let limiter = &self.view.namespaces()[self.namespace].limiter;
+        if !limiter.is_limited() {
+            return None;
+        }
+        let mut lanes = self.view.lanes.borrow_mut();
+        let lane = lanes.entry(self.namespace).or_insert_with(|| Rc::new(Lane::new(limiter)));
+        Some((lane.clone(), bytes))
+    }
+
     /// Does it. `data` is what came from the host.
     pub(super) async fn execute(
         self,
@@ -163,13 +191,12 @@ impl IoWork {
             Operation::Read { offset_bytes, len_bytes, fua } => {
                 read(volume, offset_bytes, len_bytes, fua, counters).await
             }
-            Operation::Write { offset_bytes, fua } => {
+            Operation::Write { offset_bytes, len_bytes, fua } => {
                 let data = data.expect("a write begins when its data has come");
-                let len = data.len() as u64;
                 let (_, result) = volume.write(offset_bytes, data, fua || fua_always).await;
                 if result.is_ok() {
                     counters.writes.add(1);
-                    counters.bytes_written.add(len);
+                    counters.bytes_written.add(len_bytes);
                 }
                 status_of(result, Direction::Write, counters)
             }
@@ -214,7 +241,7 @@ fn operation(command: NvmCommand, volume: &Volume) -> Result<Operation, Status> 
             if u64::from(data.len_bytes()) != len {
                 return Err(Status::DATA_SGL_LENGTH_INVALID);
             }
-            Operation::Write { offset_bytes, fua }
+            Operation::Write { offset_bytes, len_bytes: len, fua }
         }
         NvmCommand::WriteZeroes { range, deallocate, fua } => {
             let (offset_bytes, len_bytes) = bytes(range)?;

@@ -11,6 +11,7 @@ mod counters;
 mod io_command;
 mod place;
 mod portal;
+mod qos;
 mod queue;
 mod subsystem;
 #[cfg(test)]
@@ -38,13 +39,14 @@ use self::{
     association::{Association, QueueHandle},
     place::{Place, Places},
     portal::Portal,
-    subsystem::{Exports, TargetNamespace, TargetSubsystem},
+    qos::Limiter,
+    subsystem::{Exports, TargetSubsystem},
     wait::Signal,
 };
 use crate::{
     engine::Volume,
     limits,
-    node::{ControllerInfo, NodeError, PortalConfig, StartError, SubsystemSpec},
+    node::{ControllerInfo, NodeError, PortalConfig, RateLimits, StartError, SubsystemSpec},
     rt::{self, CoreId, RuntimeHandle},
 };
 
@@ -71,6 +73,8 @@ pub(crate) struct Shared {
     serial: String,
     discovery: Arc<TargetSubsystem>,
     subsystems: Mutex<BTreeMap<Nqn, Arc<TargetSubsystem>>>,
+    /// Of every volume that is or was exported, or was given limits; by the volume's UUID.
+    limiters: Mutex<BTreeMap<Uuid, Arc<Limiter>>>,
     /// GENCTR of the discovery log.
     discovery_generation: AtomicU64,
     controllers: Mutex<Controllers>,
@@ -115,6 +119,7 @@ impl Target {
             discovery: Arc::new(TargetSubsystem::new(description(nqn, &serial), Exports::default())),
             serial,
             subsystems: Mutex::default(),
+            limiters: Mutex::default(),
             discovery_generation: AtomicU64::new(1),
             controllers: Mutex::default(),
             controller_ended: Signal::default(),
@@ -148,7 +153,7 @@ impl Target {
     /// If `spec` names a volume that is not among `volumes`, a malformed NQN or NSID, or one twice.
     pub fn set_subsystem(&self, spec: &SubsystemSpec, volumes: &[Volume]) -> Result<(), NodeError> {
         let nqn = Nqn::new(spec.nqn.as_str()).map_err(|error| NodeError::Invalid(error.to_string()))?;
-        let exports = exports(spec, volumes)?;
+        let exports = Exports::new(spec, volumes, |uuid| self.0.limiter(uuid))?;
         let subsystem = {
             let mut subsystems = self.0.subsystems();
             match subsystems.get(&nqn) {
@@ -197,6 +202,21 @@ impl Target {
                 self.0.tell(&subsystem);
             }
         }
+    }
+
+    /// Limits a volume from now on, in every subsystem.
+    pub fn set_limits(&self, volume: Uuid, limits: RateLimits) {
+        self.0.limiter(volume).set(limits);
+    }
+
+    /// What [`set_limits`](Self::set_limits) said last.
+    pub fn limits(&self, volume: Uuid) -> RateLimits {
+        self.0.limiters().get(&volume).map(|limiter| limiter.limits()).unwrap_or_default()
+    }
+
+    /// The volume is gone for good.
+    pub fn forget_limits(&self, volume: Uuid) {
+        self.0.limiters().remove(&volume);
     }
 
     /// Stops accepting and ends every controller; commands under way are finished, within a bounded time.
@@ -340,6 +360,15 @@ impl Shared {
         }
     }
 
+    /// A volume has one, however many subsystems export it.
+    fn limiter(&self, volume: Uuid) -> Arc<Limiter> {
+        self.limiters().entry(volume).or_default().clone()
+    }
+
+    fn limiters(&self) -> MutexGuard<'_, BTreeMap<Uuid, Arc<Limiter>>> {
+        self.limiters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn subsystems(&self) -> MutexGuard<'_, BTreeMap<Nqn, Arc<TargetSubsystem>>> {
         self.subsystems.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -378,31 +407,6 @@ fn info(association: &Association) -> ControllerInfo {
         peer: association.peer,
         io_queues: association.open_io_queues() as u16,
     }
-}
-
-fn exports(spec: &SubsystemSpec, volumes: &[Volume]) -> Result<Exports, NodeError> {
-    let invalid = |text: String| NodeError::Invalid(text);
-    let mut exports = Exports::default();
-    for host in &spec.allowed_hosts {
-        exports.allowed_hosts.push(Nqn::new(host.as_str()).map_err(|error| invalid(error.to_string()))?);
-    }
-    for namespace in &spec.namespaces {
-        let (nsid, uuid) = (namespace.nsid, namespace.uuid);
-        if nsid == 0 || nsid > nvmeof::limits::NAMESPACES_MAX {
-            return Err(invalid(format!(
-                "NSID {nsid} is not between 1 and {}",
-                nvmeof::limits::NAMESPACES_MAX
-            )));
-        }
-        let volume = volumes.iter().find(|volume| volume.uuid() == namespace.volume);
-        let volume = volume.ok_or(NodeError::NotFound("volume"))?.clone();
-        exports.namespaces.push(TargetNamespace { nsid, uuid, volume });
-    }
-    exports.namespaces.sort_by_key(|namespace| namespace.nsid);
-    if exports.namespaces.windows(2).any(|pair| pair[0].nsid == pair[1].nsid) {
-        return Err(invalid("one NSID twice in a subsystem".into()));
-    }
-    Ok(exports)
 }
 
 fn description(nqn: Nqn, serial: &str) -> Subsystem {

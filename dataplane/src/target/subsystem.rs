@@ -11,12 +11,14 @@ use std::sync::{
 use nvmeof::{
     Nqn,
     controller::{AnaState, Namespace, Subsystem},
+    limits::NAMESPACES_MAX,
 };
 use uuid::Uuid;
 
+use super::qos::Limiter;
 use crate::{
     engine::Volume,
-    node::{NamespaceSpec, SubsystemSpec, VolumeState},
+    node::{NamespaceSpec, NodeError, SubsystemSpec, VolumeState},
 };
 
 /// A namespace: a volume under a number.
@@ -25,6 +27,7 @@ pub(super) struct TargetNamespace {
     pub(super) nsid: u32,
     pub(super) uuid: Uuid,
     pub(super) volume: Volume,
+    pub(super) limiter: Arc<Limiter>,
 }
 
 /// What may change while hosts are connected. Replaced as a whole.
@@ -36,6 +39,33 @@ pub(super) struct Exports {
 }
 
 impl Exports {
+    /// Checks what the control plane asks for; each namespace gets its volume's limiter.
+    pub(super) fn new(
+        spec: &SubsystemSpec,
+        volumes: &[Volume],
+        limiter_of: impl Fn(Uuid) -> Arc<Limiter>,
+    ) -> Result<Self, NodeError> {
+        let mut exports = Self::default();
+        for host in &spec.allowed_hosts {
+            let nqn = Nqn::new(host.as_str()).map_err(|error| NodeError::Invalid(error.to_string()))?;
+            exports.allowed_hosts.push(nqn);
+        }
+        for &NamespaceSpec { nsid, uuid, volume } in &spec.namespaces {
+            if nsid == 0 || nsid > NAMESPACES_MAX {
+                return Err(NodeError::Invalid(format!("NSID {nsid} is not between 1 and {NAMESPACES_MAX}")));
+            }
+            let found = volumes.iter().find(|known| known.uuid() == volume);
+            let found = found.ok_or(NodeError::NotFound("volume"))?.clone();
+            let limiter = limiter_of(volume);
+            exports.namespaces.push(TargetNamespace { nsid, uuid, volume: found, limiter });
+        }
+        exports.namespaces.sort_by_key(|namespace| namespace.nsid);
+        if exports.namespaces.windows(2).any(|pair| pair[0].nsid == pair[1].nsid) {
+            return Err(NodeError::Invalid("one NSID twice in a subsystem".into()));
+        }
+        Ok(exports)
+    }
+
     /// The namespaces that `host` may use: all or none.
     pub(super) fn visible_to(&self, host: &Nqn) -> &[TargetNamespace] {
         if self.allowed_hosts.contains(host) { &self.namespaces } else { &[] }

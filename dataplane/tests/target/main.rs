@@ -2,5 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a test's helper fails its test")]
 
 mod hostile;
+mod limits;
 mod serve;
 mod support;

@@ -18,7 +18,11 @@ use super::{
 use crate::{
     limits,
     rt::{self, Buf, Nanos},
-    target::{io_command::IoWork, wait::WakeSlot},
+    target::{
+        io_command::IoWork,
+        qos::Leave,
+        wait::{Either, WakeSlot, race},
+    },
 };
 
 /// What a command whose data is still arriving will be.
@@ -139,20 +143,25 @@ async fn slot_task(queue: Rc<Queue>, slot: Slot) {
             }
             place.task.take().map(Some)
         });
-        let (work, share) = match next.await {
-            None => return,
-            Some(Task::Solicit { work, len_bytes }) => {
+        let Some(task) = next.await else { return };
+        if let Some(late) = hold(&queue, place, &task).await {
+            drop(place.data.take());
+            queue.answer(slot, late).await;
+            continue;
+        }
+        let (work, share) = match task {
+            _ if queue.stopping.get() => return,
+            Task::Solicit { work, len_bytes } => {
                 solicit(&queue, slot, work, len_bytes).await;
                 continue;
             }
-            Some(Task::Execute { work, share }) => (work, share),
+            Task::Execute { work, share } => (work, share),
         };
         let (data, arrived) = (place.data.take(), place.arrived.get());
         queue.executing.set(queue.executing.get() + 1);
         let waited = rt::now().since(arrived);
         let answer = if work.is_write() && waited > limits::WRITE_WAIT_MAX {
-            // The host may long have sent it again on another path.
-            Answer::status(Status::INTERNAL_PATH_ERROR)
+            too_late()
         } else {
             work.execute(&queue.association, &queue.handle.counters, data).await
         };
@@ -164,6 +173,29 @@ async fn slot_task(queue: Rc<Queue>, slot: Slot) {
             queue.drained.wake();
         }
     }
+}
+
+/// Keeps a command until its volume's limits let it begin, or the queue stops: then it is dropped like any that has
+/// not begun. Writes are kept before their data is asked for, so that a slow volume does not fill the memory for
+/// it; they are answered when they have become too old (H1).
+async fn hold(queue: &Queue, place: &Place, task: &Task) -> Option<Answer> {
+    let work = match task {
+        // It was kept before its data was asked for.
+        Task::Execute { share: Some(_), .. } => return None,
+        Task::Execute { work, .. } | Task::Solicit { work, .. } => work,
+    };
+    let (lane, bytes) = work.lane()?;
+    let give_up = work.is_write().then(|| place.arrived.get().after(limits::WRITE_WAIT_MAX));
+    let stopping = place.waker.until(|| queue.stopping.get().then_some(()));
+    match race(stopping, lane.leave(bytes, give_up)).await {
+        Either::Second(Leave::TooLate) => Some(too_late()),
+        Either::First(()) | Either::Second(Leave::Given) => None,
+    }
+}
+
+/// The host may long have sent it again on another path.
+fn too_late() -> Answer {
+    Answer::status(Status::INTERNAL_PATH_ERROR)
 }
 
 fn nanos(duration: std::time::Duration) -> u64 {

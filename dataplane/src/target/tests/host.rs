@@ -128,6 +128,15 @@ impl HostQueue {
         }
     }
 
+    /// Waits for the next response; what the commands read goes to `data`, one over the other.
+    pub(super) async fn answer_and_data(&mut self, data: &mut [u8]) -> (Slot, Cqe) {
+        loop {
+            if let Some(answer) = self.event(data, &[]).await.unwrap() {
+                return answer;
+            }
+        }
+    }
+
     /// Handles one event; a response is given back.
     async fn event(&mut self, data: &mut [u8], payload: &[u8]) -> Result<Option<(Slot, Cqe)>, Ended> {
         loop {

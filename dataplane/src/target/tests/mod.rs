@@ -3,6 +3,7 @@
 
 mod host;
 mod life;
+mod limits;
 mod serve;
 mod stall;
 
