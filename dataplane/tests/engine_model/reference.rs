@@ -1,7 +1,12 @@
 //! What a volume may answer: for every sector the operations that gave it a value, and which of them a read, a dead
 //! process or a power cut may leave.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
+
+use dataplane::rt::{disk::SimMedia, sim::SimRng};
 
 /// A moment; grows with every beginning and end of an operation.
 pub(crate) type Moment = u64;
@@ -29,15 +34,34 @@ pub(crate) enum Crash {
     PowerCut,
 }
 
+impl Crash {
+    /// Does it to the medium. The machine has ended before.
+    pub(crate) fn strike(self, media: &SimMedia, rng: &mut SimRng) {
+        match self {
+            Self::ProcessDied => media.process_died(rng),
+            Self::PowerCut => media.power_cut(rng),
+        }
+    }
+
+    /// One of the two.
+    pub(crate) fn random(media: &SimMedia, rng: &mut SimRng) -> Self {
+        let crash = if rng.below(2) == 0 { Self::ProcessDied } else { Self::PowerCut };
+        crash.strike(media, rng);
+        crash
+    }
+}
+
 /// One volume's sectors that anything ever touched.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct ReferenceVolume {
     sectors: BTreeMap<u64, Vec<Change>>,
+    /// Those with an answered change that a power cut may undo.
+    at_risk: BTreeSet<u64>,
 }
 
 impl ReferenceVolume {
     /// An operation that gives sectors a value begins.
-    pub(crate) fn begin(&mut self, sectors: std::ops::Range<u64>, value: Value, now: Moment) {
+    pub(crate) fn begin(&mut self, sectors: Range<u64>, value: Value, now: Moment) {
         for sector in sectors {
             self.history(sector).push(Change { value, began: now, ended: None, durable: false });
         }
@@ -46,13 +70,16 @@ impl ReferenceVolume {
     /// It was answered with success. `reading_since`: no read that is under way began earlier.
     pub(crate) fn end(
         &mut self,
-        sectors: std::ops::Range<u64>,
+        sectors: Range<u64>,
         began: Moment,
         now: Moment,
         durable: bool,
         reading_since: Moment,
     ) {
         for sector in sectors {
+            if !durable {
+                self.at_risk.insert(sector);
+            }
             for change in self.history(sector).iter_mut().filter(|change| change.began == began) {
                 change.ended = Some(now);
                 change.durable = durable;
@@ -63,11 +90,14 @@ impl ReferenceVolume {
 
     /// A flush that began at `began` was answered.
     pub(crate) fn flushed(&mut self, began: Moment) {
-        for changes in self.sectors.values_mut() {
+        let Self { sectors, at_risk } = self;
+        at_risk.retain(|sector| {
+            let changes = sectors.get_mut(sector).expect("it was changed");
             for change in changes.iter_mut().filter(|c| c.ended.is_some_and(|ended| ended < began)) {
                 change.durable = true;
             }
-        }
+            changes.iter().any(|change| change.ended.is_some() && !change.durable)
+        });
     }
 
     /// Whether a read that ran from `began` to `ended` may see `value`.
@@ -105,6 +135,7 @@ impl ReferenceVolume {
             changes.iter_mut().for_each(|change| change.ended = change.ended.or(Some(now - 1)));
         }
         changes.push(Change { value, began: now, ended: Some(now), durable });
+        self.at_risk.insert(sector);
         possible
     }
 
@@ -113,7 +144,7 @@ impl ReferenceVolume {
     }
 
     /// For the report of a failure.
-    pub(crate) fn clone_history(&self, sector: u64) -> impl std::fmt::Debug + use<> {
+    pub(crate) fn history_of(&self, sector: u64) -> impl std::fmt::Debug + use<> {
         self.sectors.get(&sector).cloned()
     }
 
@@ -129,6 +160,11 @@ impl ReferenceVolume {
         let Some(floor) = settled.map(|change| change.began).max() else { return };
         changes.retain(|change| change.ended.is_none_or(|end| end >= floor));
     }
+}
+
+/// The sectors of a range of bytes.
+pub(crate) fn sectors(offset: u64, len: u64) -> Range<u64> {
+    offset / SECTOR..(offset + len) / SECTOR
 }
 
 /// Fills sectors of a write so that each says which write and sector it is of.

@@ -69,8 +69,9 @@ impl Part {
             }
             Self::Build => build(),
             Self::Test => {
-                let seeds = if full { FULL_SEEDS } else { CI_SEEDS };
-                tally::run(cargo(&["test", "--workspace", "--no-fail-fast"]).env("BASALT_SEEDS", seeds))
+                let (seeds, crash_seeds) = if full { FULL_SEEDS } else { CI_SEEDS };
+                let mut tests = cargo(&["test", "--workspace", "--no-fail-fast"]);
+                tally::run(tests.env("BASALT_SEEDS", seeds).env("BASALT_CRASH_SEEDS", crash_seeds))
             }
             Self::Vm => end_to_end("vm"),
             Self::Clients => end_to_end("clients"),
@@ -127,12 +128,12 @@ fn end_to_end(binary: &str) -> Result<Tally> {
 }
 
 /// The cargo that runs us, in the root of the workspace.
-fn cargo(arguments: &[&str]) -> Command {
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).args(arguments);
     command
 }
 
-/// Seeds of the engine's model test (issue: 2,000 in full, at least a tenth of them here).
-const CI_SEEDS: &str = "200";
-const FULL_SEEDS: &str = "2000";
+/// Seeds of the engine's random model test and of each crash workload.
+const CI_SEEDS: (&str, &str) = ("500", "4");
+const FULL_SEEDS: (&str, &str) = ("5000", "40");

@@ -1,25 +1,41 @@
-//! `cargo xtask`: what developers and CI run. `cargo xtask ci` is the whole gate on a fresh Debian machine.
+//! `cargo xtask`: what developers and CI run. `cargo xtask ci` is the whole gate on a fresh Debian machine,
+//! `cargo xtask crash` the engine's crash points.
 
 #![forbid(unsafe_code)]
 
 mod ci;
+mod crash;
 mod packages;
 mod tally;
 
 use std::process::ExitCode;
 
-use crate::ci::{Part, Plan};
+use crate::{
+    ci::{Part, Plan},
+    crash::CrashPlan,
+};
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Task {
+    Ci(Plan),
+    Crash(CrashPlan),
+}
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let plan = match parse(&arguments) {
-        Ok(plan) => plan,
+    let task = match parse(&arguments) {
+        Ok(task) => task,
         Err(message) => {
             eprintln!("{message}\n\n{}", usage());
             return ExitCode::from(2);
         }
     };
-    match ci::run(&plan) {
+    let outcome = match task {
+        Task::Ci(plan) => ci::run(&plan),
+        Task::Crash(plan) => crash::run(&plan),
+    };
+    match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -29,14 +45,17 @@ fn main() -> ExitCode {
     }
 }
 
-/// `ci [--full] [--only PART[,PART…]]`.
-fn parse(arguments: &[String]) -> Result<Plan, String> {
-    let mut words = arguments.iter();
-    match words.next().map(String::as_str) {
-        Some("ci") => {}
-        Some(other) => return Err(format!("unknown command `{other}`")),
-        None => return Err("a command is missing".to_owned()),
+fn parse(arguments: &[String]) -> Result<Task, String> {
+    let (command, words) = arguments.split_first().ok_or("a command is missing")?;
+    match command.as_str() {
+        "ci" => parse_ci(words.iter()).map(Task::Ci),
+        "crash" => CrashPlan::parse(words.iter()).map(Task::Crash),
+        other => Err(format!("unknown command `{other}`")),
     }
+}
+
+/// `ci [--full] [--only PART[,PART…]]`.
+fn parse_ci<'a>(mut words: impl Iterator<Item = &'a String>) -> Result<Plan, String> {
     let mut plan = Plan { parts: Part::ALL.to_vec(), full: false };
     while let Some(word) = words.next() {
         match word.as_str() {
@@ -60,8 +79,9 @@ fn usage() -> String {
     format!(
         "usage: cargo xtask ci [--full] [--only PART[,PART…]]\n\
          \x20 parts, in this order: {}\n\
-         \x20 --full runs the models with all their seeds",
-        parts.join(", ")
+         \x20 --full runs the models with all their seeds\n\n{}",
+        parts.join(", "),
+        crash::USAGE
     )
 }
 
@@ -76,20 +96,33 @@ mod tests {
     #[test]
     fn ci_alone_runs_every_part_once() {
         let plan = parse(&words("ci")).expect("a valid line");
-        assert_eq!(plan, Plan { parts: Part::ALL.to_vec(), full: false });
+        assert_eq!(plan, Task::Ci(Plan { parts: Part::ALL.to_vec(), full: false }));
     }
 
     #[test]
     fn only_takes_a_list_of_parts() {
         let plan = parse(&words("ci --full --only fmt,vm")).expect("a valid line");
-        assert_eq!(plan, Plan { parts: vec![Part::Fmt, Part::Vm], full: true });
+        assert_eq!(plan, Task::Ci(Plan { parts: vec![Part::Fmt, Part::Vm], full: true }));
+    }
+
+    #[test]
+    fn a_replayed_crash_is_one_seed_and_one_point() {
+        let plan = parse(&words("crash --workload trim --seed 7 --point 12")).expect("a valid line");
+        let expected = [("WORKLOAD", "trim"), ("SEED", "7"), ("POINT", "12")];
+        assert_eq!(plan, Task::Crash(CrashPlan::of(&expected)));
     }
 
     #[test]
     fn wrong_lines_are_refused_with_the_wrong_word() {
-        for (line, word) in
-            [("", "command"), ("cj", "cj"), ("ci --fast", "--fast"), ("ci --only dance", "dance")]
-        {
+        for (line, word) in [
+            ("", "command"),
+            ("cj", "cj"),
+            ("ci --fast", "--fast"),
+            ("ci --only dance", "dance"),
+            ("crash --seeds", "--seeds"),
+            ("crash --seeds many", "many"),
+            ("crash --loud", "--loud"),
+        ] {
             let message = parse(&words(line)).expect_err("a wrong line");
             assert!(message.contains(word), "{line:?} answered {message:?}");
         }

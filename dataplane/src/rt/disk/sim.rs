@@ -2,7 +2,7 @@
 //! versions of every atomic unit.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Poll, Waker},
@@ -28,24 +28,28 @@ pub struct SimMedia {
 /// Versions of one atomic unit: what power loss leaves at least, then every later write not flushed yet.
 #[derive(Debug, Clone)]
 struct Unit {
-    durable: Vec<u8>,
-    cached: Vec<(u64, Vec<u8>)>,
+    durable: Arc<[u8]>,
+    cached: Vec<(u64, Arc<[u8]>)>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     units: BTreeMap<u64, Unit>,
+    /// Units with versions that a power cut may take.
+    at_risk: BTreeSet<u64>,
     pending: BTreeMap<u64, Pending>,
     next_op: u64,
     /// Counts completions; a flush covers the writes that completed before it began.
     completions: u64,
+    /// Writes and flushes among them.
+    changes: u64,
     boot: u64,
     no_flush: bool,
     /// Operations from this many completions on fail (a dying drive).
     fail_after: Option<u64>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Op {
     Read { offset: u64, len: usize },
     Write { offset: u64, data: Vec<u8>, durability: Durability },
@@ -74,6 +78,28 @@ impl SimMedia {
         Disk(Kind::Sim(SimDisk(self.clone())))
     }
 
+    /// Writes and flushes that it has carried out.
+    pub fn changes(&self) -> u64 {
+        self.state().changes
+    }
+
+    /// The medium of this moment, operations under way included, as one of its own: a single run can so be crashed
+    /// at many moments.
+    pub fn fork(&self) -> Self {
+        let state = self.state();
+        let pending = state.pending.iter().map(|(id, pending)| {
+            let Pending { op, done, .. } = pending;
+            (*id, Pending { op: op.clone(), waker: None, done: done.clone() })
+        });
+        let fork = State {
+            units: state.units.clone(),
+            at_risk: state.at_risk.clone(),
+            pending: pending.collect(),
+            ..*state
+        };
+        Self { state: Arc::new(Mutex::new(fork)), ..*self }
+    }
+
     /// Test of the test: a flush promises everything and does nothing.
     pub fn no_flush(&self, no_flush: bool) {
         self.state().no_flush = no_flush;
@@ -96,7 +122,9 @@ impl SimMedia {
         let mut state = self.state();
         self.resolve_in_flight(&mut state, rng);
         if self.volatile_cache {
-            for unit in state.units.values_mut() {
+            let State { units, at_risk, .. } = &mut *state;
+            for unit in std::mem::take(at_risk) {
+                let unit = units.get_mut(&unit).expect("it was written");
                 let survivor = rng.below(unit.cached.len() as u64 + 1) as usize;
                 if survivor > 0 {
                     unit.durable = unit.cached.swap_remove(survivor - 1).1;
@@ -143,16 +171,19 @@ impl SimMedia {
     ) {
         let size = self.atomic_bytes as usize;
         let completions = state.completions;
-        let entry =
-            state.units.entry(unit).or_insert_with(|| Unit { durable: vec![0; size], cached: Vec::new() });
+        let entry = state
+            .units
+            .entry(unit)
+            .or_insert_with(|| Unit { durable: vec![0; size].into(), cached: Vec::new() });
         let mut version = entry.newest().to_vec();
         let at = (offset + part.start as u64 - unit * size as u64) as usize;
         version[at..at + part.len()].copy_from_slice(&data[part]);
         if durability == Durability::Durable || !self.volatile_cache {
-            entry.durable = version;
+            entry.durable = version.into();
             entry.cached.clear();
         } else {
-            entry.cached.push((completions, version));
+            entry.cached.push((completions, version.into()));
+            state.at_risk.insert(unit);
         }
     }
 
@@ -168,6 +199,7 @@ impl SimMedia {
         let waker = pending.waker.take();
         state.completions += 1;
         let failed = state.fail_after.is_some_and(|limit| state.completions > limit);
+        state.changes += u64::from(!matches!(kind, Op::Read { .. }));
         let result = if failed { Err(DiskError::Io(5)) } else { Ok(self.carry_out(&mut state, kind)) };
         if let Some(pending) = state.pending.get_mut(&op) {
             pending.done = Some(result);
@@ -199,9 +231,12 @@ impl SimMedia {
             }
             Op::Flush { began } => {
                 if !state.no_flush {
-                    for unit in state.units.values_mut() {
+                    let State { units, at_risk, .. } = state;
+                    at_risk.retain(|unit| {
+                        let unit = units.get_mut(unit).expect("it was written");
                         unit.flush_until(began);
-                    }
+                        !unit.cached.is_empty()
+                    });
                 }
                 Vec::new()
             }

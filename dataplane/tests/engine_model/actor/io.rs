@@ -1,0 +1,110 @@
+//! Reads, writes, trims and flushes.
+
+use dataplane::{engine::EngineError, rt::Buf};
+use uuid::Uuid;
+
+use super::Actor;
+use crate::{
+    model::lock,
+    reference::{BLOCK, SECTOR, fill, sectors, value_of},
+};
+
+/// How blocks are cleared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Clearing {
+    /// Leaves partly covered 4 KiB blocks alone.
+    Deallocate,
+    WriteZeroes,
+}
+
+impl Actor {
+    pub(crate) async fn write(&self, uuid: Uuid, offset: u64, len: u64, fua: bool) {
+        let Some(volume) = self.handle(uuid) else { return };
+        let (value, began) = {
+            let model = &mut lock(&self.world).model;
+            let (value, began) = (model.value(), model.tick());
+            model.volume(uuid).reference.begin(sectors(offset, len), value, began);
+            (value, began)
+        };
+        let mut buf = Buf::alloc(len as usize).await;
+        fill(&mut buf, offset / SECTOR, value);
+        let (_, result) = volume.write(offset, buf, fua).await;
+        let model = &mut lock(&self.world).model;
+        match result {
+            Ok(()) => {
+                let (now, reading_since) = (model.tick(), model.reading_since());
+                let durable = fua || self.write_through;
+                let reference = &mut model.volume(uuid).reference;
+                reference.end(sectors(offset, len), began, now, durable, reading_since);
+            }
+            Err(EngineError::CapacityExceeded | EngineError::Offline) => {}
+            Err(error) => panic!("write: {error}"),
+        }
+    }
+
+    pub(crate) async fn read(&self, uuid: Uuid, offset: u64, len: u64) {
+        let Some(volume) = self.handle(uuid) else { return };
+        let began = lock(&self.world).model.begin_read();
+        let (buf, result) = volume.read(offset, Buf::alloc(len as usize).await).await;
+        let world = &mut *lock(&self.world);
+        let now = world.model.end_read(began);
+        // One that is being deleted may have given up its blocks, never to another volume's.
+        let going = !world.handles.contains_key(&uuid);
+        match result {
+            Ok(()) => {}
+            Err(EngineError::Offline) => return,
+            Err(error) => panic!("read: {error}"),
+        }
+        let reference = &mut world.model.volume(uuid).reference;
+        for (sector, bytes) in sectors(offset, len).zip(buf.chunks_exact(SECTOR as usize)) {
+            let value = value_of(bytes, sector);
+            let allowed = value.is_some_and(|value| reference.may_read(sector, value, began, now));
+            assert!(
+                allowed || (going && value == Some(0)),
+                "a read of {uuid} sector {sector} sees {value:?}: {:?}",
+                reference.history_of(sector)
+            );
+        }
+    }
+
+    pub(crate) async fn clear(&self, uuid: Uuid, offset: u64, len: u64, fua: bool, how: Clearing) {
+        let Some(volume) = self.handle(uuid) else { return };
+        let cleared = match how {
+            Clearing::Deallocate => {
+                let start = offset.next_multiple_of(BLOCK);
+                sectors(start, ((offset + len) / BLOCK * BLOCK).saturating_sub(start))
+            }
+            Clearing::WriteZeroes => sectors(offset, len),
+        };
+        let began = {
+            let model = &mut lock(&self.world).model;
+            let began = model.tick();
+            model.volume(uuid).reference.begin(cleared.clone(), 0, began);
+            began
+        };
+        let result = match how {
+            Clearing::Deallocate => volume.deallocate(offset, len).await,
+            Clearing::WriteZeroes => volume.write_zeroes(offset, len, true, fua).await,
+        };
+        let model = &mut lock(&self.world).model;
+        match result {
+            Ok(()) => {
+                let (now, reading_since) = (model.tick(), model.reading_since());
+                let durable = self.write_through || (fua && how == Clearing::WriteZeroes);
+                model.volume(uuid).reference.end(cleared, began, now, durable, reading_since);
+            }
+            Err(EngineError::CapacityExceeded | EngineError::Offline) => {}
+            Err(error) => panic!("{how:?}: {error}"),
+        }
+    }
+
+    pub(crate) async fn flush(&self, uuid: Uuid) {
+        let Some(volume) = self.handle(uuid) else { return };
+        let began = lock(&self.world).model.tick();
+        match volume.flush().await {
+            Ok(()) => lock(&self.world).model.volume(uuid).reference.flushed(began),
+            Err(EngineError::Offline) => {}
+            Err(error) => panic!("flush: {error}"),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Volumes come, grow and go.
+
+use dataplane::engine::EngineError;
+use uuid::Uuid;
+
+use super::Actor;
+use crate::{
+    model::{KnownVolume, lock},
+    reference::ReferenceVolume,
+};
+
+impl Actor {
+    /// `None`: the drive has no room, or no such blocks.
+    pub(crate) async fn create(
+        &self,
+        size_bytes: u64,
+        block_bytes: u32,
+        reserved_bytes: u64,
+        spots: Vec<u64>,
+    ) -> Option<Uuid> {
+        let uuid = {
+            let model = &mut lock(&self.world).model;
+            let uuid = model.uuid();
+            let known = KnownVolume {
+                block_bytes,
+                sizes: vec![size_bytes],
+                may_be_missing: true,
+                must_be_missing: false,
+                reference: ReferenceVolume::default(),
+                spots,
+            };
+            model.volumes.insert(uuid, known);
+            uuid
+        };
+        let result = self.drive().create_volume(uuid, size_bytes, block_bytes, reserved_bytes).await;
+        let mut world = lock(&self.world);
+        match result {
+            Ok(volume) => {
+                world.model.volume(uuid).may_be_missing = false;
+                world.handles.insert(uuid, volume);
+                Some(uuid)
+            }
+            // Not created: a crash must not create it either.
+            Err(EngineError::NoFreeSpace { .. } | EngineError::Invalid(_)) => {
+                world.model.volume(uuid).must_be_missing = true;
+                None
+            }
+            Err(error) => panic!("create: {error}"),
+        }
+    }
+
+    pub(crate) async fn delete(&self, uuid: Uuid) {
+        let Some(volume) = lock(&self.world).handles.remove(&uuid) else { return };
+        lock(&self.world).model.volume(uuid).may_be_missing = true;
+        self.drive().delete_volume(&volume).await.expect("nothing stands against it");
+        lock(&self.world).model.volume(uuid).must_be_missing = true;
+    }
+
+    pub(crate) async fn expand(&self, uuid: Uuid, more_bytes: u64) {
+        let Some(volume) = self.handle(uuid) else { return };
+        let size = volume.size_bytes() + more_bytes;
+        lock(&self.world).model.volume(uuid).sizes.push(size);
+        let reserved = volume.reserved_bytes();
+        self.drive().expand_volume(&volume, size, reserved).await.expect("nothing stands against it");
+        assert_eq!(volume.size_bytes(), size);
+        lock(&self.world).model.volume(uuid).sizes = vec![size];
+    }
+}

@@ -1,0 +1,122 @@
+//! The workloads of the crash points: small, and together every kind of change of metadata.
+
+use std::pin::Pin;
+
+use uuid::Uuid;
+
+use crate::{
+    actor::{Actor, Clearing},
+    model::lock,
+    reference::BLOCK,
+};
+
+/// A named script.
+pub(crate) struct Workload {
+    pub(crate) name: &'static str,
+    pub(crate) run: fn(Actor) -> Pin<Box<dyn Future<Output = ()>>>,
+}
+
+macro_rules! workloads {
+    ($($name:ident),+ $(,)?) => {
+        [$(Workload { name: stringify!($name), run: |actor| Box::pin($name(actor)) }),+]
+    };
+}
+
+pub(crate) const ALL: [Workload; 7] =
+    workloads![allocate, overwrite, trim, expand, create_and_delete, checkpoint, close];
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const EXTENT: u64 = 64 * KIB;
+
+async fn volume(actor: &Actor) -> Uuid {
+    actor.create(2 * MIB, 4096, 0, Vec::new()).await.expect("the drive is empty")
+}
+
+/// First writes: aligned, partial blocks, over extents, flushed and not.
+async fn allocate(actor: Actor) {
+    let volume = volume(&actor).await;
+    let sectors = actor.create(MIB, 512, MIB, Vec::new()).await.expect("the drive is empty");
+    actor.write(volume, 0, 16 * KIB, false).await;
+    actor.write(sectors, 512, 1024, false).await;
+    actor.write(volume, EXTENT - BLOCK, 3 * EXTENT, false).await;
+    actor.flush(volume).await;
+    actor.write(sectors, 3 * EXTENT + 3584, 1536, true).await;
+    actor.write(volume, MIB, BLOCK, false).await;
+    actor.write(volume, MIB + BLOCK, BLOCK, true).await;
+    actor.write(volume, MIB + EXTENT, BLOCK, false).await;
+}
+
+/// Overwrites in place, of blocks whose first write was flushed and of others.
+async fn overwrite(actor: Actor) {
+    let volume = volume(&actor).await;
+    actor.write(volume, 0, 32 * KIB, true).await;
+    for turn in 0..3 {
+        actor.write(volume, turn * BLOCK, 3 * BLOCK, turn == 1).await;
+        actor.write(volume, EXTENT, BLOCK, false).await;
+        actor.write(volume, EXTENT, BLOCK, false).await;
+    }
+    actor.flush(volume).await;
+    actor.write(volume, 0, 32 * KIB, false).await;
+}
+
+/// Trims and zeroes of parts, of whole extents, and new writes into what they freed.
+async fn trim(actor: Actor) {
+    let volume = volume(&actor).await;
+    actor.write(volume, 0, 4 * EXTENT, false).await;
+    actor.flush(volume).await;
+    actor.clear(volume, BLOCK, 2 * BLOCK, false, Clearing::Deallocate).await;
+    actor.clear(volume, EXTENT, EXTENT, false, Clearing::Deallocate).await;
+    actor.write(volume, EXTENT + BLOCK, BLOCK, false).await;
+    actor.clear(volume, 2 * EXTENT - BLOCK, EXTENT, true, Clearing::WriteZeroes).await;
+    actor.write(volume, MIB, 2 * EXTENT, false).await;
+    actor.flush(volume).await;
+    actor.clear(volume, 0, 2 * MIB, false, Clearing::Deallocate).await;
+    actor.write(volume, 0, BLOCK, true).await;
+}
+
+async fn expand(actor: Actor) {
+    let volume = volume(&actor).await;
+    actor.write(volume, 0, BLOCK, false).await;
+    for turn in 0..3 {
+        actor.expand(volume, MIB).await;
+        actor.write(volume, (2 + turn) * MIB, EXTENT + BLOCK, turn == 1).await;
+    }
+}
+
+/// Volumes come and go, and the next ones get their extents.
+async fn create_and_delete(actor: Actor) {
+    let stays = volume(&actor).await;
+    actor.write(stays, 0, EXTENT, true).await;
+    for turn in 0..3 {
+        let goes = volume(&actor).await;
+        actor.write(goes, turn * EXTENT, 4 * EXTENT, turn > 0).await;
+        actor.delete(goes).await;
+        actor.write(stays, (turn + 1) * EXTENT, BLOCK, false).await;
+    }
+    actor.flush(stays).await;
+}
+
+/// Records fill the journal until a checkpoint cuts it, with changes before, during and after.
+async fn checkpoint(actor: Actor) {
+    let large = actor.create(8 << 30, 4096, 0, Vec::new()).await.expect("it is thin");
+    // Half of the journal, one record per group, over several pages of the map.
+    for turn in 0..150 {
+        actor.write(large, turn % 7 * GIB + turn * BLOCK, BLOCK, false).await;
+    }
+    actor.flush(large).await;
+    actor.clear(large, 0, 150 * BLOCK, false, Clearing::Deallocate).await;
+    actor.write(large, GIB, EXTENT, false).await;
+}
+
+const GIB: u64 = 1 << 30;
+
+/// The checkpoint of an orderly end, one with nothing to write behind it.
+async fn close(actor: Actor) {
+    let volume = volume(&actor).await;
+    actor.write(volume, 0, 5 * EXTENT, false).await;
+    actor.clear(volume, EXTENT, EXTENT, false, Clearing::Deallocate).await;
+    actor.expand(volume, MIB).await;
+    let drive = lock(&actor.world).drive.clone().expect("it was opened");
+    drive.close().await.expect("a sound drive closes");
+}
