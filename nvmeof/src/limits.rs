@@ -34,6 +34,11 @@ pub const WZSL: u8 = 13;
 /// [`WZSL`] in bytes.
 pub const WRITE_ZEROES_BYTES_MAX: u64 = 4096 << WZSL;
 
+/// Largest Verify, as 2^n memory pages: 32 MiB, which a drive reads in well under a second.
+pub const VSL: u8 = 13;
+/// [`VSL`] in bytes.
+pub const VERIFY_BYTES_MAX: u64 = 4096 << VSL;
+
 /// Cross-Controller Resets under way per controller (CCRL).
 pub const CROSS_CONTROLLER_RESETS_MAX: u8 = 4;
 

@@ -10,7 +10,7 @@ use std::{
 use nvmeof::{
     Status,
     command::{BlockRange, DataPointer, NvmCommand, dsm_ranges},
-    limits::WRITE_ZEROES_BYTES_MAX,
+    limits::{VERIFY_BYTES_MAX, WRITE_ZEROES_BYTES_MAX},
     wire::{Sqe, opcode::NSID_ALL},
 };
 
@@ -20,6 +20,7 @@ use super::{
     qos::Lane,
     queue::Answer,
     subsystem::{Exports, TargetNamespace},
+    verify::{compare, verify},
 };
 use crate::{
     engine::{EngineError, Volume},
@@ -104,6 +105,16 @@ enum Operation {
         deallocate: bool,
         fua: bool,
     },
+    Compare {
+        offset_bytes: u64,
+        len_bytes: u64,
+        fua: bool,
+    },
+    Verify {
+        offset_bytes: u64,
+        len_bytes: u64,
+        fua: bool,
+    },
     Deallocate {
         ranges: u32,
     },
@@ -123,7 +134,9 @@ impl IoWork {
         let command = NvmCommand::parse(sqe)?;
         let nsid = sqe.nsid.get();
         let data_len = match command {
-            NvmCommand::Write { data, .. } | NvmCommand::DatasetManagement { data, .. } => {
+            NvmCommand::Write { data, .. }
+            | NvmCommand::Compare { data, .. }
+            | NvmCommand::DatasetManagement { data, .. } => {
                 check_capsule(data, in_capsule_len)?;
                 data.len_bytes()
             }
@@ -152,7 +165,17 @@ impl IoWork {
 
     /// Whether it changes data, so that executing it late could undo what the host did meanwhile (H1).
     pub(super) fn is_write(&self) -> bool {
-        !matches!(self.operation, Operation::Read { .. } | Operation::Flush | Operation::FlushAll)
+        match self.operation {
+            Operation::Write { .. }
+            | Operation::WriteZeroes { .. }
+            | Operation::Deallocate { .. }
+            | Operation::Ignore => true,
+            Operation::Read { .. }
+            | Operation::Compare { .. }
+            | Operation::Verify { .. }
+            | Operation::Flush
+            | Operation::FlushAll => false,
+        }
     }
 
     /// Where it waits for its volume's leave, and the bytes that it counts for there. `None`: it need not, because
@@ -160,7 +183,10 @@ impl IoWork {
     pub(super) fn lane(&self) -> Option<(Rc<Lane>, u64)> {
         let bytes = match self.operation {
             Operation::Read { len_bytes, .. } => u64::from(len_bytes),
-            Operation::Write { len_bytes, .. } | Operation::WriteZeroes { len_bytes, .. } => len_bytes,
+            Operation::Write { len_bytes, .. }
+            | Operation::WriteZeroes { len_bytes, .. }
+            | Operation::Compare { len_bytes, .. }
+            | Operation::Verify { len_bytes, .. } => len_bytes,
             Operation::Deallocate { .. } | Operation::Ignore | Operation::Flush | Operation::FlushAll => {
                 return None;
             }
@@ -204,6 +230,13 @@ impl IoWork {
                 let fua = fua || fua_always;
                 let result = volume.write_zeroes(offset_bytes, len_bytes, deallocate, fua).await;
                 status_of(result, Direction::Write, counters)
+            }
+            Operation::Compare { offset_bytes, fua, .. } => {
+                let data = data.expect("its data has come");
+                compare(volume, offset_bytes, &data, fua, counters).await
+            }
+            Operation::Verify { offset_bytes, len_bytes, fua } => {
+                verify(volume, offset_bytes, len_bytes, fua, counters).await
             }
             Operation::Deallocate { ranges } => {
                 let data = data.expect("its ranges have come");
@@ -250,6 +283,20 @@ fn operation(command: NvmCommand, volume: &Volume) -> Result<Operation, Status> 
             }
             Operation::WriteZeroes { offset_bytes, len_bytes, deallocate, fua }
         }
+        NvmCommand::Compare { range, fua, data } => {
+            let (offset_bytes, len) = bytes(range)?;
+            if u64::from(data.len_bytes()) != len {
+                return Err(Status::DATA_SGL_LENGTH_INVALID);
+            }
+            Operation::Compare { offset_bytes, len_bytes: len, fua }
+        }
+        NvmCommand::Verify { range, fua } => {
+            let (offset_bytes, len_bytes) = bytes(range)?;
+            if len_bytes > VERIFY_BYTES_MAX {
+                return Err(Status::INVALID_FIELD);
+            }
+            Operation::Verify { offset_bytes, len_bytes, fua }
+        }
         NvmCommand::DatasetManagement { ranges, deallocate: true, .. } => Operation::Deallocate { ranges },
         NvmCommand::DatasetManagement { .. } => Operation::Ignore,
         NvmCommand::Flush => Operation::Flush,
@@ -268,18 +315,28 @@ async fn read(
     fua: bool,
     counters: &QueueCounters,
 ) -> Answer {
-    // FUA on a read: what is read must not be lost afterwards.
-    if fua && let Err(error) = volume.flush().await {
-        return status_of(Err(error), Direction::Read, counters);
+    match read_piece(volume, offset_bytes, len_bytes as usize, fua).await {
+        Ok(buf) => {
+            counters.reads.add(1);
+            counters.bytes_read.add(u64::from(len_bytes));
+            Answer { status: Status::SUCCESS, result: 0, data: Some(buf) }
+        }
+        Err(error) => status_of(Err(error), Direction::Read, counters),
     }
-    let buf = Buf::alloc(len_bytes as usize).await;
-    let (buf, result) = volume.read(offset_bytes, buf).await;
-    if result.is_err() {
-        return status_of(result, Direction::Read, counters);
+}
+
+/// Reads into a fresh buffer. With `fua`, what is read cannot be lost afterwards.
+pub(super) async fn read_piece(
+    volume: &Volume,
+    offset_bytes: u64,
+    len_bytes: usize,
+    fua: bool,
+) -> Result<Buf, EngineError> {
+    if fua {
+        volume.flush().await?;
     }
-    counters.reads.add(1);
-    counters.bytes_read.add(u64::from(len_bytes));
-    Answer { status: Status::SUCCESS, result: 0, data: Some(buf) }
+    let (buf, result) = volume.read(offset_bytes, Buf::alloc(len_bytes).await).await;
+    result.map(|()| buf)
 }
 
 /// All ranges are checked before the first one is deallocated.
@@ -310,13 +367,17 @@ async fn flush_all(namespaces: &[TargetNamespace]) -> Result<(), EngineError> {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Direction {
+pub(super) enum Direction {
     Read,
     Write,
 }
 
 /// What the host hears of an engine's error.
-fn status_of(result: Result<(), EngineError>, direction: Direction, counters: &QueueCounters) -> Answer {
+pub(super) fn status_of(
+    result: Result<(), EngineError>,
+    direction: Direction,
+    counters: &QueueCounters,
+) -> Answer {
     let Err(error) = result else { return Answer::status(Status::SUCCESS) };
     if matches!(error, EngineError::Disk(_) | EngineError::Corruption(_)) {
         counters.media_errors.add(1);

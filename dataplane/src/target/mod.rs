@@ -16,6 +16,7 @@ mod queue;
 mod subsystem;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod wait;
 
 use std::{

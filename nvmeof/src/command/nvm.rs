@@ -33,6 +33,15 @@ pub enum NvmCommand {
         deallocate: bool,
         fua: bool,
     },
+    Compare {
+        range: BlockRange,
+        fua: bool,
+        data: DataPointer,
+    },
+    Verify {
+        range: BlockRange,
+        fua: bool,
+    },
     /// `ranges` structures of 16 bytes in the command's data; without `deallocate` they are hints that we
     /// may ignore, though their data still comes.
     DatasetManagement {
@@ -80,6 +89,15 @@ impl NvmCommand {
                 data?;
                 let rw = read_write(sqe)?;
                 Ok(Self::WriteZeroes { range: rw.range, deallocate: rw.deallocate, fua: rw.fua })
+            }
+            NvmOpcode::COMPARE => {
+                let rw = read_write(sqe)?;
+                Ok(Self::Compare { range: rw.range, fua: rw.fua, data: data? })
+            }
+            NvmOpcode::VERIFY => {
+                data?;
+                let rw = read_write(sqe)?;
+                Ok(Self::Verify { range: rw.range, fua: rw.fua })
             }
             NvmOpcode::DATASET_MANAGEMENT => {
                 let dsm: DsmSqe = transmute!(*sqe);

@@ -14,8 +14,8 @@ use crate::{
             LPA_EFFECTS, LPA_EXTENDED, LPA_SUPPORTED_PAGES, LbaFormat, NIDT_CSI, NIDT_NGUID, NIDT_UUID,
             NMIC_SHARED, NSATTR_WRITE_PROTECTED, NSFEAT_INDEPENDENT_NO_CACHE, NSFEAT_NSABP, NSFEAT_OPTPERF,
             NSFEAT_THIN, NSTAT_READY, NvmController, OAES_ANA_CHANGE, OAES_DISCOVERY_CHANGE,
-            OAES_NAMESPACE_ATTRIBUTE, ONCS_DSM, ONCS_SAVE_AND_SELECT, ONCS_WRITE_ZEROES, SGLS_OFFSET,
-            SGLS_SUPPORTED, SGLS_TRANSPORT, VWC_FLUSH_ALL, VWC_PRESENT,
+            OAES_NAMESPACE_ATTRIBUTE, ONCS_COMPARE, ONCS_DSM, ONCS_SAVE_AND_SELECT, ONCS_VERIFY,
+            ONCS_WRITE_ZEROES, SGLS_OFFSET, SGLS_SUPPORTED, SGLS_TRANSPORT, VWC_FLUSH_ALL, VWC_PRESENT,
         },
         opcode::{CSI_NVM, Cns, NSID_ALL},
         property::VERSION_2_1,
@@ -56,6 +56,7 @@ pub(super) fn identify(
         Cns::COMMAND_SET_CONTROLLER => {
             nvm_command_set(command.csi)?;
             let mut data = NvmController::new_zeroed();
+            data.vsl = limits::VSL;
             data.wzsl = limits::WZSL;
             out.extend_from_slice(data.as_bytes());
         }
@@ -192,7 +193,7 @@ fn io_controller(data: &mut IdentifyController, view: &View<'_>) {
     data.cqes = 0x44;
     data.nn = limits::NAMESPACES_MAX.into();
     data.mnan = limits::NAMESPACES_MAX.into();
-    data.oncs = (ONCS_DSM | ONCS_WRITE_ZEROES | ONCS_SAVE_AND_SELECT).into();
+    data.oncs = (ONCS_COMPARE | ONCS_DSM | ONCS_WRITE_ZEROES | ONCS_SAVE_AND_SELECT | ONCS_VERIFY).into();
     // Equal on every node of an NQN (H2), so it does not follow the drives: each namespace says its own.
     data.vwc = VWC_PRESENT | VWC_FLUSH_ALL;
     data.ofcs = OFCS.into();

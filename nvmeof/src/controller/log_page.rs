@@ -208,7 +208,7 @@ fn command_effects() -> Vec<u8> {
     ] {
         page.admin[usize::from(opcode.0)] = CSUPP.into();
     }
-    for opcode in [NvmOpcode::FLUSH, NvmOpcode::READ] {
+    for opcode in [NvmOpcode::FLUSH, NvmOpcode::READ, NvmOpcode::COMPARE, NvmOpcode::VERIFY] {
         page.io[usize::from(opcode.0)] = CSUPP.into();
     }
     for opcode in [NvmOpcode::WRITE, NvmOpcode::WRITE_ZEROES, NvmOpcode::DATASET_MANAGEMENT] {

@@ -189,6 +189,7 @@ fn identify_controller_says_what_linux_insists_on() {
     assert_eq!(bytes[1807], 4, "CCRL");
     assert_eq!(bytes[386..388], 10_000_u16.to_le_bytes(), "CQT");
     assert_eq!(bytes[512..514], [0x66, 0x44], "SQES, CQES");
+    assert_eq!(bytes[520..522], 0b1001_1101_u16.to_le_bytes(), "ONCS");
     assert_eq!(bytes[525], 0b111, "VWC");
     assert_eq!(bytes[540..544], 1024_u32.to_le_bytes(), "MNAN");
     assert_eq!(&bytes[768..771], b"nqn");
@@ -208,7 +209,8 @@ fn identify_namespace_in_all_its_forms() {
     let data = IndependentNamespace::read_from_bytes(&bytes).unwrap();
     assert_eq!((data.nstat, data.anagrpid.get(), data.nsfeat), (1, 5, 0));
     let bytes = world.identify(Cns::COMMAND_SET_CONTROLLER, 0).unwrap();
-    assert_eq!(NvmController::read_from_bytes(&bytes).unwrap().wzsl, 13);
+    let data = NvmController::read_from_bytes(&bytes).unwrap();
+    assert_eq!((data.vsl, data.wzsl), (13, 13));
     assert_eq!(world.identify(Cns::COMMAND_SET_NAMESPACE, 5).unwrap(), [0; 4096]);
 
     // UUID, then NGUID, then the command set.

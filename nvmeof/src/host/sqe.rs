@@ -136,6 +136,16 @@ pub fn write(nsid: u32, lba: u64, blocks: u32, fua: bool) -> Sqe {
     read_write(NvmOpcode::WRITE, nsid, lba, blocks, if fua { CONTROL_FUA } else { 0 })
 }
 
+/// Compare of 1 to 65,536 blocks with the command's data.
+pub fn compare(nsid: u32, lba: u64, blocks: u32) -> Sqe {
+    read_write(NvmOpcode::COMPARE, nsid, lba, blocks, 0)
+}
+
+/// Verify of 1 to 65,536 blocks.
+pub fn verify(nsid: u32, lba: u64, blocks: u32) -> Sqe {
+    read_write(NvmOpcode::VERIFY, nsid, lba, blocks, 0)
+}
+
 /// Write Zeroes of 1 to 65,536 blocks.
 pub fn write_zeroes(nsid: u32, lba: u64, blocks: u32, deallocate: bool) -> Sqe {
     read_write(NvmOpcode::WRITE_ZEROES, nsid, lba, blocks, if deallocate { CONTROL_DEAC } else { 0 })
@@ -190,6 +200,8 @@ mod tests {
         );
         check(write(2, 1, 65_536, true), &[(0, 1), (4, 2), (40, 1), (48, 0xFF), (49, 0xFF), (51, 0x40)]);
         check(write_zeroes(1, 0, 1, true), &[(0, 8), (4, 1), (51, 0x02)]);
+        check(compare(1, 2, 3), &[(0, 5), (4, 1), (40, 2), (48, 2)]);
+        check(verify(1, 2, 3), &[(0, 0x0C), (4, 1), (40, 2), (48, 2)]);
         check(flush(3), &[(4, 3)]);
         check(deallocate(1, 256), &[(0, 9), (4, 1), (40, 255), (44, 4)]);
         check(

@@ -193,6 +193,7 @@ layout! { 4096,
 layout! { 4096,
     /// Identify Controller of the NVM command set (CNS 06h).
     pub struct NvmController {
+        /// Verify Size Limit as 2^n memory pages.
         pub vsl: u8,
         /// Write Zeroes Size Limit as 2^n memory pages.
         pub wzsl: u8,
@@ -229,9 +230,11 @@ pub const LPA_EXTENDED: u8 = 1 << 2;
 pub const LPA_SUPPORTED_PAGES: u8 = 1 << 5;
 
 /// ONCS.
+pub const ONCS_COMPARE: u16 = 1 << 0;
 pub const ONCS_DSM: u16 = 1 << 2;
 pub const ONCS_WRITE_ZEROES: u16 = 1 << 3;
 pub const ONCS_SAVE_AND_SELECT: u16 = 1 << 4;
+pub const ONCS_VERIFY: u16 = 1 << 7;
 
 /// VWC: a volatile write cache is present; a Flush may name all namespaces.
 pub const VWC_PRESENT: u8 = 1 << 0;

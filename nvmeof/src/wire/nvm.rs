@@ -5,7 +5,7 @@ use zerocopy::little_endian::{U16, U32, U64};
 use super::{layout, sqe::SglDescriptor};
 
 layout! { 64,
-    /// Read, Write and Write Zeroes.
+    /// Read, Write, Write Zeroes, Compare and Verify.
     pub struct RwSqe {
         pub opcode: u8,
         pub flags: u8,

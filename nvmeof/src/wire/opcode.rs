@@ -23,8 +23,10 @@ open_enum! {
         FLUSH = 0x00,
         WRITE = 0x01,
         READ = 0x02,
+        COMPARE = 0x05,
         WRITE_ZEROES = 0x08,
         DATASET_MANAGEMENT = 0x09,
+        VERIFY = 0x0C,
         FABRICS = 0x7F,
     }
 }

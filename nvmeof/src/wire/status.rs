@@ -44,6 +44,7 @@ open_enum! {
 
         WRITE_FAULT = 0x280,
         UNRECOVERED_READ_ERROR = 0x281,
+        COMPARE_FAILURE = 0x285 | DNR,
 
         INTERNAL_PATH_ERROR = 0x300,
         ANA_PERSISTENT_LOSS = 0x301,
