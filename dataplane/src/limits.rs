@@ -46,3 +46,7 @@ pub const UNPUBLISH_GRACE: Duration = Duration::from_secs(5);
 pub const DISCOVERY_IDLE_MAX: Duration = Duration::from_secs(120);
 /// Longest wait for commands under way when the node stops.
 pub const STOP_MAX: Duration = Duration::from_secs(10);
+/// Volumes that one snapshot call holds at once: their records must fit one journal group.
+pub const SNAPSHOT_GROUP: usize = 64;
+/// Layers that a volume may read through. Look-ups of what is not resident walk them.
+pub const CHAIN_LAYERS: usize = 1024;

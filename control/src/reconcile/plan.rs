@@ -113,6 +113,8 @@ mod tests {
             reserved_bytes: 0,
             used_bytes: 0,
             limits: dataplane::node::RateLimits::default(),
+            shared_bytes: 0,
+            writable: true,
             state: VolumeState::Online,
         }
     }

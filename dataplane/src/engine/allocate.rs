@@ -11,8 +11,8 @@ use super::{
     error::EngineError,
     format::{Child, EXTENT_BYTES, FREE_MAP, PageId},
     free_map::{Found, Run},
+    layer::Layer,
     map::Extent,
-    space::Account,
     sync::lock,
 };
 use crate::rt;
@@ -25,38 +25,48 @@ const RUN_EXTENTS: u32 = 32;
 pub(super) struct Spare<'a> {
     drive: &'a DriveShared,
     /// Who is charged for it; nobody, if it will replace another.
-    account: Option<&'a Account>,
+    layer: Option<Arc<Layer>>,
     pub(super) extent: Extent,
+    kept: bool,
 }
 
 impl Spare<'_> {
     /// An entry owns it now.
-    pub(super) fn keep(self) {
-        std::mem::forget(self);
+    pub(super) fn keep(mut self) {
+        // Nobody is refunded.
+        self.layer = None;
+        self.kept = true;
+    }
+
+    pub(super) fn is_for(&self, layer: &Arc<Layer>) -> bool {
+        self.layer.as_ref().is_some_and(|charged| Arc::ptr_eq(charged, layer))
     }
 }
 
 impl Drop for Spare<'_> {
     fn drop(&mut self) {
-        if let Some(account) = self.account {
-            self.drive.ledger.refund(account);
+        if self.kept {
+            return;
+        }
+        if let Some(layer) = &self.layer {
+            self.drive.ledger.refund(&layer.account);
         }
         self.drive.own_runs(|runs| runs.push(Run { first: self.extent.0, count: 1 }));
     }
 }
 
 impl DriveShared {
-    /// An extent for a volume, counted against it. Never within an operation: it may wait for a grace period.
-    pub(super) async fn take_extent<'a>(&'a self, account: &'a Account) -> Result<Spare<'a>, EngineError> {
-        self.ledger.charge(account)?;
+    /// An extent for a head, counted against it. Never within an operation: it may wait for a grace period.
+    pub(super) async fn take_extent(&self, layer: Arc<Layer>) -> Result<Spare<'_>, EngineError> {
+        self.ledger.charge(&layer.account)?;
         let found = match self.back_promises().await {
             Ok(()) => self.find_extent().await,
             Err(error) => Err(error),
         };
         match found {
-            Ok(extent) => Ok(Spare { drive: self, account: Some(account), extent }),
+            Ok(extent) => Ok(Spare { drive: self, layer: Some(layer), extent, kept: false }),
             Err(error) => {
-                self.ledger.refund(account);
+                self.ledger.refund(&layer.account);
                 Err(error)
             }
         }
@@ -65,7 +75,7 @@ impl DriveShared {
     /// An extent to replace another of the same volume, which is freed then.
     pub(super) async fn take_replacement(&self) -> Result<Spare<'_>, EngineError> {
         let extent = self.find_extent().await?;
-        Ok(Spare { drive: self, account: None, extent })
+        Ok(Spare { drive: self, layer: None, extent, kept: false })
     }
 
     /// What the ledger promised exists; at worst it must become reusable first.

@@ -51,14 +51,44 @@ impl DriveShared {
         self.back_promises().await
     }
 
+    /// Extents that can be promised with what the file has, metadata apart.
+    pub(super) fn backed_extents(&self) -> u64 {
+        if !self.backing.is_needed() {
+            return u64::MAX;
+        }
+        let line = self.backing.line.load(Ordering::Acquire);
+        let backed = u64::from(line - self.geometry.volumes_first());
+        // At the end of the drive there is nothing left to allocate.
+        if line == self.geometry.end { u64::MAX } else { backed.saturating_sub(self.in_motion_extents()) }
+    }
+
+    fn in_motion_extents(&self) -> u64 {
+        if self.torn_safe { IN_MOTION_EXTENTS } else { 0 }
+    }
+
     /// Moves the line above what is promised.
     pub(super) async fn back_promises(&self) -> Result<(), EngineError> {
+        self.back(0).await
+    }
+
+    /// Moves the line so far that so many extents more can be promised.
+    pub(super) async fn back_more(&self, extents: u64) -> Result<(), EngineError> {
+        let unreserved = self.ledger.unreserved_bytes();
+        self.back(extents).await.map_err(|error| match error {
+            EngineError::CapacityExceeded => {
+                EngineError::NoFreeSpace { needed_bytes: extents * EXTENT_BYTES, available_bytes: unreserved }
+            }
+            other => other,
+        })
+    }
+
+    async fn back(&self, more_extents: u64) -> Result<(), EngineError> {
         if !self.backing.is_needed() {
             return Ok(());
         }
         let geometry = &self.geometry;
-        let in_motion = if self.torn_safe { IN_MOTION_EXTENTS } else { 0 };
-        let target = u64::from(geometry.volumes_first()) + self.ledger.promised() + in_motion;
+        let promised = self.ledger.promised() + more_extents + self.in_motion_extents();
+        let target = u64::from(geometry.volumes_first()) + promised;
         let target = target.min(u64::from(geometry.end)) as u32;
         loop {
             let line = self.backing.line.load(Ordering::Acquire);

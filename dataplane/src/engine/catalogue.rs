@@ -32,8 +32,7 @@ pub(crate) struct LayerRecord {
     /// 0: none.
     pub(crate) parent: U32,
     pub(crate) flags: U32,
-    /// Heads and layers on top of this one.
-    pub(crate) references: U32,
+    reserved_1: U32,
     /// Extents it owns.
     pub(crate) extents: U64,
     /// Root children that follow; the others are absent.
@@ -50,14 +49,28 @@ pub(crate) struct VolumeRecord {
     pub(crate) reserved_extents: U64,
     pub(crate) head: U32,
     pub(crate) block_bytes: U32,
-    /// [`VOLUME_LIVE`] or [`VOLUME_DELETING`].
+    /// [`VOLUME_LIVE`] or [`VOLUME_GONE`].
     pub(crate) state: U32,
-    pub(crate) flags: U32,
+    /// One of the [`VolumeKind`]s.
+    flags: U32,
     reserved: [u8; 16],
 }
 
 pub(crate) const VOLUME_LIVE: u32 = 0;
-pub(crate) const VOLUME_DELETING: u32 = 1;
+/// A journal record that takes the volume away; its layers are given back in the background.
+pub(crate) const VOLUME_GONE: u32 = 1;
+
+/// What a volume record stands for. The values are on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum VolumeKind {
+    /// Its head is its own.
+    Writable = 0,
+    /// A name for a frozen layer; not served to hosts.
+    Snapshot = 1,
+    /// Shows a frozen layer.
+    ReadOnly = 2,
+}
 
 /// A metadata extent and which of its sixteen pages trees use. Pages of the catalogue itself are not counted here:
 /// whoever reads it sees them.
@@ -88,7 +101,7 @@ impl LayerRecord {
             layer: U32::new(layer.0),
             parent: U32::new(parent.map_or(0, |parent| parent.0)),
             flags: U32::ZERO,
-            references: U32::new(1),
+            reserved_1: U32::ZERO,
             extents: U64::new(extents),
             roots: U32::ZERO,
             reserved: U32::ZERO,
@@ -98,28 +111,45 @@ impl LayerRecord {
     pub(crate) fn id(&self) -> LayerId {
         LayerId(self.layer.get())
     }
-
-    pub(crate) fn parent_id(&self) -> Option<LayerId> {
-        (self.parent.get() != 0).then(|| LayerId(self.parent.get()))
-    }
 }
 
 impl VolumeRecord {
-    pub(crate) fn new(uuid: Uuid, head: LayerId, block_bytes: u32) -> Self {
+    pub(crate) fn new(
+        uuid: Uuid,
+        kind: VolumeKind,
+        head: LayerId,
+        size_bytes: u64,
+        block_bytes: u32,
+    ) -> Self {
         Self {
             uuid: *uuid.as_bytes(),
-            size_bytes: U64::ZERO,
+            size_bytes: U64::new(size_bytes),
             reserved_extents: U64::ZERO,
             head: U32::new(head.0),
             block_bytes: U32::new(block_bytes),
             state: U32::new(VOLUME_LIVE),
-            flags: U32::ZERO,
+            flags: U32::new(kind as u32),
             reserved: [0; 16],
         }
     }
 
     pub(crate) fn uuid(&self) -> Uuid {
         Uuid::from_bytes(self.uuid)
+    }
+
+    /// `None`: this version does not know it.
+    pub(crate) fn kind(&self) -> Option<VolumeKind> {
+        [VolumeKind::Writable, VolumeKind::Snapshot, VolumeKind::ReadOnly]
+            .into_iter()
+            .find(|kind| *kind as u32 == self.flags.get())
+    }
+
+    pub(crate) fn head_id(&self) -> LayerId {
+        LayerId(self.head.get())
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.state.get() == VOLUME_GONE
     }
 }
 
@@ -206,7 +236,7 @@ mod tests {
         use crate::engine::format::layout;
         layout!("Catalogue header", Header: magic, layers, volumes, metadata_extents, next_layer, used_extents,
             reserved);
-        layout!("Layer record", LayerRecord: layer, parent, flags, references, extents, roots, reserved);
+        layout!("Layer record", LayerRecord: layer, parent, flags, reserved_1, extents, roots, reserved);
         layout!("Volume record", VolumeRecord: uuid, size_bytes, reserved_extents, head, block_bytes, state,
             flags, reserved);
         layout!("Metadata record", MetadataRecord: extent, pages, reserved);
@@ -225,7 +255,7 @@ mod tests {
                     vec![Child::None, Child::None, page],
                 ),
             ],
-            volumes: vec![VolumeRecord::new(Uuid::from_u128(5), LayerId(4), 512)],
+            volumes: vec![VolumeRecord::new(Uuid::from_u128(5), VolumeKind::Writable, LayerId(4), 512, 512)],
             metadata: vec![(20, 0xF0F0)],
         };
         let bytes = catalogue.encode();

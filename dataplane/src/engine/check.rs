@@ -9,16 +9,18 @@ use std::{
 use super::{
     drive::{Drive, DriveShared},
     error::EngineError,
-    format::{ENTRIES_PER_PAGE, LayerId},
+    format::LayerId,
     layer::Layer,
-    map::{BlockState, Extent, LogicalExtent},
-    paging::Purpose,
+    map::{BlockState, Extent},
     sync::lock,
+    walk::extents_of,
 };
 
 /// What a check found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CheckReport {
+    /// Layers, those without an extent included.
+    pub layers: usize,
     /// Extents that layers own.
     pub owned_extents: u64,
     /// Extents that hold metadata.
@@ -38,6 +40,7 @@ pub async fn check(drive: &Drive) -> Result<CheckReport, EngineError> {
     let mut report = CheckReport::default();
     let mut owners: BTreeMap<Extent, LayerId> = BTreeMap::new();
     let layers: Vec<Arc<Layer>> = lock(&shared.layers).values().cloned().collect();
+    report.layers = layers.len();
     for layer in layers {
         let owned = shared.walk(&layer, &mut owners, &mut report).await?;
         let recorded = layer.recorded_extents.load(Ordering::Relaxed);
@@ -67,16 +70,8 @@ impl DriveShared {
         let mut owned = 0;
         let mut from = 0;
         while let Some(leaf) = self.next_leaf(&layer.tree, from).await? {
-            let first = leaf * ENTRIES_PER_PAGE as u32;
-            for logical in (first..=first + (ENTRIES_PER_PAGE as u32 - 1)).map(LogicalExtent) {
-                let entry = loop {
-                    let operation = self.grace.enter();
-                    if let Some(entry) = self.entry(layer, logical) {
-                        break entry;
-                    }
-                    drop(operation);
-                    self.page_in(layer, leaf, Purpose::Read).await?;
-                };
+            for logical in extents_of(leaf) {
+                let entry = self.present(layer, logical).await?;
                 let Some(extent) = entry.extent() else {
                     if (0..16).any(|block| entry.state(block) == BlockState::Data) {
                         report.problem(format!("{logical:?} of layer {} has data nowhere", layer.id.0));
@@ -120,13 +115,11 @@ impl DriveShared {
             let owned = report.owned_extents;
             report.problem(format!("the drive's counter says {counter}, layers own {owned}"));
         }
-        let volumes: Vec<_> = lock(&self.volumes).values().cloned().collect();
-        for volume in volumes {
-            let (owned, layer) = (volume.account.owned(), &volume.layers[0]);
-            let recorded = layer.recorded_extents.load(Ordering::Relaxed);
+        for layer in lock(&self.layers).values() {
+            let (owned, recorded) = (layer.account.owned(), layer.recorded_extents.load(Ordering::Relaxed));
             if owned != recorded {
-                let uuid = volume.uuid;
-                report.problem(format!("volume {uuid} was charged {owned} extents and owns {recorded}"));
+                let id = layer.id.0;
+                report.problem(format!("layer {id} was charged {owned} extents and owns {recorded}"));
             }
         }
     }

@@ -20,7 +20,9 @@ use super::{
     catalogue::{Catalogue, LayerRecord, VolumeRecord},
     drive::DriveShared,
     error::EngineError,
-    format::{CATALOGUE, Child, ChildPointer, FANOUT, FREE_MAP, LayerId, PAGE_BYTES, PageId},
+    format::{
+        CATALOGUE, Child, ChildPointer, ENTRIES_PER_PAGE, FANOUT, FREE_MAP, LayerId, PAGE_BYTES, PageId,
+    },
     journal::Point,
     layer::Layer,
     map::Entry,
@@ -29,7 +31,6 @@ use super::{
     superblock::{CATALOGUE_ROOTS, Superblock},
     sync::lock,
     tree::{Slot, Tree, lower_of, upper_of},
-    volume::VolumeShared,
 };
 
 /// Runs on the home core.
@@ -42,6 +43,8 @@ pub(super) async fn run(drive: Arc<DriveShared>) {
             drive.fail(&format!("checkpoint: {error}"));
         }
         drive.checkpoints.end(round);
+        // Much was written since the last one: layers may hide more of what is below.
+        drive.reclaims.ask();
     }
 }
 
@@ -52,8 +55,8 @@ struct Instant {
     bitmaps: Vec<(u32, Vec<u8>)>,
     layers: Vec<(Arc<Layer>, LayerRecord)>,
     volumes: Vec<VolumeRecord>,
-    /// Deleted volumes that own nothing any more; this checkpoint leaves them out.
-    gone: Vec<Arc<VolumeShared>>,
+    /// Layers that own nothing any more and that nothing refers to; this checkpoint leaves them out.
+    gone: Vec<Arc<Layer>>,
     next_layer: u32,
     used_extents: u64,
     charged_pages: u64,
@@ -155,17 +158,12 @@ impl DriveShared {
     /// Step 1. Nothing here waits, so nothing else of the home core runs in between, the journal builder above all.
     fn take_instant(&self) -> Instant {
         let cut = self.journal.next_point();
-        let volumes = lock(&self.volumes);
-        let is_gone = |volume: &VolumeShared| lock(&volume.emptied_at).is_some_and(|at| at < cut.sequence);
-        let (gone, staying): (Vec<_>, Vec<_>) = volumes.values().cloned().partition(|volume| is_gone(volume));
-        let gone_layers: BTreeSet<LayerId> = gone.iter().map(|volume| volume.layers[0].id).collect();
-        let layers = lock(&self.layers);
-        let layers = layers.values().filter(|layer| !gone_layers.contains(&layer.id)).map(|layer| {
-            let extents = layer.recorded_extents.load(Ordering::Relaxed);
-            (layer.clone(), LayerRecord::new(layer.id, layer.parent, extents))
-        });
+        let volumes = lock(&self.volumes).values().map(|volume| *lock(&volume.record)).collect();
+        let is_gone = |layer: &Layer| lock(&layer.emptied_at).is_some_and(|at| at < cut.sequence);
+        let (gone, staying): (Vec<_>, Vec<_>) =
+            lock(&self.layers).values().cloned().partition(|layer| is_gone(layer));
         let mut pages = std::mem::take(&mut *lock(&self.dirty));
-        pages.retain(|(id, _)| !gone_layers.contains(id));
+        pages.retain(|(id, _)| gone.iter().all(|layer| layer.id != *id));
         lock(&self.writing).clone_from(&pages);
         let (bitmaps, used_extents) = {
             let mut free = lock(&self.free);
@@ -175,8 +173,8 @@ impl DriveShared {
             cut,
             pages,
             bitmaps,
-            layers: layers.collect(),
-            volumes: staying.iter().map(|volume| *lock(&volume.record)).collect(),
+            layers: staying.into_iter().map(|layer| (layer.clone(), layer.record())).collect(),
+            volumes,
             gone,
             next_layer: self.next_layer.load(Ordering::Relaxed),
             used_extents,
@@ -197,6 +195,10 @@ impl DriveShared {
         };
         let mut page = [0; PAGE_BYTES];
         self.frames.entries(frame).copy_to(&mut page);
+        // Nothing else of the home core ran since it was copied, a merge above all.
+        let first = u64::from(leaf) * ENTRIES_PER_PAGE as u64;
+        let merged = layer.merged_before().saturating_sub(first).min(ENTRIES_PER_PAGE as u64) as usize;
+        page[..merged * size_of::<Entry>()].fill(0);
         let all = |entry: Entry| page.chunks_exact(8).all(|word| word == entry.0.to_le_bytes());
         if all(Entry::ABSENT) {
             return Ok(Child::None);
@@ -218,8 +220,8 @@ impl DriveShared {
                 released.extend(old);
             }
         }
-        for volume in &instant.gone {
-            released.extend(volume.layers[0].tree.children().into_iter().filter_map(address));
+        for layer in &instant.gone {
+            released.extend(layer.tree.children().into_iter().filter_map(address));
         }
         released
     }
@@ -298,9 +300,8 @@ impl DriveShared {
         }
         metadata.settle(catalogue_pages.len() as u64, instant.charged_pages);
         drop(metadata);
-        for volume in &instant.gone {
-            lock(&self.volumes).remove(&volume.uuid);
-            lock(&self.layers).remove(&volume.layers[0].id);
+        for layer in &instant.gone {
+            lock(&self.layers).remove(&layer.id);
         }
         *lock(&self.catalogue_pages) = catalogue_pages;
         self.journal.cut_at(instant.cut);

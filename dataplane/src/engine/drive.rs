@@ -15,8 +15,10 @@ use uuid::Uuid;
 
 use super::{
     backing::Backing,
+    catalogue::{VolumeKind, VolumeRecord},
+    chain::Chain,
     checkpoint,
-    error::{EngineError, OpenError, Probe},
+    error::{Corruption, EngineError, OpenError, Probe},
     evict, flush,
     format::{DRIVE_MIN_BYTES, EXTENT_BYTES, FREE_MAP, Geometry, LayerId, MAX_BYTES},
     frames::Frames,
@@ -26,17 +28,18 @@ use super::{
     layer::Layer,
     map::Extent,
     metadata::MetadataSpace,
+    reclaim,
     recovery::{self, Overlay, Recovered},
     relocate,
     space::Ledger,
     superblock::{self, Superblock},
-    sync::{Rounds, Signal, lock},
+    sync::{Rounds, Signal, Turns, lock},
     tree::Tree,
     volume::{Volume, VolumeShared},
 };
 use crate::{
     node::{DriveState, TornPolicy},
-    rt::{self, CoreId, Disk},
+    rt::{self, Disk},
 };
 
 /// How to format.
@@ -83,7 +86,6 @@ pub(super) struct DriveShared {
     /// Nothing is overwritten in place (E8).
     pub(super) torn_safe: bool,
     pub(super) fault: Option<Fault>,
-    pub(super) home: CoreId,
     state: Mutex<DriveState>,
     writable: AtomicBool,
     closed: AtomicBool,
@@ -123,6 +125,12 @@ pub(super) struct DriveShared {
     pub(super) layers: Mutex<BTreeMap<LayerId, Arc<Layer>>>,
     pub(super) volumes: Mutex<BTreeMap<Uuid, Arc<VolumeShared>>>,
     pub(super) next_layer: AtomicU32,
+    /// Of those who change layers and volumes in several steps.
+    pub(super) structure: Turns,
+    /// Giving back what nothing refers to, merging what one layer refers to.
+    pub(super) reclaims: Rounds,
+    /// Some layer is damaged.
+    damaged: AtomicBool,
 }
 
 impl Drive {
@@ -175,7 +183,7 @@ impl Drive {
         let superblock = Superblock::load(&disk).await?;
         let recovered = recovery::recover(&disk, &superblock).await?;
         let broken = recovered.broken.clone();
-        let shared = Arc::new(DriveShared::new(disk, options, superblock, recovered));
+        let shared = Arc::new(DriveShared::new(disk, options, superblock, recovered)?);
         shared.start();
         if let Some(corruption) = broken {
             shared.fail(&format!("{corruption}"));
@@ -190,9 +198,8 @@ impl Drive {
                 tracing::warn!(drive = %drive.uuid(), %error, "reserves are not backed by the file system");
             }
         }
-        for volume in drive.volumes().into_iter().filter(|volume| volume.volume.is_deleting()) {
-            volume.start_emptying();
-        }
+        // What was deleted or left to merge when the drive was left.
+        drive.shared.reclaims.ask();
         Ok(drive)
     }
 
@@ -219,9 +226,9 @@ impl Drive {
         self.shared.ledger.unreserved_bytes()
     }
 
-    /// Bytes in extents that volumes own.
+    /// Bytes in extents that layers own.
     pub fn used_bytes(&self) -> u64 {
-        lock(&self.shared.volumes).values().map(|volume| volume.account.owned()).sum::<u64>() * EXTENT_BYTES
+        lock(&self.shared.layers).values().map(|layer| layer.account.owned()).sum::<u64>() * EXTENT_BYTES
     }
 
     pub fn state(&self) -> DriveState {
@@ -233,10 +240,11 @@ impl Drive {
         self.shared.write_through
     }
 
-    /// All volumes, those that are being deleted included.
+    /// All volumes; snapshots are not among them.
     pub fn volumes(&self) -> Vec<Volume> {
         let volumes = lock(&self.shared.volumes);
-        volumes.values().map(|volume| self.handle(volume.clone())).collect()
+        let served = volumes.values().filter(|volume| volume.kind != VolumeKind::Snapshot);
+        served.map(|volume| self.handle(volume.clone())).collect()
     }
 
     pub(super) fn handle(&self, volume: Arc<VolumeShared>) -> Volume {
@@ -245,15 +253,19 @@ impl Drive {
 }
 
 impl DriveShared {
-    fn new(disk: Disk, options: DriveOptions, superblock: Superblock, recovered: Recovered) -> Self {
+    fn new(
+        disk: Disk,
+        options: DriveOptions,
+        superblock: Superblock,
+        recovered: Recovered,
+    ) -> Result<Self, Corruption> {
         let geometry = superblock.geometry;
         let (mut layers, mut free_tree) = (BTreeMap::new(), Tree::new(FREE_MAP, Vec::new()));
         for (record, roots) in recovered.catalogue.layers {
             if record.id() == FREE_MAP {
                 free_tree = Tree::new(FREE_MAP, roots);
             } else {
-                let layer = Layer::new(record.id(), record.parent_id(), roots, record.extents.get());
-                layers.insert(record.id(), Arc::new(layer));
+                layers.insert(record.id(), Arc::new(Layer::new(&record, roots)));
             }
         }
         for (id, corruption) in recovered.damaged {
@@ -264,25 +276,23 @@ impl DriveShared {
         let torn_safe = options.torn == Some(TornPolicy::TornSafe) && disk.atomic_bytes() < 4096;
         let in_motion = if torn_safe { relocate::IN_MOTION_EXTENTS } else { 0 };
         let ledger = Ledger::new(geometry.capacity_extents().saturating_sub(in_motion));
-        let mut volumes = BTreeMap::new();
-        for record in recovered.catalogue.volumes {
-            let Some(head) = layers.get(&LayerId(record.head.get())) else { continue };
-            let volume = VolumeShared::new(record, chain(head, &layers));
-            ledger.admit(&volume.account);
-            volumes.insert(volume.uuid, Arc::new(volume));
+        for (id, _) in recovered.overlay.keys() {
+            // Its pages do not tell yet.
+            layers.get(id).ok_or(Corruption::UnknownLayer(id.0))?.set_changed();
         }
+        let volumes = load_volumes(&recovered.catalogue.volumes, &layers)?;
+        layers.values().for_each(|layer| ledger.admit(&layer.account));
         let extents = recovered.catalogue.metadata.into_iter().collect();
         let metadata = MetadataSpace::new(&geometry, extents, &recovered.catalogue_pages);
         ledger.admit_metadata(metadata.extents_beyond_share(&geometry));
         let cores = rt::core_count();
         let uuid = superblock.uuid;
-        Self {
+        Ok(Self {
             uuid,
             write_through: options.write_through.unwrap_or(!disk.is_volatile()),
             atomic_4k: disk.atomic_bytes() >= 4096 || options.torn.is_some(),
             torn_safe,
             fault: options.fault,
-            home: rt::core_id(),
             state: Mutex::new(DriveState::Online),
             writable: AtomicBool::new(true),
             closed: AtomicBool::new(false),
@@ -318,12 +328,15 @@ impl DriveShared {
             superblock: Mutex::new(superblock),
             metadata: Mutex::new(metadata),
             catalogue_pages: Mutex::new(recovered.catalogue_pages),
-            layers: Mutex::new(layers),
             volumes: Mutex::new(volumes),
             next_layer: AtomicU32::new(recovered.catalogue.next_layer),
+            structure: Turns::default(),
+            reclaims: Rounds::default(),
+            damaged: AtomicBool::new(layers.values().any(|layer| layer.is_damaged())),
+            layers: Mutex::new(layers),
             disk,
             geometry,
-        }
+        })
     }
 
     fn start(self: &Arc<Self>) {
@@ -333,6 +346,7 @@ impl DriveShared {
         self.serve(checkpoint::run);
         self.serve(evict::run);
         self.serve(super::allocate::run_releaser);
+        self.serve(reclaim::run);
     }
 
     /// Runs a service on this core until the drive is closed.
@@ -364,6 +378,17 @@ impl DriveShared {
         if self.writable.load(Ordering::Acquire) { Ok(()) } else { Err(EngineError::ReadOnly) }
     }
 
+    /// A layer is not what was written: its volumes take no writes any more, the others go on (E9).
+    pub(super) fn damage(&self, layer: &Layer, corruption: Corruption) {
+        layer.set_damage(corruption);
+        self.damaged.store(true, Ordering::Release);
+    }
+
+    /// Whether it is worth asking which layers are damaged.
+    pub(super) fn has_damage(&self) -> bool {
+        self.damaged.load(Ordering::Relaxed)
+    }
+
     /// The drive takes no writes any more; reads go on. The first reason stays.
     pub(super) fn fail(&self, reason: &str) {
         let mut state = lock(&self.state);
@@ -377,7 +402,18 @@ impl DriveShared {
     }
 }
 
-/// A head and its parents, the youngest first.
-fn chain(head: &Arc<Layer>, layers: &BTreeMap<LayerId, Arc<Layer>>) -> Box<[Arc<Layer>]> {
-    std::iter::successors(Some(head.clone()), |layer| layers.get(&layer.parent?).cloned()).collect()
+/// Volumes and snapshots as their records say; heads get their reserve.
+fn load_volumes(
+    records: &[VolumeRecord],
+    layers: &BTreeMap<LayerId, Arc<Layer>>,
+) -> Result<BTreeMap<Uuid, Arc<VolumeShared>>, Corruption> {
+    let mut volumes = BTreeMap::new();
+    for record in records {
+        let head = layers.get(&record.head_id()).ok_or(Corruption::UnknownLayer(record.head.get()))?;
+        let kind = record.kind().ok_or(Corruption::Catalogue)?;
+        head.account.set_reserve(record.reserved_extents.get());
+        let volume = VolumeShared::new(*record, kind, Chain::from_head(head, layers)?);
+        volumes.insert(volume.uuid, Arc::new(volume));
+    }
+    Ok(volumes)
 }

@@ -53,6 +53,12 @@ impl Grace {
         Operation { core, parity }
     }
 
+    /// Whether any core has an operation under way.
+    pub(super) fn is_busy(&self) -> bool {
+        let counts = self.cores.iter().flat_map(|core| &core.under_way);
+        counts.map(|count| count.load(Ordering::Relaxed)).any(|count| count > 0)
+    }
+
     /// Waits until every operation that is under way now, on any core, has ended.
     pub(super) async fn period(&self) {
         self.rounds.run().await;

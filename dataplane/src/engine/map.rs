@@ -10,6 +10,11 @@ impl Extent {
     pub(crate) fn offset_bytes(self) -> u64 {
         u64::from(self.0) * EXTENT_BYTES
     }
+
+    /// Byte address of one of its blocks.
+    pub(crate) fn block_bytes(self, block: u32) -> u64 {
+        self.offset_bytes() + u64::from(block) * BLOCK_BYTES
+    }
 }
 
 /// A 64 KiB extent of a volume's address space.
@@ -51,6 +56,48 @@ impl BlockMask {
         Self((u16::MAX >> (BLOCKS_PER_EXTENT - 1 - (last - first))) << first)
     }
 
+    pub(crate) const NONE: Self = Self(0);
+    pub(crate) const ALL: Self = Self(u16::MAX);
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(crate) fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Runs of neighbouring blocks: first and last.
+    pub(crate) fn runs(self) -> impl Iterator<Item = (u32, u32)> {
+        let mut rest = u32::from(self.0);
+        std::iter::from_fn(move || {
+            if rest == 0 {
+                return None;
+            }
+            let first = rest.trailing_zeros();
+            let last = first + (rest >> first).trailing_ones() - 1;
+            rest &= !(((1 << (last - first + 1)) - 1) << first);
+            Some((first, last))
+        })
+    }
+
+    /// The blocks whose two-bit state has its low bit set.
+    fn gather(states: u32) -> Self {
+        let mut bits = states & 0x5555_5555;
+        bits = (bits | bits >> 1) & 0x3333_3333;
+        bits = (bits | bits >> 2) & 0x0F0F_0F0F;
+        bits = (bits | bits >> 4) & 0x00FF_00FF;
+        Self((bits | bits >> 8) as u16)
+    }
+
     /// The low bit of every chosen block's two-bit state.
     fn spread(self) -> u32 {
         let mut bits = u32::from(self.0);
@@ -87,6 +134,23 @@ impl Entry {
     pub(crate) fn has_data(self, mask: BlockMask) -> bool {
         let low = mask.spread();
         self.states() & (low * 3) == low
+    }
+
+    /// The blocks that it says something about.
+    pub(crate) fn known(self) -> BlockMask {
+        BlockMask::gather(self.states() | self.states() >> 1)
+    }
+
+    /// The blocks whose bytes, or side record, it has.
+    pub(crate) fn stored(self) -> BlockMask {
+        BlockMask::gather(self.states())
+    }
+
+    /// The same with the chosen blocks' states taken from another.
+    pub(crate) fn with_states_of(self, other: Self, mask: BlockMask) -> Self {
+        let chosen = mask.spread() * 3;
+        let states = self.states() & !chosen | other.states() & chosen;
+        Self((u64::from(states) << 32) | (self.0 & u64::from(u32::MAX)))
     }
 
     /// Whether any block of the extent still needs it.
@@ -173,9 +237,13 @@ mod tests {
                     assert_eq!(entry.state(block), expected);
                 }
                 assert!(entry.has_data(mask));
-                assert_eq!(entry.has_data(BlockMask::span(0, 15)), first == 0 && last == 15);
+                assert_eq!(entry.has_data(BlockMask::ALL), first == 0 && last == 15);
                 assert_eq!(entry.extent(), Some(Extent(77)));
                 assert!(!entry.with(mask, BlockState::Absent).needs_extent());
+                assert_eq!((entry.stored(), entry.known()), (mask, BlockMask::ALL));
+                assert_eq!(entry.with(mask, BlockState::Absent).known(), BlockMask::ALL.without(mask));
+                assert_eq!(mask.runs().collect::<Vec<_>>(), [(first, last)]);
+                assert_eq!(Entry::ABSENT.with_states_of(entry, mask).known(), mask);
             }
         }
     }

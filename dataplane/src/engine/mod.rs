@@ -6,12 +6,17 @@
 //! checkpoints (`checkpoint`) carry maps, free map and catalogue to new places and cut the journal; `recovery` is
 //! the way back. `claims` keep writers of one block apart, `grace` says when what was freed may be reused.
 //!
-//! What it does not do yet: snapshots (layers are in the format and on the read path), changes across drives.
+//! A snapshot freezes a volume's head and puts an empty one on top (`snapshot`); `chain` is what a volume reads
+//! through. `reclaim` gives back in the background what nothing refers to any more, and `merge` takes a layer that
+//! one other shows alone into that one.
+//!
+//! What it does not do yet: changes across drives.
 #![forbid(unsafe_code)]
 
 mod allocate;
 mod backing;
 mod catalogue;
+mod chain;
 mod check;
 mod checkpoint;
 mod claims;
@@ -27,23 +32,30 @@ mod journal;
 mod layer;
 mod manage;
 mod map;
+mod merge;
 mod metadata;
 mod page_writer;
 mod paging;
 mod read;
+mod reclaim;
 mod recovery;
 mod relocate;
+mod snapshot;
 mod space;
+mod structure;
 mod superblock;
 mod sync;
 mod tree;
 mod trim;
+mod unique;
 mod volume;
+mod walk;
 mod write;
 
 pub use self::{
     check::{CheckReport, check},
     drive::{Drive, DriveOptions, Fault, FormatOptions},
     error::{Corruption, EngineError, OpenError, Probe},
+    snapshot::Snapshot,
     volume::Volume,
 };

@@ -67,7 +67,7 @@ impl DriveShared {
     ) -> Result<(), EngineError> {
         let result = self.try_page_in(layer, leaf, purpose).await;
         if let Err(EngineError::Corruption(corruption)) = &result {
-            layer.set_damage(corruption.clone());
+            self.damage(layer, corruption.clone());
         }
         result
     }
@@ -83,6 +83,9 @@ impl DriveShared {
                     self.paged.wait_until(|| (slot.load() != Slot::Loading).then_some(())).await;
                 }
                 rest @ (Slot::Absent | Slot::Zero | Slot::OnDisk) => {
+                    if purpose == Purpose::Change {
+                        layer.set_changed();
+                    }
                     if rest != Slot::OnDisk && purpose == Purpose::Change {
                         self.metadata_charge()?;
                     }

@@ -1,10 +1,14 @@
 //! Reads: no lock, no claim, no message (design invariant 3).
 
+use std::sync::Arc;
+
 use super::{
+    chain::Chain,
     drive::DriveShared,
     error::{Corruption, EngineError},
     format::{BLOCK_BYTES, BLOCKS_PER_EXTENT},
     grace::Operation,
+    layer::Layer,
     map::{BlockState, LogicalExtent},
     paging::Purpose,
     volume::Volume,
@@ -31,10 +35,10 @@ impl Source {
     }
 }
 
-/// A page that must be brought in before an answer is possible: of that layer of the chain.
-#[derive(Debug, Clone, Copy)]
+/// A page that must be brought in before an answer is possible.
+#[derive(Debug, Clone)]
 pub(super) struct Missing {
-    pub(super) depth: usize,
+    pub(super) layer: Arc<Layer>,
     pub(super) logical: LogicalExtent,
 }
 
@@ -82,14 +86,16 @@ impl Volume {
 
     /// Source of the first byte, and how many bytes go on from there.
     pub(super) fn find_run(&self, offset_bytes: u64, len_bytes: u64) -> Result<(Source, u64), Missing> {
+        let chain = self.volume.chain();
         let mut block = offset_bytes / BLOCK_BYTES;
         let within = offset_bytes % BLOCK_BYTES;
         let end = (offset_bytes + len_bytes).div_ceil(BLOCK_BYTES);
-        let first = self.block_source(block)?;
+        let first = self.block_source(&chain, block)?;
         let mut blocks = 1;
         block += 1;
         // Behind the first block a missing page only ends the run.
-        while block < end && self.block_source(block).is_ok_and(|next| first.continues(next, blocks)) {
+        while block < end && self.block_source(&chain, block).is_ok_and(|next| first.continues(next, blocks))
+        {
             blocks += 1;
             block += 1;
         }
@@ -100,32 +106,14 @@ impl Volume {
         Ok((source, (blocks * BLOCK_BYTES - within).min(len_bytes)))
     }
 
-    /// The newest layer that knows the block answers.
-    fn block_source(&self, block: u64) -> Result<Source, Missing> {
+    fn block_source(&self, chain: &Chain, block: u64) -> Result<Source, Missing> {
         let logical = LogicalExtent((block / u64::from(BLOCKS_PER_EXTENT)) as u32);
         let index = (block % u64::from(BLOCKS_PER_EXTENT)) as u32;
-        self.source(logical, index, 0)
-    }
-
-    /// As the layers from `depth` on see it.
-    pub(super) fn source(&self, logical: LogicalExtent, block: u32, depth: usize) -> Result<Source, Missing> {
-        for (depth, layer) in self.volume.layers.iter().enumerate().skip(depth) {
-            let entry = self.drive.entry(layer, logical).ok_or(Missing { depth, logical })?;
-            match (entry.state(block), entry.extent()) {
-                (BlockState::Absent, _) => {}
-                (BlockState::Zero, _) => return Ok(Source::Zeros),
-                (BlockState::Data, Some(extent)) => {
-                    return Ok(Source::Drive(extent.offset_bytes() + u64::from(block) * BLOCK_BYTES));
-                }
-                (BlockState::Data, None) | (BlockState::SideRecord, _) => return Ok(Source::Unreadable),
-            }
-        }
-        Ok(Source::Zeros)
+        self.drive.source(chain.layers(), logical, index)
     }
 
     pub(super) async fn bring_in(&self, missing: Missing) -> Result<(), EngineError> {
-        let layer = &self.volume.layers[missing.depth];
-        self.drive.page_in(layer, missing.logical.leaf(), Purpose::Read).await
+        self.drive.page_in(&missing.layer, missing.logical.leaf(), Purpose::Read).await
     }
 
     /// Fills `part` from one source. Within an operation.
@@ -157,6 +145,26 @@ fn join(front: Option<Buf>, back: Buf) -> Buf {
 }
 
 impl DriveShared {
+    /// The newest layer that knows the block answers. Within an operation.
+    pub(super) fn source(
+        &self,
+        layers: &[Arc<Layer>],
+        logical: LogicalExtent,
+        block: u32,
+    ) -> Result<Source, Missing> {
+        for layer in layers {
+            let missing = || Missing { layer: layer.clone(), logical };
+            let entry = self.entry(layer, logical).ok_or_else(missing)?;
+            match (entry.state(block), entry.extent()) {
+                (BlockState::Absent, _) => {}
+                (BlockState::Zero, _) => return Ok(Source::Zeros),
+                (BlockState::Data, Some(extent)) => return Ok(Source::Drive(extent.block_bytes(block))),
+                (BlockState::Data, None) | (BlockState::SideRecord, _) => return Ok(Source::Unreadable),
+            }
+        }
+        Ok(Source::Zeros)
+    }
+
     /// Reads from any 512-byte multiple, whatever the drive's own unit is.
     pub(super) async fn read_bytes(&self, mut part: Buf, address: u64) -> (Buf, Result<(), EngineError>) {
         let unit = u64::from(self.disk.block_bytes());

@@ -76,9 +76,10 @@ impl Recovered {
 
     fn apply_layers(&mut self, records: &[LayerRecord]) {
         for record in records {
-            let known = self.catalogue.layers.iter().any(|(layer, _)| layer.id() == record.id());
-            if !known {
-                self.catalogue.layers.push((*record, Vec::new()));
+            let known = self.catalogue.layers.iter_mut().find(|(layer, _)| layer.id() == record.id());
+            match known {
+                Some((layer, _)) => layer.parent = record.parent,
+                None => self.catalogue.layers.push((*record, Vec::new())),
             }
             self.catalogue.next_layer = self.catalogue.next_layer.max(record.id().0 + 1);
         }
@@ -87,7 +88,9 @@ impl Recovered {
     fn apply_volumes(&mut self, records: &[VolumeRecord]) {
         for record in records {
             self.catalogue.volumes.retain(|volume| volume.uuid != record.uuid);
-            self.catalogue.volumes.push(*record);
+            if !record.is_gone() {
+                self.catalogue.volumes.push(*record);
+            }
         }
     }
 

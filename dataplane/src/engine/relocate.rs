@@ -3,10 +3,13 @@
 //! entry; the old one is reused only when that record is under a mark. One write moves 64 KiB, but waits for no
 //! flush, which a copy of the data in the journal would need before every overwrite.
 
+use std::sync::Arc;
+
 use super::{
     error::EngineError,
-    format::{BLOCKS_PER_EXTENT, EXTENT_BYTES},
+    format::EXTENT_BYTES,
     frames::EntryCell,
+    layer::Layer,
     map::{BlockMask, BlockState, LogicalExtent, Piece},
     read::Missing,
     volume::Volume,
@@ -20,22 +23,20 @@ pub(super) const IN_MOTION_EXTENTS: u64 = 32;
 impl Volume {
     /// The blocks that a write of this piece must claim.
     pub(super) fn claimed(&self, piece: Piece) -> BlockMask {
-        if self.drive.torn_safe { BlockMask::span(0, BLOCKS_PER_EXTENT - 1) } else { piece.mask() }
+        if self.drive.torn_safe { BlockMask::ALL } else { piece.mask() }
     }
 
-    /// One attempt to write a piece by moving its extent. The whole extent is claimed, so the entry stands still.
+    /// One attempt to write a piece by moving its extent. It has leave to make a change; the whole extent is claimed,
+    /// so the entry stands still.
     pub(super) async fn relocate<'a>(
         &'a self,
         piece: Piece,
         buf: Buf,
+        head: &Arc<Layer>,
         cell: EntryCell<'_>,
         held: &mut Held<'a>,
     ) -> (Buf, Result<Step, EngineError>) {
         let drive = &*self.drive;
-        held.admission = held.admission.take().or_else(|| drive.try_admit_write());
-        if held.admission.is_none() {
-            return (buf, Ok(Step::Blocked(Need::Room)));
-        }
         let Some(target) = held.replacement.as_ref().map(|spare| spare.extent) else {
             return (buf, Ok(Step::Blocked(Need::Replacement)));
         };
@@ -58,8 +59,8 @@ impl Volume {
             return (buf, Ok(Step::LostRace));
         }
         let old = entry.extent().expect("only extents that exist are moved");
-        book.changed(self.head(), piece.logical, held.admission.take().expect("got above"));
-        book.freed(self.head(), piece.logical, old);
+        book.changed(head, piece.logical, held.admission.take().expect("got above"));
+        book.freed(head, piece.logical, old);
         held.replacement.take().expect("got above").keep();
         (buf, Ok(Step::Noted(book.close())))
     }

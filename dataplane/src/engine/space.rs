@@ -8,7 +8,7 @@ use std::sync::{
 
 use super::{error::EngineError, format::EXTENT_BYTES, sync::lock};
 
-/// The drive's side: extents promised, which are the larger of reserve and ownership of every volume, plus what
+/// The drive's side: extents promised, which are the larger of reserve and ownership of every layer, plus what
 /// metadata took beyond its own share.
 #[derive(Debug)]
 pub(super) struct Ledger {
@@ -16,7 +16,7 @@ pub(super) struct Ledger {
     promised: Mutex<u64>,
 }
 
-/// A volume's side. Changed only under the ledger's lock.
+/// A layer's side; only heads have a reserve. Changed only under the ledger's lock.
 #[derive(Debug, Default)]
 pub(super) struct Account {
     owned: AtomicU64,
@@ -28,13 +28,18 @@ impl Account {
         Self { owned: AtomicU64::new(owned), reserved: AtomicU64::new(reserved) }
     }
 
-    /// Extents that the volume owns or is about to.
+    /// Extents that the layer owns or is about to.
     pub(super) fn owned(&self) -> u64 {
         self.owned.load(Ordering::Relaxed)
     }
 
     pub(super) fn reserved(&self) -> u64 {
         self.reserved.load(Ordering::Relaxed)
+    }
+
+    /// Before the ledger counts it in.
+    pub(super) fn set_reserve(&self, extents: u64) {
+        self.reserved.store(extents, Ordering::Relaxed);
     }
 
     fn promised(&self) -> u64 {
@@ -55,17 +60,17 @@ impl Ledger {
         self.capacity_extents.saturating_sub(*lock(&self.promised)) * EXTENT_BYTES
     }
 
-    /// Extents promised to volumes, and to metadata beyond its share.
+    /// Extents promised to layers, and to metadata beyond its share.
     pub(super) fn promised(&self) -> u64 {
         *lock(&self.promised)
     }
 
-    /// Counts a volume in that recovery found, even if the drive is over-promised.
+    /// Counts a layer in that recovery found, even if the drive is over-promised.
     pub(super) fn admit(&self, account: &Account) {
         *lock(&self.promised) += account.promised();
     }
 
-    /// The volume will own one more extent.
+    /// The layer will own one more extent.
     pub(super) fn charge(&self, account: &Account) -> Result<(), EngineError> {
         let mut promised = lock(&self.promised);
         if account.owned() >= account.reserved() {
@@ -78,7 +83,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// The volume owns one extent less.
+    /// The layer owns one extent less.
     pub(super) fn refund(&self, account: &Account) {
         let mut promised = lock(&self.promised);
         let owned = account.owned.fetch_sub(1, Ordering::Relaxed);
@@ -87,7 +92,47 @@ impl Ledger {
         }
     }
 
-    /// Changes a volume's reserve.
+    /// One extent changes its owner.
+    pub(super) fn transfer(&self, from: &Account, to: &Account) {
+        let mut promised = lock(&self.promised);
+        let others = *promised - from.promised() - to.promised();
+        from.owned.fetch_sub(1, Ordering::Relaxed);
+        to.owned.fetch_add(1, Ordering::Relaxed);
+        *promised = others + from.promised() + to.promised();
+    }
+
+    /// What more would be promised if new heads took over the reserves of these.
+    pub(super) fn cost_of_new_heads<'a>(&self, heads: impl Iterator<Item = &'a Account>) -> u64 {
+        let _promised = lock(&self.promised);
+        heads.map(|head| head.owned().min(head.reserved())).sum()
+    }
+
+    /// Snapshots (E13): each new head takes over the reserve of the old one, which keeps what it owns. All or none;
+    /// false if more would be promised than the `backed_extents` that exist underneath.
+    pub(super) fn take_over(
+        &self,
+        heads: &[(&Account, &Account)],
+        backed_extents: u64,
+    ) -> Result<bool, EngineError> {
+        let mut promised = lock(&self.promised);
+        let more: u64 = heads.iter().map(|(old, _)| old.owned().min(old.reserved())).sum();
+        if more > 0 && *promised + more > self.capacity_extents {
+            return Err(EngineError::NoFreeSpace {
+                needed_bytes: more * EXTENT_BYTES,
+                available_bytes: self.capacity_extents.saturating_sub(*promised) * EXTENT_BYTES,
+            });
+        }
+        if more > 0 && *promised + more > backed_extents {
+            return Ok(false);
+        }
+        for (old, new) in heads {
+            new.reserved.store(old.reserved.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+        }
+        *promised += more;
+        Ok(true)
+    }
+
+    /// Changes a head's reserve.
     pub(super) fn reserve(&self, account: &Account, extents: u64) -> Result<(), EngineError> {
         let mut promised = lock(&self.promised);
         let others = *promised - account.promised();
@@ -143,5 +188,28 @@ mod tests {
             ledger.reserve(&thick, 6),
             Err(EngineError::NoFreeSpace { needed_bytes: EXTENT_BYTES, available_bytes: 0 })
         );
+    }
+
+    #[test]
+    fn a_snapshot_reserves_anew() {
+        let ledger = Ledger::new(10);
+        let (old, new) = (Account::default(), Account::default());
+        ledger.reserve(&old, 6).expect("six of ten");
+        for _ in 0..4 {
+            ledger.charge(&old).expect("reserved");
+        }
+        assert_eq!(ledger.cost_of_new_heads([&old].into_iter()), 4);
+        assert_eq!(ledger.take_over(&[(&old, &new)], 9), Ok(false), "one extent more than what exists");
+        assert_eq!(ledger.take_over(&[(&old, &new)], 10), Ok(true));
+        assert_eq!((old.reserved(), new.reserved(), ledger.promised()), (0, 6, 10));
+        ledger.charge(&new).expect("reserved");
+        let third = Account::default();
+        assert_eq!(
+            ledger.take_over(&[(&new, &third)], 99),
+            Err(EngineError::NoFreeSpace { needed_bytes: EXTENT_BYTES, available_bytes: 0 })
+        );
+        // Merged back, it counts against the reserve again.
+        ledger.transfer(&old, &new);
+        assert_eq!((old.owned(), new.owned(), ledger.promised()), (3, 2, 9));
     }
 }

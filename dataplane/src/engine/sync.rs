@@ -48,6 +48,31 @@ impl Signal {
     }
 }
 
+/// One at a time, in no particular order.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    taken: Mutex<bool>,
+    free: Signal,
+}
+
+/// Somebody's turn; over when dropped.
+#[derive(Debug)]
+pub(super) struct Turn<'a>(&'a Turns);
+
+impl Turns {
+    pub(super) async fn take(&self) -> Turn<'_> {
+        self.free.wait_until(|| (!std::mem::replace(&mut *lock(&self.taken), true)).then_some(())).await;
+        Turn(self)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *lock(&self.0.taken) = false;
+        self.0.free.raise();
+    }
+}
+
 /// A service that runs in rounds for many askers at once: whoever asks is served by the first round that begins
 /// after the asking.
 #[derive(Debug, Default)]

@@ -13,7 +13,6 @@ use super::{
     map::{BlockState, Entry, LogicalExtent, Piece},
     paging::Purpose,
     read::Source,
-    space::Account,
     volume::Volume,
 };
 use crate::rt::Buf;
@@ -59,7 +58,8 @@ impl Volume {
         let piece = Piece::first_of(offset_bytes, 1);
         loop {
             let operation = self.drive.grace.enter();
-            match self.source(piece.logical, piece.first_block(), 0) {
+            let source = self.drive.source(self.volume.chain().layers(), piece.logical, piece.first_block());
+            match source {
                 Ok(source) => return Ok(source == Source::Zeros),
                 Err(missing) => {
                     drop(operation);
@@ -90,19 +90,42 @@ impl Volume {
     /// Whether a whole leaf has nothing to clear.
     async fn is_leaf_absent(&self, offset_bytes: u64) -> Result<bool, EngineError> {
         let leaf = Piece::first_of(offset_bytes, 1).logical.leaf();
-        self.drive.page_in(self.head(), leaf, Purpose::Read).await?;
+        for layer in self.volume.chain().layers().to_vec() {
+            self.drive.load_nodes(&layer.tree, leaf).await?;
+        }
         let _operation = self.drive.grace.enter();
-        Ok(self.volume.layers.len() == 1 && self.drive.is_absent(self.head(), leaf))
+        Ok(self.volume.chain().layers().iter().all(|layer| self.drive.is_absent(layer, leaf)))
     }
 
     /// Clears blocks of one extent. The claim need not outlive the change: whoever writes next finds the blocks
     /// gone and waits for a record of its own.
     async fn clear_piece(&self, piece: Piece) -> Result<(), EngineError> {
-        let _claim = self.volume.claims.take(piece.logical, piece.mask()).await;
-        // A single layer hides nothing by being absent.
-        let state = if self.volume.layers.len() == 1 { BlockState::Absent } else { BlockState::Zero };
-        let change = |entry: Entry| entry.with(piece.mask(), state);
-        self.drive.clear_entry(self.head(), piece.logical, &self.volume.account, change).await
+        let drive = &*self.drive;
+        let _claim = self.volume.claims().take(piece.logical, piece.mask()).await;
+        let mut admission = None;
+        loop {
+            let operation = drive.grace.enter();
+            if self.volume.is_gone() {
+                return Err(EngineError::Offline);
+            }
+            let chain = self.volume.chain();
+            if chain.is_held() {
+                drop((operation, chain));
+                self.volume.released().await;
+                continue;
+            }
+            // Nothing below shows through what is absent.
+            let leaf = piece.logical.leaf();
+            let bare = chain.frozen().iter().all(|layer| drive.is_absent(layer, leaf));
+            let state = if bare { BlockState::Absent } else { BlockState::Zero };
+            let change = |entry: Entry| entry.with(piece.mask(), state);
+            if drive.try_clear(chain.head(), piece.logical, &mut admission, change) {
+                return Ok(());
+            }
+            let head = chain.head().clone();
+            drop((operation, chain));
+            admission = Some(drive.prepare_clear(&head, piece.logical).await?);
+        }
     }
 }
 
@@ -112,25 +135,44 @@ impl DriveShared {
         &self,
         layer: &Arc<Layer>,
         logical: LogicalExtent,
-        account: &Account,
         change: impl Fn(Entry) -> Entry,
     ) -> Result<(), EngineError> {
         let mut admission = None;
         loop {
             let operation = self.grace.enter();
-            if self.entry(layer, logical).is_some_and(|entry| change(entry) == entry) {
-                return Ok(());
-            }
-            if let Some(cell) = self.cell(layer, logical)
-                && let Some(admission) = admission.take()
-            {
-                self.clear_cell(cell, layer, logical, account, admission, change);
+            if self.try_clear(layer, logical, &mut admission, &change) {
                 return Ok(());
             }
             drop(operation);
-            self.page_in(layer, logical.leaf(), Purpose::Change).await?;
-            admission = Some(self.admit_clear().await?);
+            admission = Some(self.prepare_clear(layer, logical).await?);
         }
+    }
+
+    /// What [`try_clear`](Self::try_clear) lacked. Never within an operation.
+    async fn prepare_clear(
+        &self,
+        layer: &Arc<Layer>,
+        logical: LogicalExtent,
+    ) -> Result<Admission<'_>, EngineError> {
+        self.page_in(layer, logical.leaf(), Purpose::Change).await?;
+        self.admit_clear().await
+    }
+
+    /// One attempt, as one operation; false if its page or its leave is missing.
+    fn try_clear(
+        &self,
+        layer: &Arc<Layer>,
+        logical: LogicalExtent,
+        admission: &mut Option<Admission<'_>>,
+        change: impl Fn(Entry) -> Entry,
+    ) -> bool {
+        if self.entry(layer, logical).is_some_and(|entry| change(entry) == entry) {
+            return true;
+        }
+        let Some(cell) = self.cell(layer, logical) else { return false };
+        let Some(admission) = admission.take() else { return false };
+        self.clear_cell(cell, layer, logical, admission, change);
+        true
     }
 
     fn clear_cell(
@@ -138,7 +180,6 @@ impl DriveShared {
         cell: EntryCell<'_>,
         layer: &Arc<Layer>,
         logical: LogicalExtent,
-        account: &Account,
         admission: Admission<'_>,
         change: impl Fn(Entry) -> Entry,
     ) {
@@ -162,7 +203,7 @@ impl DriveShared {
                     }
                     book.close();
                     if freed.is_some() {
-                        self.ledger.refund(account);
+                        self.ledger.refund(&layer.account);
                     }
                     return;
                 }

@@ -5,17 +5,18 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
+use arc_swap::{ArcSwap, Guard};
 use uuid::Uuid;
 
 use super::{
-    catalogue::{VOLUME_DELETING, VOLUME_LIVE, VolumeRecord},
+    catalogue::{VOLUME_GONE, VolumeKind, VolumeRecord},
+    chain::Chain,
     claims::Claims,
     drive::DriveShared,
     error::EngineError,
     format::EXTENT_BYTES,
     layer::Layer,
-    space::Account,
-    sync::lock,
+    sync::{Signal, lock},
 };
 use crate::{
     node::{DriveState, VolumeState},
@@ -32,35 +33,35 @@ pub struct Volume {
     pub(super) volume: Arc<VolumeShared>,
 }
 
+/// A volume, a read-only view, or a snapshot: a name for a chain of layers.
 #[derive(Debug)]
 pub(super) struct VolumeShared {
     pub(super) uuid: Uuid,
     pub(super) block_bytes: u32,
+    pub(super) kind: VolumeKind,
     size_bytes: AtomicU64,
-    /// Head first, then its parents, the youngest first.
-    pub(super) layers: Box<[Arc<Layer>]>,
-    pub(super) account: Account,
-    pub(super) claims: Claims,
+    chain: ArcSwap<Chain>,
+    /// Changes that a snapshot held back may go on.
+    released: Signal,
+    /// Of a writable one.
+    claims: Option<Claims>,
     /// What the catalogue and the journal say; ahead of `size_bytes` while an expansion is made durable.
     pub(super) record: Mutex<VolumeRecord>,
-    deleting: AtomicBool,
-    /// The walk that gives its extents back has ended, and its last record was this sequence.
-    pub(super) emptied_at: Mutex<Option<u64>>,
+    gone: AtomicBool,
 }
 
 impl VolumeShared {
-    pub(super) fn new(record: VolumeRecord, layers: Box<[Arc<Layer>]>) -> Self {
-        let owned = layers[0].recorded_extents.load(Ordering::Relaxed);
+    pub(super) fn new(record: VolumeRecord, kind: VolumeKind, chain: Chain) -> Self {
         Self {
             uuid: record.uuid(),
             block_bytes: record.block_bytes.get(),
+            kind,
             size_bytes: AtomicU64::new(record.size_bytes.get()),
-            account: Account::new(owned, record.reserved_extents.get()),
-            layers,
-            claims: Claims::new(),
-            deleting: AtomicBool::new(record.state.get() != VOLUME_LIVE),
+            chain: ArcSwap::from_pointee(chain),
+            released: Signal::default(),
+            claims: (kind == VolumeKind::Writable).then(Claims::new),
+            gone: AtomicBool::new(false),
             record: Mutex::new(record),
-            emptied_at: Mutex::new(None),
         }
     }
 
@@ -72,14 +73,63 @@ impl VolumeShared {
         self.size_bytes.fetch_max(size_bytes, Ordering::AcqRel);
     }
 
-    pub(super) fn is_deleting(&self) -> bool {
-        self.deleting.load(Ordering::Acquire)
+    /// The layers as they are now. Looked at within an operation, and not kept over a wait: a few such looks per
+    /// core are free, more of them count references.
+    pub(super) fn chain(&self) -> Guard<Arc<Chain>> {
+        self.chain.load()
+    }
+
+    /// Only on the home core.
+    pub(super) fn set_chain(&self, chain: Chain) {
+        let goes_on = !chain.is_held();
+        self.chain.store(Arc::new(chain));
+        if goes_on {
+            self.released.raise();
+        }
+    }
+
+    /// Waits until no snapshot holds changes back. Never within an operation: the snapshot waits for those.
+    pub(super) async fn released(&self) {
+        self.released.wait_until(|| (!self.chain().is_held()).then_some(())).await;
+    }
+
+    /// Whether hosts' writes go into that layer.
+    pub(super) fn writes_to(&self, layer: &Layer) -> bool {
+        self.kind == VolumeKind::Writable && self.chain().head().id == layer.id
+    }
+
+    pub(super) fn head(&self) -> Arc<Layer> {
+        self.chain().head().clone()
+    }
+
+    pub(super) fn claims(&self) -> &Claims {
+        self.claims.as_ref().expect("only writable volumes are changed")
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
     }
 
     /// From now on no operation begins.
-    pub(super) fn set_deleting(&self) {
-        self.deleting.store(true, Ordering::Release);
-        lock(&self.record).state.set(VOLUME_DELETING);
+    pub(super) fn set_gone(&self) {
+        self.gone.store(true, Ordering::Release);
+        lock(&self.record).state.set(VOLUME_GONE);
+    }
+
+    pub(super) fn state(&self, drive: &DriveShared) -> VolumeState {
+        if self.is_gone() {
+            return VolumeState::Deleting;
+        }
+        let drive = drive.state();
+        if let DriveState::Failed(reason) = drive {
+            return VolumeState::Offline(reason);
+        }
+        let damage = self.chain().layers().iter().find_map(|layer| layer.damage().cloned());
+        match (damage, drive) {
+            (Some(damage), _) => VolumeState::ReadOnly(damage.to_string()),
+            (None, DriveState::ReadOnly(reason)) => VolumeState::ReadOnly(reason),
+            (None, _) => VolumeState::Online,
+        }
     }
 }
 
@@ -98,29 +148,30 @@ impl Volume {
         self.volume.size_bytes()
     }
 
+    /// False for a read-only snapshot volume, whatever state it is in.
+    pub fn is_writable(&self) -> bool {
+        self.volume.kind == VolumeKind::Writable
+    }
+
     /// Space that is guaranteed to it.
     pub fn reserved_bytes(&self) -> u64 {
-        self.volume.account.reserved() * EXTENT_BYTES
+        if self.is_writable() { self.volume.head().account.reserved() * EXTENT_BYTES } else { 0 }
     }
 
     /// Extents that its head owns, in bytes (E13). Exact when no write is under way.
     pub fn used_bytes(&self) -> u64 {
-        self.volume.account.owned() * EXTENT_BYTES
+        if self.is_writable() { self.volume.head().account.owned() * EXTENT_BYTES } else { 0 }
+    }
+
+    /// Extents of the frozen layers that it shows, in bytes: shared with snapshots and clones.
+    pub fn shared_bytes(&self) -> u64 {
+        let chain = self.volume.chain();
+        let frozen = if self.is_writable() { chain.frozen() } else { chain.layers() };
+        frozen.iter().map(|layer| layer.account.owned()).sum::<u64>() * EXTENT_BYTES
     }
 
     pub fn state(&self) -> VolumeState {
-        if self.volume.is_deleting() {
-            return VolumeState::Deleting;
-        }
-        if let DriveState::Failed(reason) = self.drive.state() {
-            return VolumeState::Offline(reason);
-        }
-        let damage = self.volume.layers.iter().find_map(|layer| layer.damage());
-        match (damage, self.drive.state()) {
-            (Some(damage), _) => VolumeState::ReadOnly(damage.to_string()),
-            (None, DriveState::ReadOnly(reason)) => VolumeState::ReadOnly(reason),
-            (None, _) => VolumeState::Online,
-        }
+        self.volume.state(&self.drive)
     }
 
     /// Whether a power cut never tears an aligned 4 KiB write (E8): then 512-byte volumes may promise it too.
@@ -179,14 +230,10 @@ impl Volume {
 
     /// Makes every write that was answered before durable.
     pub async fn flush(&self) -> Result<(), EngineError> {
-        if self.volume.is_deleting() {
+        if self.volume.is_gone() {
             return Err(EngineError::Offline);
         }
         self.drive.flush().await
-    }
-
-    pub(super) fn head(&self) -> &Arc<Layer> {
-        &self.volume.layers[0]
     }
 
     fn check(&self, offset_bytes: u64, len_bytes: u64) -> Result<(), EngineError> {
@@ -197,12 +244,13 @@ impl Volume {
         if offset_bytes.checked_add(len_bytes).is_none_or(|end| end > self.size_bytes()) {
             return Err(EngineError::OutOfRange);
         }
-        if self.volume.is_deleting() { Err(EngineError::Offline) } else { Ok(()) }
+        if self.volume.is_gone() { Err(EngineError::Offline) } else { Ok(()) }
     }
 
     fn check_write(&self, offset_bytes: u64, len_bytes: u64) -> Result<(), EngineError> {
         self.check(offset_bytes, len_bytes)?;
-        if self.volume.layers.iter().any(|layer| layer.is_damaged()) {
+        let is_damaged = || self.volume.chain().layers().iter().any(|layer| layer.is_damaged());
+        if !self.is_writable() || self.drive.has_damage() && is_damaged() {
             return Err(EngineError::ReadOnly);
         }
         self.drive.check_writable()

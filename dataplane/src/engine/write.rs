@@ -5,6 +5,8 @@
 //!                  \-> extent (the entry's or a spare) -> write -> install -> note -> group written -> answer
 //! ```
 
+use std::sync::Arc;
+
 use super::{
     allocate::Spare,
     drive::{DriveShared, Fault},
@@ -12,6 +14,7 @@ use super::{
     format::BLOCK_BYTES,
     frames::EntryCell,
     journal::{Admission, Ticket},
+    layer::Layer,
     map::{BlockState, Extent, Piece},
     paging::Purpose,
     read::{Missing, Source},
@@ -71,7 +74,7 @@ impl Volume {
     }
 
     async fn write_piece(&self, piece: Piece, mut buf: Buf, durable: bool) -> (Buf, Result<(), EngineError>) {
-        let claim = self.volume.claims.take(piece.logical, self.claimed(piece)).await;
+        let claim = self.volume.claims().take(piece.logical, self.claimed(piece)).await;
         let mut held = Held::default();
         let ticket = loop {
             let step;
@@ -114,29 +117,29 @@ impl Volume {
     ) -> (Buf, Result<Step, EngineError>) {
         let drive = &*self.drive;
         let operation = drive.grace.enter();
-        let Some(cell) = drive.cell(self.head(), piece.logical) else {
-            return (buf, Ok(Step::Blocked(Need::Page)));
-        };
         // Asked within the operation: the walk that empties a deleted volume waits for it, and must miss nothing.
-        if self.volume.is_deleting() {
+        if self.volume.is_gone() {
             return (buf, Err(EngineError::Offline));
         }
-        let entry = cell.load();
-        if drive.torn_safe && entry.extent().is_some() {
-            return self.relocate(piece, buf, cell, held).await;
-        }
-        if let Some(extent) = entry.extent()
-            && entry.has_data(piece.mask())
-        {
-            let durability = if durable { Durability::Durable } else { Durability::Cached };
-            let (buf, result) = drive.write_bytes(buf, piece.address_bytes(extent), durability).await;
-            return (buf, result.map(|()| Step::Overwritten));
-        }
+        let (head, cell) = match self.look_up(piece) {
+            LookUp::Overwrite(address) => {
+                let durability = if durable { Durability::Durable } else { Durability::Cached };
+                let (buf, result) = drive.write_bytes(buf, address, durability).await;
+                return (buf, result.map(|()| Step::Overwritten));
+            }
+            LookUp::Blocked(need) => return (buf, Ok(Step::Blocked(need))),
+            LookUp::Change(head, cell) => (head, cell),
+        };
         held.admission = held.admission.take().or_else(|| drive.try_admit_write());
         if held.admission.is_none() {
             return (buf, Ok(Step::Blocked(Need::Room)));
         }
-        let own = held.spare.as_ref().map(|spare| spare.extent);
+        let entry = cell.load();
+        if drive.torn_safe && entry.extent().is_some() {
+            return self.relocate(piece, buf, &head, cell, held).await;
+        }
+        // One that was taken for a head that is frozen by now is of no use.
+        let own = held.spare.as_ref().filter(|spare| spare.is_for(&head)).map(|spare| spare.extent);
         let Some(extent) = entry.extent().or(own) else {
             return (buf, Ok(Step::Blocked(Need::Extent)));
         };
@@ -155,15 +158,40 @@ impl Volume {
             spare.keep();
         }
         let admission = held.admission.take().expect("got above");
-        let ticket = drive.journal.note(self.head(), piece.logical, admission);
+        let ticket = drive.journal.note(&head, piece.logical, admission);
         drop(operation);
         (buf, Ok(Step::Noted(ticket)))
+    }
+
+    /// What a write of this piece has to do, by the head's entry. Within an operation.
+    fn look_up(&self, piece: Piece) -> LookUp<'_> {
+        let chain = self.volume.chain();
+        if chain.is_held() {
+            return LookUp::Blocked(Need::Release);
+        }
+        let Some(cell) = self.drive.cell(chain.head(), piece.logical) else {
+            return LookUp::Blocked(Need::Page);
+        };
+        let entry = cell.load();
+        match entry.extent() {
+            Some(extent) if entry.has_data(piece.mask()) && !self.drive.torn_safe => {
+                LookUp::Overwrite(piece.address_bytes(extent))
+            }
+            _ => LookUp::Change(chain.head().clone(), cell),
+        }
     }
 
     /// Gets what an attempt lacked, outside any operation.
     async fn provide<'a>(&'a self, piece: Piece, need: Need, held: &mut Held<'a>) -> Result<(), EngineError> {
         match need {
-            Need::Page => self.drive.page_in(self.head(), piece.logical.leaf(), Purpose::Change).await,
+            Need::Release => {
+                self.volume.released().await;
+                Ok(())
+            }
+            Need::Page => {
+                let head = self.volume.head();
+                self.drive.page_in(&head, piece.logical.leaf(), Purpose::Change).await
+            }
             Need::OlderPage(missing) => self.bring_in(missing).await,
             Need::Room => {
                 held.admission = Some(self.drive.admit_write().await?);
@@ -174,7 +202,7 @@ impl Volume {
                 Ok(())
             }
             Need::Extent => {
-                held.spare = Some(self.drive.take_extent(&self.volume.account).await?);
+                held.spare = Some(self.drive.take_extent(self.volume.head()).await?);
                 Ok(())
             }
         }
@@ -217,7 +245,8 @@ impl Volume {
 
     /// The present bytes of one block.
     async fn read_block(&self, piece: Piece, block: u32) -> Result<Result<Buf, Missing>, EngineError> {
-        match self.source(piece.logical, block, 0) {
+        let source = self.drive.source(self.volume.chain().layers(), piece.logical, block);
+        match source {
             Err(missing) => Ok(Err(missing)),
             Ok(Source::Zeros) => Ok(Ok(Buf::zeroed(BLOCK_BYTES as usize).await)),
             Ok(Source::Unreadable) => Err(Corruption::Unreadable.into()),
@@ -239,6 +268,15 @@ pub(super) struct Held<'a> {
     pub(super) admission: Option<Admission<'a>>,
 }
 
+/// What the head's entry says.
+enum LookUp<'a> {
+    /// All blocks are there: a byte address.
+    Overwrite(u64),
+    /// The head and its entry's cell.
+    Change(Arc<Layer>, EntryCell<'a>),
+    Blocked(Need),
+}
+
 /// How an attempt ended.
 pub(super) enum Step {
     Overwritten,
@@ -251,6 +289,8 @@ pub(super) enum Step {
 
 /// What an attempt lacks.
 pub(super) enum Need {
+    /// The end of a snapshot's hold.
+    Release,
     /// The head's map page.
     Page,
     /// Another layer's.

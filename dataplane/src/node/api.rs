@@ -111,6 +111,11 @@ pub enum BlockSize {
 }
 
 impl BlockSize {
+    /// Of a volume: 512 or 4096 bytes.
+    pub(crate) fn of(block_bytes: u32) -> Self {
+        if block_bytes == 512 { Self::B512 } else { Self::B4096 }
+    }
+
     pub fn bytes(self) -> u32 {
         match self {
             Self::B512 => 512,
@@ -151,6 +156,10 @@ pub struct VolumeInfo {
     pub reserved_bytes: u64,
     /// Extents its head owns, in bytes (E13).
     pub used_bytes: u64,
+    /// Extents of the frozen layers below its head, in bytes: shared with snapshots and clones.
+    pub shared_bytes: u64,
+    /// False for a read-only snapshot volume.
+    pub writable: bool,
     pub limits: RateLimits,
     pub state: VolumeState,
 }
@@ -160,6 +169,48 @@ pub struct VolumeInfo {
 pub struct RateLimits {
     pub max_iops: u64,
     pub max_bytes_per_second: u64,
+}
+
+/// A snapshot to be taken: `snapshot` is the new one's UUID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnapshotSpec {
+    pub volume: Uuid,
+    pub snapshot: Uuid,
+}
+
+/// A volume's content at one instant.
+#[derive(Debug, Clone)]
+pub struct SnapshotInfo {
+    pub uuid: Uuid,
+    pub drive: Uuid,
+    /// Of the volume when it was taken.
+    pub size_bytes: u64,
+    pub block_size: BlockSize,
+    /// Extents of its own layer, in bytes.
+    pub owned_bytes: u64,
+    pub state: VolumeState,
+}
+
+/// A volume that shows a snapshot: read-only, or with a head of its own.
+#[derive(Debug, Clone, Copy)]
+pub struct SnapshotVolumeSpec {
+    pub uuid: Uuid,
+    pub snapshot: Uuid,
+    pub writable: bool,
+    /// At least the snapshot's.
+    pub size_bytes: u64,
+    /// Guaranteed to its head; 0 for a read-only one.
+    pub reserved_bytes: u64,
+}
+
+/// A volume that begins with what another holds now, and is independent of it from then on.
+#[derive(Debug, Clone, Copy)]
+pub struct CloneSpec {
+    pub uuid: Uuid,
+    pub source: Uuid,
+    /// At least the source's.
+    pub size_bytes: u64,
+    pub reserved_bytes: u64,
 }
 
 /// One namespace of a subsystem (H2: the NSID comes from the control plane).

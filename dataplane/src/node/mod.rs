@@ -3,6 +3,7 @@
 mod api;
 mod drives;
 mod rate_limits;
+mod snapshots;
 mod volumes;
 
 use std::{

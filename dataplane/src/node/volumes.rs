@@ -25,9 +25,7 @@ impl Node {
     /// Makes a volume durable and ready to be exported. On the named drive, else on the one with most room.
     pub async fn create_volume(&self, spec: VolumeSpec) -> Result<VolumeInfo, NodeError> {
         let _alone = Creating::begin(self, spec.uuid)?;
-        if self.locate(spec.uuid).is_ok() {
-            return Err(NodeError::AlreadyExists("volume"));
-        }
+        self.check_unused(spec.uuid)?;
         let drive = self.choose(&spec)?;
         let (engine, uuid) = (drive.drive.clone(), drive.drive.uuid());
         let volume = self
@@ -73,7 +71,7 @@ impl Node {
         self.locate(uuid).map(|(_, volume)| volume)
     }
 
-    fn locate(&self, uuid: Uuid) -> Result<(&OpenDrive, Volume), NodeError> {
+    pub(super) fn locate(&self, uuid: Uuid) -> Result<(&OpenDrive, Volume), NodeError> {
         let holds = |drive: &Drive| drive.volumes().into_iter().find(|volume| volume.uuid() == uuid);
         self.inner
             .drives
@@ -82,15 +80,16 @@ impl Node {
             .ok_or(NodeError::NotFound("volume"))
     }
 
-    fn info(&self, volume: &Volume, drive: Uuid) -> VolumeInfo {
-        let block_size = if volume.block_bytes() == 512 { BlockSize::B512 } else { BlockSize::B4096 };
+    pub(super) fn info(&self, volume: &Volume, drive: Uuid) -> VolumeInfo {
         VolumeInfo {
             uuid: volume.uuid(),
             drive,
             size_bytes: volume.size_bytes(),
-            block_size,
+            block_size: BlockSize::of(volume.block_bytes()),
             reserved_bytes: volume.reserved_bytes(),
             used_bytes: volume.used_bytes(),
+            shared_bytes: volume.shared_bytes(),
+            writable: volume.is_writable(),
             limits: self.inner.target.limits(volume.uuid()),
             state: volume.state(),
         }
@@ -105,7 +104,7 @@ impl Node {
         roomiest.ok_or(NodeError::NoFreeSpace { needed_bytes: spec.reserved_bytes, available_bytes: 0 })
     }
 
-    async fn on_home<T, F>(
+    pub(super) async fn on_home<T, F>(
         &self,
         drive: &OpenDrive,
         make: impl FnOnce() -> F + Send + 'static,
@@ -120,13 +119,13 @@ impl Node {
 }
 
 /// Keeps a UUID from being made twice at once, until dropped.
-struct Creating<'a> {
+pub(super) struct Creating<'a> {
     node: &'a Node,
     uuid: Uuid,
 }
 
 impl<'a> Creating<'a> {
-    fn begin(node: &'a Node, uuid: Uuid) -> Result<Self, NodeError> {
+    pub(super) fn begin(node: &'a Node, uuid: Uuid) -> Result<Self, NodeError> {
         let mut creating = node.inner.creating.lock().unwrap_or_else(PoisonError::into_inner);
         if !creating.insert(uuid) {
             return Err(NodeError::AlreadyExists("volume"));

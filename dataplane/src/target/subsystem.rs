@@ -132,7 +132,7 @@ pub(super) fn describe(namespace: &TargetNamespace) -> Namespace {
         block_bytes,
         uuid: namespace.uuid,
         nguid: *namespace.uuid.as_bytes(),
-        read_only: matches!(volume.state(), VolumeState::ReadOnly(_)),
+        read_only: !volume.is_writable() || matches!(volume.state(), VolumeState::ReadOnly(_)),
         thin: volume.reserved_bytes() < volume.size_bytes(),
         atomic_4k: volume.atomic_4k(),
         volatile_cache: volume.has_volatile_cache(),

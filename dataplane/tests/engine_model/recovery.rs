@@ -1,11 +1,9 @@
 //! After a crash: the drive opens, is sound, and holds what the rules allow.
 
-use std::time::Duration;
-
 use dataplane::{
     engine::{self, Drive, DriveOptions, Volume},
     node::VolumeState,
-    rt::{self, Buf, disk::SimMedia},
+    rt::{Buf, disk::SimMedia},
 };
 use uuid::Uuid;
 
@@ -41,9 +39,7 @@ pub(crate) async fn open(world: &Shared, media: &SimMedia, opening: Opening, cra
 
 /// The checker wants quiet: deleted volumes give their extents back first.
 pub(crate) async fn check(drive: &Drive) {
-    while drive.volumes().iter().any(|volume| volume.state() == VolumeState::Deleting) {
-        rt::sleep(Duration::from_millis(1)).await;
-    }
+    drive.settled().await;
     let report = engine::check(drive).await.expect("every page is readable");
     assert!(report.problems.is_empty(), "{report:#?}");
 }
@@ -53,7 +49,7 @@ async fn compare(world: &Shared, drive: &Drive, crash: Crash, whole_blocks: bool
     let volumes = drive.volumes();
     let known: Vec<Uuid> = lock(world).model.volumes.keys().copied().collect();
     for uuid in known {
-        let found = volumes.iter().find(|v| v.uuid() == uuid && v.state() != VolumeState::Deleting);
+        let found = volumes.iter().find(|v| v.uuid() == uuid);
         let Some(volume) = found else {
             let gone = lock(world).model.volumes.remove(&uuid).expect("known");
             assert!(gone.may_be_missing, "volume {uuid} is gone");

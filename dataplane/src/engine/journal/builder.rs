@@ -10,7 +10,7 @@ use std::{
 use zerocopy::{IntoBytes, little_endian::U32};
 
 use super::{
-    Queue,
+    Note, Queue, Records, What,
     group::{self, GROUP_MAX_BYTES, MapRecord, Section, SectionKind},
 };
 use crate::{
@@ -19,7 +19,6 @@ use crate::{
         error::EngineError,
         format::{FREE_MAP, LayerId},
         free_map::page_of,
-        layer::Layer,
         map::{Entry, Extent, LogicalExtent},
         sync::lock,
     },
@@ -31,27 +30,38 @@ const ITEMS_PER_GROUP: usize = 2048;
 const LAYERS_PER_GROUP: usize = 128;
 /// How late a cheating builder is.
 const LATE: Duration = Duration::from_millis(500);
-/// Volume and layer records of one group.
+/// Volume and layer records of one group, if no unit has more.
 const RECORDS_PER_GROUP: usize = 256;
 
 /// One change to be recorded, its value copied.
 #[derive(Debug, Clone)]
 struct Item {
-    layer: Arc<Layer>,
-    logical: LogicalExtent,
-    change: Change,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Change {
-    Entry(u64),
-    Freed(Extent),
+    note: Note,
+    /// The entry to be recorded; meaningless where an extent was freed.
+    entry: Entry,
 }
 
 impl Item {
-    /// Items with the same key belong into the same group: a crash must not part an entry from its extent.
-    fn key(&self) -> (LayerId, LogicalExtent) {
-        (self.layer.id, self.logical)
+    /// Items of one unit belong into the same group: a crash must not part an entry from its extent.
+    fn unit(&self) -> (LayerId, LogicalExtent) {
+        (self.note.unit, self.note.logical)
+    }
+
+    /// Orders the items of a group by section. A layer's entry comes before what it let go of.
+    fn place(&self) -> (LayerId, LogicalExtent, bool) {
+        (self.note.layer.id, self.note.logical, self.is_freed())
+    }
+
+    fn is_freed(&self) -> bool {
+        matches!(self.note.what, What::Freed(_))
+    }
+
+    /// Extents whose bits in the free map change.
+    fn extent(&self) -> Option<Extent> {
+        match self.note.what {
+            What::Changed | What::Merged { .. } => self.entry.extent(),
+            What::Freed(extent) => Some(extent),
+        }
     }
 }
 
@@ -66,7 +76,7 @@ pub(in crate::engine) async fn run(drive: Arc<DriveShared>) {
         }
         let (notes, items) = drive.next_batch().await;
         let batch = notes.batch;
-        let changes = items.iter().filter(|item| matches!(item.change, Change::Entry(_))).count() as u64;
+        let changes = items.iter().filter(|item| !item.is_freed()).count() as u64;
         let outcome;
         (buf, outcome) = drive.write_batch(notes, items, buf).await;
         match outcome {
@@ -104,17 +114,17 @@ impl DriveShared {
     }
 
     fn copy_values(&self, notes: &mut Queue) -> Vec<Item> {
-        let entries = notes.changed.drain(..).map(|(layer, logical)| {
-            let cell = self.cell(&layer, logical).expect("pages with unrecorded changes are not evicted");
-            let change = Change::Entry(cell.load().0);
-            Item { layer, logical, change }
-        });
-        let freed = notes.freed.drain(..).map(|(layer, logical, extent)| Item {
-            layer,
-            logical,
-            change: Change::Freed(extent),
-        });
-        entries.chain(freed).collect()
+        let item = |note: Note| {
+            let entry = match note.what {
+                What::Changed => {
+                    let cell = self.cell(&note.layer, note.logical);
+                    cell.expect("pages with unrecorded changes are not evicted").load()
+                }
+                What::Merged { .. } | What::Freed(_) => Entry::ABSENT,
+            };
+            Item { note, entry }
+        };
+        notes.notes.drain(..).map(item).collect()
     }
 
     async fn write_batch(
@@ -123,19 +133,22 @@ impl DriveShared {
         mut items: Vec<Item>,
         mut buf: Buf,
     ) -> (Buf, Result<(), EngineError>) {
-        items.sort_by_key(|item| (item.key(), item.change));
-        items.dedup_by(|a, b| a.key() == b.key() && a.change == b.change);
+        items.sort_by_key(|item| (item.unit(), item.place()));
+        // An entry that changed twice has one value.
+        items.dedup_by(|a, b| a.place() == b.place() && !a.is_freed());
         if let Err(error) = self.load_bitmaps(&items).await {
             return (buf, Err(error));
         }
-        let records = record_sections(&notes);
-        let mut rest = items.as_slice();
+        let records = record_sections(&notes.records);
+        let mut rest = items.as_mut_slice();
         for mut sections in records.into_iter().chain(std::iter::repeat_with(Vec::new)) {
             if sections.is_empty() && rest.is_empty() {
                 break;
             }
-            let (now, later) = rest.split_at(group_end(rest));
+            let (now, later) = rest.split_at_mut(group_end(rest));
             rest = later;
+            // A group has one section per layer.
+            now.sort_by_key(Item::place);
             sections.extend(self.apply(now));
             let result;
             (buf, result) = self.write_group(buf, sections).await;
@@ -148,10 +161,7 @@ impl DriveShared {
 
     /// The free map's bits are about to change.
     async fn load_bitmaps(&self, items: &[Item]) -> Result<(), EngineError> {
-        let extents = items.iter().filter_map(|item| match item.change {
-            Change::Entry(entry) => Entry(entry).extent(),
-            Change::Freed(extent) => Some(extent),
-        });
+        let extents = items.iter().filter_map(Item::extent);
         let pages: BTreeSet<u32> = extents.map(|extent| page_of(extent.0)).collect();
         for page in pages {
             self.load_bitmap(page).await?;
@@ -167,27 +177,33 @@ impl DriveShared {
         let mut dirty = lock(&self.dirty);
         let mut unusable = lock(&self.unusable);
         let mut sections = Vec::new();
-        for items in items.chunk_by(|a, b| a.layer.id == b.layer.id) {
-            let layer = &items[0].layer;
+        // Both layers' counters are in the same group.
+        for note in items.iter().map(|item| &item.note) {
+            if let What::Merged { extent_to: Some(child) } = &note.what {
+                note.layer.recorded_extents.fetch_sub(1, Ordering::Relaxed);
+                child.recorded_extents.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        for items in items.chunk_by(|a, b| a.note.layer.id == b.note.layer.id) {
+            let layer = &items[0].note.layer;
             let (mut map, mut freed) = (Vec::new(), Vec::new());
             for item in items {
-                match item.change {
-                    Change::Entry(entry) => {
-                        if Entry(entry).extent().is_some_and(|extent| free.set_used(extent)) {
-                            layer.recorded_extents.fetch_add(1, Ordering::Relaxed);
-                        }
-                        dirty.insert((layer.id, item.logical.leaf()));
-                        map.extend_from_slice(MapRecord::new(item.logical.0, entry).as_bytes());
+                let logical = item.note.logical;
+                if let What::Freed(extent) = item.note.what {
+                    if free.set_freed(extent) {
+                        layer.recorded_extents.fetch_sub(1, Ordering::Relaxed);
                     }
-                    Change::Freed(extent) => {
-                        if free.set_freed(extent) {
-                            layer.recorded_extents.fetch_sub(1, Ordering::Relaxed);
-                        }
-                        unusable.push((sequence, extent));
-                        freed.extend_from_slice(U32::new(extent.0).as_bytes());
+                    unusable.push((sequence, extent));
+                    freed.extend_from_slice(U32::new(extent.0).as_bytes());
+                } else {
+                    if item.entry.extent().is_some_and(|extent| free.set_used(extent)) {
+                        layer.recorded_extents.fetch_add(1, Ordering::Relaxed);
                     }
+                    dirty.insert((layer.id, logical.leaf()));
+                    map.extend_from_slice(MapRecord::new(logical.0, item.entry.0).as_bytes());
                 }
             }
+            layer.set_recorded_at(sequence);
             let layer_extents = layer.recorded_extents.load(Ordering::Relaxed);
             let sides = [(SectionKind::Map, map), (SectionKind::Freed, freed)];
             sections.extend(
@@ -222,24 +238,38 @@ impl DriveShared {
     }
 }
 
-/// Volume and layer records, cut into what fits a group.
-fn record_sections(notes: &Queue) -> Vec<Vec<Section>> {
-    let layers = notes.layers.chunks(RECORDS_PER_GROUP).map(|part| (SectionKind::Layers, part.as_bytes()));
-    let volumes = notes.volumes.chunks(RECORDS_PER_GROUP).map(|part| (SectionKind::Volumes, part.as_bytes()));
-    // A volume's layer is known before the volume.
-    layers
-        .chain(volumes)
-        .map(|(kind, bytes)| vec![Section { kind, layer: FREE_MAP, layer_extents: 0, bytes: bytes.to_vec() }])
-        .collect()
+/// Volume and layer records, cut into what fits a group; what belongs together is not parted.
+fn record_sections(records: &[Records]) -> Vec<Vec<Section>> {
+    let mut groups = Vec::new();
+    let mut rest = records;
+    while !rest.is_empty() {
+        let mut count = 0;
+        let fits = rest.iter().take_while(|unit| {
+            count += unit.layers.len() + unit.volumes.len();
+            count <= RECORDS_PER_GROUP
+        });
+        let (now, later) = rest.split_at(fits.count().max(1));
+        rest = later;
+        let layers: Vec<u8> =
+            now.iter().flat_map(|unit| unit.layers.as_slice().as_bytes()).copied().collect();
+        let volumes: Vec<u8> =
+            now.iter().flat_map(|unit| unit.volumes.as_slice().as_bytes()).copied().collect();
+        // A volume's layer is known before the volume.
+        let both = [(SectionKind::Layers, layers), (SectionKind::Volumes, volumes)];
+        let section = |(kind, bytes)| Section { kind, layer: FREE_MAP, layer_extents: 0, bytes };
+        groups.push(both.into_iter().filter(|(_, bytes)| !bytes.is_empty()).map(section).collect());
+    }
+    groups
 }
 
-/// How many of the first items fit a group together; items with one key are not parted.
+/// How many of the first items fit a group together; those of one unit are not parted.
 fn group_end(items: &[Item]) -> usize {
     let mut layers = 0;
     let mut end = 0;
-    for same in items.chunk_by(|a, b| a.key() == b.key()) {
-        if end == 0 || items[end - 1].layer.id != same[0].layer.id {
-            layers += 1;
+    for same in items.chunk_by(|a, b| a.unit() == b.unit()) {
+        if end == 0 || items[end - 1].note.unit != same[0].note.unit {
+            // The one that gives the unit its name, and one that is merged into it.
+            layers += 2;
         }
         if end > 0 && (end + same.len() > ITEMS_PER_GROUP || layers > LAYERS_PER_GROUP) {
             break;

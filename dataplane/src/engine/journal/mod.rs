@@ -17,7 +17,7 @@ use self::group::Place;
 use super::{
     catalogue::{LayerRecord, VolumeRecord},
     error::EngineError,
-    format::{Geometry, PAGE_BYTES},
+    format::{Geometry, LayerId, PAGE_BYTES},
     layer::Layer,
     map::{Extent, LogicalExtent},
     sync::{Signal, lock},
@@ -47,11 +47,36 @@ pub(super) struct Journal {
 /// Notes that no batch has taken yet.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    changed: Vec<(Arc<Layer>, LogicalExtent)>,
-    freed: Vec<(Arc<Layer>, LogicalExtent, Extent)>,
-    layers: Vec<LayerRecord>,
-    volumes: Vec<VolumeRecord>,
+    notes: Vec<Note>,
+    records: Vec<Records>,
     batch: u64,
+}
+
+/// What happened to an entry.
+#[derive(Debug, Clone)]
+struct Note {
+    /// Notes of one layer's name and logical extent belong into the same group: a crash must not part them.
+    unit: LayerId,
+    layer: Arc<Layer>,
+    logical: LogicalExtent,
+    what: What,
+}
+
+#[derive(Debug, Clone)]
+enum What {
+    /// It changed; the record says what it is when the batch is made.
+    Changed,
+    /// It went into the layer above: the record says absent, whatever memory shows. Its extent may have gone along.
+    Merged { extent_to: Option<Arc<Layer>> },
+    /// It let go of this extent.
+    Freed(Extent),
+}
+
+/// Layer and volume records that count together or not at all.
+#[derive(Debug, Default)]
+pub(super) struct Records {
+    pub(super) layers: Vec<LayerRecord>,
+    pub(super) volumes: Vec<VolumeRecord>,
 }
 
 /// A sixteenth of the ring is kept for changes that were admitted when the limit was nearly reached.
@@ -249,6 +274,14 @@ impl Journal {
     }
 }
 
+/// What became of a merged entry's extent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MergedExtent {
+    None,
+    GoesAlong,
+    Freed(Extent),
+}
+
 /// The queue of notes, held.
 #[derive(Debug)]
 pub(super) struct NoteBook<'a> {
@@ -259,22 +292,49 @@ pub(super) struct NoteBook<'a> {
 impl NoteBook<'_> {
     /// An entry changed.
     pub(super) fn changed(&mut self, layer: &Arc<Layer>, logical: LogicalExtent, admission: Admission<'_>) {
-        // The builder gives it back when the change is written.
-        std::mem::forget(admission);
-        self.queue.changed.push((layer.clone(), logical));
+        self.note(layer.id, layer, logical, What::Changed, Some(admission));
     }
 
     /// An entry let go of an extent.
     pub(super) fn freed(&mut self, layer: &Arc<Layer>, logical: LogicalExtent, extent: Extent) {
-        self.queue.freed.push((layer.clone(), logical, extent));
+        self.note(layer.id, layer, logical, What::Freed(extent), None);
     }
 
-    pub(super) fn layer(&mut self, record: LayerRecord) {
-        self.queue.layers.push(record);
+    /// An entry went from `layer` into `child`, which was noted as changed if it is: its extent was freed, or went
+    /// along, or there was none.
+    pub(super) fn merged(
+        &mut self,
+        layer: &Arc<Layer>,
+        child: &Arc<Layer>,
+        logical: LogicalExtent,
+        extent: MergedExtent,
+        admission: Admission<'_>,
+    ) {
+        let extent_to = (extent == MergedExtent::GoesAlong).then(|| child.clone());
+        self.note(child.id, layer, logical, What::Merged { extent_to }, Some(admission));
+        if let MergedExtent::Freed(extent) = extent {
+            self.note(child.id, layer, logical, What::Freed(extent), None);
+        }
     }
 
-    pub(super) fn volume(&mut self, record: VolumeRecord) {
-        self.queue.volumes.push(record);
+    fn note(
+        &mut self,
+        unit: LayerId,
+        layer: &Arc<Layer>,
+        logical: LogicalExtent,
+        what: What,
+        admission: Option<Admission<'_>>,
+    ) {
+        if let Some(admission) = admission {
+            // The builder gives it back when the change is written.
+            std::mem::forget(admission);
+        }
+        self.queue.notes.push(Note { unit, layer: layer.clone(), logical, what });
+    }
+
+    /// Layers and volumes came, changed or went, at one instant.
+    pub(super) fn records(&mut self, records: Records) {
+        self.queue.records.push(records);
     }
 
     /// Hands the notes to the builder.
@@ -289,7 +349,7 @@ impl NoteBook<'_> {
 
 impl Queue {
     fn is_empty(&self) -> bool {
-        self.changed.is_empty() && self.freed.is_empty() && self.layers.is_empty() && self.volumes.is_empty()
+        self.notes.is_empty() && self.records.is_empty()
     }
 
     /// Takes all notes; later ones belong to the next batch.

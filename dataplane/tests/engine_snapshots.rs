@@ -1,0 +1,278 @@
+//! Snapshots, views and clones, deleted in every order; what comes back.
+
+use std::sync::mpsc;
+
+use dataplane::{
+    engine::{self, Drive, DriveOptions, EngineError, FormatOptions, Snapshot, Volume},
+    rt::{Buf, disk::SimMedia, sim::Sim},
+};
+use uuid::Uuid;
+
+const MIB: u64 = 1 << 20;
+const EXTENT: u64 = 64 << 10;
+const BLOCK: u64 = 4096;
+
+/// Runs a test body on a simulated machine of one core, with an empty drive of 64 MiB.
+fn on_drive<F: Future<Output = ()> + 'static>(body: impl FnOnce(SimMedia, Drive) -> F + Send + 'static) {
+    let sim = Sim::new(1, 1);
+    let (done, ended) = mpsc::channel();
+    sim.spawn_on(0, move || async move {
+        let media = SimMedia::new(64 * MIB, 512, 4096, true);
+        Drive::format(&media.disk(), FormatOptions::default()).await.expect("blank");
+        let drive = open(&media).await;
+        body(media, drive).await;
+        done.send(()).expect("the test waits");
+    });
+    assert!(sim.run_until(|| ended.try_recv().is_ok()), "the test body hangs");
+}
+
+async fn open(media: &SimMedia) -> Drive {
+    let options = DriveOptions { write_through: None, torn: None, map_memory_bytes: MIB, fault: None };
+    Drive::open(media.disk(), options).await.expect("formatted")
+}
+
+fn id(number: u128) -> Uuid {
+    Uuid::from_u128(number)
+}
+
+async fn write(volume: &Volume, offset: u64, len: u64, byte: u8) {
+    let mut buf = Buf::alloc(len as usize).await;
+    buf.fill(byte);
+    volume.write(offset, buf, false).await.1.expect("write");
+}
+
+/// The byte that fills a block.
+async fn byte(volume: &Volume, offset: u64) -> u8 {
+    let (buf, result) = volume.read(offset, Buf::alloc(BLOCK as usize).await).await;
+    result.expect("read");
+    assert!(buf.iter().all(|byte| *byte == buf[0]), "one write filled it");
+    buf[0]
+}
+
+async fn bytes<const N: usize>(volume: &Volume, offsets: [u64; N]) -> [u8; N] {
+    let mut found = [0; N];
+    for (found, offset) in found.iter_mut().zip(offsets) {
+        *found = byte(volume, offset).await;
+    }
+    found
+}
+
+async fn snapshot(drive: &Drive, volume: &Volume, name: u128) -> Snapshot {
+    let made = drive.create_snapshots(&[(volume.clone(), id(name))]).await.expect("snapshot");
+    made.into_iter().next().expect("one was asked for")
+}
+
+async fn view(drive: &Drive, snapshot: &Snapshot, name: u128) -> Volume {
+    drive.create_snapshot_volume(snapshot, id(name), false, snapshot.size_bytes(), 0).await.expect("view")
+}
+
+async fn settle(drive: &Drive) {
+    drive.settled().await;
+    let report = engine::check(drive).await.expect("every page is readable");
+    assert!(report.problems.is_empty(), "{report:#?}");
+}
+
+/// Blocks of one extent in three layers; each view shows its instant, over deletions and a restart.
+#[test]
+fn views_keep_their_instant() {
+    on_drive(|media, drive| async move {
+        let volume = drive.create_volume(id(1), 8 * MIB, 512, 0).await.expect("room");
+        let offsets = [0, BLOCK, 2 * BLOCK, 3 * BLOCK, 5 * MIB];
+        write(&volume, 0, 3 * BLOCK, 1).await;
+        write(&volume, 5 * MIB, BLOCK, 1).await;
+        let first = snapshot(&drive, &volume, 11).await;
+        write(&volume, BLOCK, 2 * BLOCK, 2).await;
+        volume.deallocate(5 * MIB, BLOCK).await.expect("trim");
+        let second = snapshot(&drive, &volume, 12).await;
+        write(&volume, 2 * BLOCK, 2 * BLOCK, 3).await;
+        // Part of a block that only the oldest layer has.
+        write(&volume, 512, 512, 1).await;
+
+        let (one, two) = (view(&drive, &first, 21).await, view(&drive, &second, 22).await);
+        assert_eq!(bytes(&one, offsets).await, [1, 1, 1, 0, 1]);
+        assert_eq!(bytes(&two, offsets).await, [1, 2, 2, 0, 0]);
+        assert_eq!(bytes(&volume, offsets).await, [1, 2, 3, 3, 0]);
+        assert_eq!((one.used_bytes(), one.shared_bytes()), (0, 2 * EXTENT));
+        assert_eq!((volume.used_bytes(), volume.shared_bytes()), (EXTENT, 3 * EXTENT));
+        let refused = one.write(0, Buf::zeroed(4096).await, false).await.1;
+        assert_eq!(refused, Err(EngineError::ReadOnly));
+
+        drive.delete_snapshot(&first).await.expect("delete");
+        settle(&drive).await;
+        assert_eq!(bytes(&one, offsets).await, [1, 1, 1, 0, 1], "its view keeps it");
+        drive.delete_volume(&one).await.expect("delete");
+        settle(&drive).await;
+        assert_eq!(volume.shared_bytes(), EXTENT, "one layer is left below");
+        assert_eq!(bytes(&two, offsets).await, [1, 2, 2, 0, 0]);
+        drive.close().await.expect("closes");
+
+        let drive = open(&media).await;
+        let found = drive.volumes();
+        let named = |name| found.iter().find(|volume| volume.uuid() == id(name)).expect("it is there");
+        assert_eq!(bytes(named(22), offsets).await, [1, 2, 2, 0, 0]);
+        assert_eq!(bytes(named(1), offsets).await, [1, 2, 3, 3, 0]);
+        assert!(!named(22).is_writable());
+        let last = &drive.snapshots()[0];
+        drive.delete_volume(named(22)).await.expect("delete");
+        drive.delete_snapshot(last).await.expect("delete");
+        settle(&drive).await;
+        assert_eq!(bytes(named(1), offsets).await, [1, 2, 3, 3, 0]);
+        assert_eq!((named(1).used_bytes(), named(1).shared_bytes()), (EXTENT, 0));
+    });
+}
+
+/// Clones go their own ways; the source may go first.
+#[test]
+fn clones_are_independent() {
+    on_drive(|_, drive| async move {
+        let source = drive.create_volume(id(1), 4 * MIB, 4096, 0).await.expect("room");
+        write(&source, 0, 2 * EXTENT, 1).await;
+        let clone = drive.clone_volume(&source, id(2), 8 * MIB, 0).await.expect("clone");
+        let snapshot = snapshot(&drive, &source, 11).await;
+        let branch = drive.create_snapshot_volume(&snapshot, id(3), true, 4 * MIB, 0).await.expect("branch");
+        write(&source, 0, BLOCK, 2).await;
+        write(&clone, BLOCK, BLOCK, 3).await;
+        write(&clone, 6 * MIB, BLOCK, 3).await;
+        write(&branch, EXTENT, EXTENT, 4).await;
+        let offsets = [0, BLOCK, EXTENT];
+        assert_eq!(bytes(&source, offsets).await, [2, 1, 1]);
+        assert_eq!(bytes(&clone, offsets).await, [1, 3, 1]);
+        assert_eq!(bytes(&branch, offsets).await, [1, 1, 4]);
+        drive.delete_volume(&source).await.expect("delete");
+        drive.delete_snapshot(&snapshot).await.expect("delete");
+        settle(&drive).await;
+        assert_eq!(bytes(&clone, offsets).await, [1, 3, 1]);
+        assert_eq!(byte(&clone, 6 * MIB).await, 3);
+        assert_eq!(bytes(&branch, offsets).await, [1, 1, 4]);
+        // Both still see the first extent; the second is the clone's alone, but nobody's yet.
+        assert_eq!(drive.used_bytes(), 5 * EXTENT);
+        drive.delete_volume(&branch).await.expect("delete");
+        settle(&drive).await;
+        assert_eq!((clone.used_bytes(), clone.shared_bytes()), (3 * EXTENT, 0));
+        assert_eq!(bytes(&clone, offsets).await, [1, 3, 1]);
+    });
+}
+
+/// What all branches have overwritten is given back, though a nameless layer stays below them.
+#[test]
+fn what_no_branch_sees_comes_back() {
+    on_drive(|_, drive| async move {
+        let source = drive.create_volume(id(1), 4 * MIB, 4096, 0).await.expect("room");
+        write(&source, 0, 8 * EXTENT, 1).await;
+        let clone = drive.clone_volume(&source, id(2), 4 * MIB, 0).await.expect("clone");
+        write(&source, 0, 4 * EXTENT, 2).await;
+        write(&clone, 2 * EXTENT, 4 * EXTENT, 3).await;
+        clone.write_zeroes(0, EXTENT, true, false).await.expect("zeroes");
+        settle(&drive).await;
+        // Of the eight: three are hidden by both.
+        assert_eq!(drive.used_bytes(), (8 - 3 + 4 + 4) * EXTENT);
+        assert_eq!(bytes(&clone, [0, EXTENT, 2 * EXTENT, 7 * EXTENT]).await, [0, 1, 3, 1]);
+        assert_eq!(bytes(&source, [0, EXTENT, 2 * EXTENT, 7 * EXTENT]).await, [2, 2, 2, 1]);
+    });
+}
+
+/// Each snapshot says what its deletion gives back, whatever stands on it.
+#[test]
+fn what_deletion_gives_back_is_known() {
+    on_drive(|_, drive| async move {
+        let volume = drive.create_volume(id(1), 4 * MIB, 4096, 0).await.expect("room");
+        let mut snapshots = Vec::new();
+        for round in 0..6u8 {
+            write(&volume, u64::from(round) * EXTENT, 3 * EXTENT, round + 1).await;
+            // Half an extent: both layers keep one.
+            write(&volume, 20 * EXTENT, u64::from(round + 1) * BLOCK, round + 1).await;
+            snapshots.push(snapshot(&drive, &volume, 10 + u128::from(round)).await);
+        }
+        let branch =
+            drive.create_snapshot_volume(&snapshots[2], id(2), true, 4 * MIB, 0).await.expect("branch");
+        write(&branch, 2 * EXTENT, 3 * EXTENT, 9).await;
+        for pick in [3, 2, 5, 0, 1, 4] {
+            settle(&drive).await;
+            let used = drive.used_bytes();
+            let unique = snapshots[pick].unique_bytes().await.expect("readable");
+            drive.delete_snapshot(&snapshots[pick]).await.expect("delete");
+            settle(&drive).await;
+            assert_eq!(used - drive.used_bytes(), unique, "snapshot {pick}");
+        }
+        assert_eq!(bytes(&branch, [0, 2 * EXTENT, 5 * EXTENT, 20 * EXTENT]).await, [1, 9, 0, 3]);
+        assert_eq!(bytes(&volume, [0, 2 * EXTENT, 7 * EXTENT, 20 * EXTENT]).await, [1, 3, 6, 6]);
+    });
+}
+
+/// E13: a thick head reserves anew, and where the drive cannot, nothing changes.
+#[test]
+fn a_thick_volume_needs_room_for_its_snapshot() {
+    on_drive(|_, drive| async move {
+        let half = drive.capacity_bytes() * 6 / 10 / EXTENT * EXTENT;
+        let volume = drive.create_volume(id(1), half, 4096, half).await.expect("room");
+        write(&volume, 0, MIB, 1).await;
+        let unreserved = drive.unreserved_bytes();
+        let first = snapshot(&drive, &volume, 11).await;
+        assert_eq!(drive.unreserved_bytes(), unreserved - MIB, "only what it holds is needed twice");
+        assert_eq!(volume.reserved_bytes(), half);
+        for extent in 0..half / EXTENT {
+            write(&volume, extent * EXTENT, BLOCK, 2).await;
+        }
+        let refused = drive.create_snapshots(&[(volume.clone(), id(12))]).await.map(|_| ());
+        assert!(matches!(refused, Err(EngineError::NoFreeSpace { .. })), "{refused:?}");
+        assert_eq!(drive.snapshots().len(), 1);
+        write(&volume, 0, BLOCK, 3).await;
+        drive.delete_snapshot(&first).await.expect("delete");
+        settle(&drive).await;
+        assert_eq!(byte(&volume, 0).await, 3);
+        assert_eq!(drive.used_bytes(), half);
+    });
+}
+
+/// An idle volume's snapshots and clones are not a tower of empty layers.
+#[test]
+fn idle_volumes_do_not_grow_towers() {
+    on_drive(|_, drive| async move {
+        let volume = drive.create_volume(id(1), 4 * MIB, 4096, 0).await.expect("room");
+        write(&volume, 0, BLOCK, 7).await;
+        for number in 0..40 {
+            snapshot(&drive, &volume, 100 + number).await;
+            drive.clone_volume(&volume, id(200 + number), 4 * MIB, 0).await.expect("clone");
+        }
+        assert_eq!(engine::check(&drive).await.expect("readable").layers, 42, "one below, a head for each");
+        write(&volume, 0, BLOCK, 8).await;
+        for snapshot in drive.snapshots() {
+            drive.delete_snapshot(&snapshot).await.expect("delete");
+        }
+        for clone in drive.volumes().iter().filter(|volume| volume.uuid() != id(1)) {
+            assert_eq!(byte(clone, 0).await, 7);
+            drive.delete_volume(clone).await.expect("delete");
+        }
+        settle(&drive).await;
+        assert_eq!(byte(&volume, 0).await, 8);
+        assert_eq!(drive.used_bytes(), EXTENT);
+    });
+}
+
+#[test]
+fn wrong_requests_change_nothing() {
+    on_drive(|_, drive| async move {
+        let volume = drive.create_volume(id(1), 4 * MIB, 4096, 0).await.expect("room");
+        let snapshot = snapshot(&drive, &volume, 11).await;
+        let reason = |result: Result<Volume, EngineError>| match result {
+            Err(EngineError::Invalid(reason)) => reason,
+            other => panic!("{other:?}"),
+        };
+        assert!(reason(drive.clone_volume(&volume, id(2), MIB, 0).await).contains("at least as large"));
+        assert!(
+            reason(drive.create_snapshot_volume(&snapshot, id(2), false, 8 * MIB, 0).await)
+                .contains("read-only")
+        );
+        let twice = [(volume.clone(), id(12)), (volume.clone(), id(13))];
+        assert!(matches!(drive.create_snapshots(&twice).await, Err(EngineError::Invalid(_))));
+        let taken = [(volume.clone(), id(11))];
+        assert!(matches!(drive.create_snapshots(&taken).await, Err(EngineError::AlreadyExists)));
+        assert!(matches!(
+            drive.clone_volume(&volume, id(1), 4 * MIB, 0).await,
+            Err(EngineError::AlreadyExists)
+        ));
+        drive.delete_snapshot(&snapshot).await.expect("delete");
+        assert_eq!(drive.delete_snapshot(&snapshot).await, Err(EngineError::Offline));
+        assert_eq!((drive.snapshots().len(), drive.volumes().len(), drive.used_bytes()), (0, 1, 0));
+    });
+}
