@@ -17,8 +17,8 @@ pub const MAXH2CDATA: u32 = TRANSFER_BYTES_MAX;
 pub const QUEUE_ENTRIES_MAX: u16 = 256;
 /// Entries of the largest admin queue; Linux asks for 32.
 pub const ADMIN_QUEUE_ENTRIES_MAX: u16 = 128;
-/// I/O queues per controller.
-pub const IO_QUEUES_MAX: u16 = 64;
+/// I/O queues per controller: one for each processor of a large host.
+pub const IO_QUEUES_MAX: u16 = 128;
 
 /// NN = MNAN = NANAGRPID (H2): one ANA group per namespace, and the whole ANA log stays below [`MDTS`].
 pub const NAMESPACES_MAX: u32 = 1024;

@@ -10,7 +10,7 @@ use nvmeof::{Status, host::sqe, wire::Sqe};
 use crate::support::{Bench, MIB};
 
 /// `len` bytes of the same value.
-async fn filled(len: usize, byte: u8) -> Buf {
+pub(crate) async fn filled(len: usize, byte: u8) -> Buf {
     let mut buf = Buf::alloc(len).await;
     buf.fill(byte);
     buf

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's helper fails its test")]
 
 mod commands;
+mod crowd;
 mod hostile;
 mod limits;
 mod serve;

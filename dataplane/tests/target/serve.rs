@@ -2,7 +2,10 @@
 
 use std::{sync::mpsc, time::Duration};
 
-use crate::support::{Bench, HOST, MIB, SUBSYSTEM, options};
+use crate::{
+    commands::filled,
+    support::{Bench, HOST, MIB, SUBSYSTEM, options},
+};
 use dataplane::{
     host::{HostController, HostError, HostOptions, HostQueue, Payload},
     node::{BlockSize, NodeError},
@@ -15,12 +18,6 @@ use nvmeof::{
     wire::opcode::{Cns, LogPageId},
 };
 use uuid::Uuid;
-
-async fn filled(len: usize, byte: u8) -> Buf {
-    let mut buf = Buf::alloc(len).await;
-    buf.fill(byte);
-    buf
-}
 
 async fn write(queue: &HostQueue, lba: u64, blocks: u32, block_bytes: usize, byte: u8) -> Status {
     let data = filled(blocks as usize * block_bytes, byte).await;

@@ -329,7 +329,7 @@ fn features_are_set_read_and_bounded() {
     };
     let set =
         |world: &mut World, feature, value| result(world.execute(0, &sqe::set_features(feature, value)).0);
-    assert_eq!(set(&mut world, FeatureId::NUMBER_OF_QUEUES, 0x00FF_00FF), (Status::SUCCESS, 0x003F_003F));
+    assert_eq!(set(&mut world, FeatureId::NUMBER_OF_QUEUES, 0x00FF_00FF), (Status::SUCCESS, 0x007F_007F));
     assert_eq!(set(&mut world, FeatureId::NUMBER_OF_QUEUES, 0xFFFF), (Status::INVALID_FIELD, 0));
     assert_eq!(set(&mut world, FeatureId::ASYNC_EVENT_CONFIGURATION, 1 << 9), (Status::INVALID_FIELD, 0));
     assert_eq!(set(&mut world, FeatureId::HOST_IDENTIFIER, 1), (Status::COMMAND_SEQUENCE_ERROR, 0));
