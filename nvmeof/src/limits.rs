@@ -39,6 +39,13 @@ pub const VSL: u8 = 13;
 /// [`VSL`] in bytes.
 pub const VERIFY_BYTES_MAX: u64 = 4096 << VSL;
 
+/// Source ranges of one Copy: 4 KiB of them, which fit a capsule.
+pub const COPY_RANGES_MAX: u32 = 128;
+/// Longest source range of a Copy (MSSRL).
+pub const COPY_RANGE_BYTES_MAX: u32 = 1 << 20;
+/// Longest Copy (MCL): beyond, one command would take as long as a host waits for many.
+pub const COPY_BYTES_MAX: u32 = 8 << 20;
+
 /// Cross-Controller Resets under way per controller (CCRL).
 pub const CROSS_CONTROLLER_RESETS_MAX: u8 = 4;
 
@@ -48,6 +55,7 @@ pub const KEEP_ALIVE_GRANULARITY: u16 = 10;
 /// Shift of the largest data alignment a peer may ask of us: HPDA and CPDA are 0..=31 dwords, 0's based.
 pub const PDA_Z_MAX: u8 = 31;
 
+const _: () = assert!(COPY_RANGES_MAX * 32 <= IN_CAPSULE_BYTES_MAX, "all ranges of a Copy fit a capsule");
 const _: () = assert!(MAXH2CDATA >= 4096, "TCP §3.6.2.3 asks for 4 KiB at least");
 const _: () =
     assert!(16 + NAMESPACES_MAX * (32 + 4) <= TRANSFER_BYTES_MAX, "Linux reads the ANA log in one piece");

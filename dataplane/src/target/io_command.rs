@@ -16,6 +16,7 @@ use nvmeof::{
 
 use super::{
     association::Association,
+    copy::{copy, total_bytes},
     counters::QueueCounters,
     qos::Lane,
     queue::Answer,
@@ -85,6 +86,8 @@ pub(super) struct IoWork {
     /// The namespace in `view`; not used by a Flush of all.
     namespace: usize,
     operation: Operation,
+    /// Its volume's limits have let it in already.
+    let_in: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -115,6 +118,10 @@ enum Operation {
         len_bytes: u64,
         fua: bool,
     },
+    Copy {
+        destination_lba: u64,
+        fua: bool,
+    },
     Deallocate {
         ranges: u32,
     },
@@ -136,6 +143,7 @@ impl IoWork {
         let data_len = match command {
             NvmCommand::Write { data, .. }
             | NvmCommand::Compare { data, .. }
+            | NvmCommand::Copy { data, .. }
             | NvmCommand::DatasetManagement { data, .. } => {
                 check_capsule(data, in_capsule_len)?;
                 data.len_bytes()
@@ -160,7 +168,7 @@ impl IoWork {
     }
 
     fn new(view: &Rc<ExportsView>, namespace: usize, operation: Operation) -> Self {
-        Self { view: view.clone(), namespace, operation }
+        Self { view: view.clone(), namespace, operation, let_in: false }
     }
 
     /// Whether it changes data, so that executing it late could undo what the host did meanwhile (H1).
@@ -168,6 +176,7 @@ impl IoWork {
         match self.operation {
             Operation::Write { .. }
             | Operation::WriteZeroes { .. }
+            | Operation::Copy { .. }
             | Operation::Deallocate { .. }
             | Operation::Ignore => true,
             Operation::Read { .. }
@@ -179,25 +188,35 @@ impl IoWork {
     }
 
     /// Where it waits for its volume's leave, and the bytes that it counts for there. `None`: it need not, because
-    /// the volume is unlimited or the command moves no data.
-    pub(super) fn lane(&self) -> Option<(Rc<Lane>, u64)> {
+    /// the volume is unlimited, it has waited before, or it moves no data; or not yet, because `data` has to tell
+    /// how much.
+    pub(super) fn lane(&self, data: Option<&[u8]>) -> Option<(Rc<Lane>, u64)> {
+        let namespace = match self.operation {
+            Operation::FlushAll => return None,
+            _ => &self.view.namespaces()[self.namespace],
+        };
+        if self.let_in || !namespace.limiter.is_limited() {
+            return None;
+        }
         let bytes = match self.operation {
             Operation::Read { len_bytes, .. } => u64::from(len_bytes),
             Operation::Write { len_bytes, .. }
             | Operation::WriteZeroes { len_bytes, .. }
             | Operation::Compare { len_bytes, .. }
             | Operation::Verify { len_bytes, .. } => len_bytes,
+            Operation::Copy { .. } => total_bytes(data?, namespace.volume.block_bytes()),
             Operation::Deallocate { .. } | Operation::Ignore | Operation::Flush | Operation::FlushAll => {
                 return None;
             }
         };
-        let limiter = &self.view.namespaces()[self.namespace].limiter;
-        if !limiter.is_limited() {
-            return None;
-        }
         let mut lanes = self.view.lanes.borrow_mut();
-        let lane = lanes.entry(self.namespace).or_insert_with(|| Rc::new(Lane::new(limiter)));
+        let lane = lanes.entry(self.namespace).or_insert_with(|| Rc::new(Lane::new(&namespace.limiter)));
         Some((lane.clone(), bytes))
+    }
+
+    /// Its volume's limits let it in: it waits for them no more.
+    pub(super) fn let_in(&mut self) {
+        self.let_in = true;
     }
 
     /// Does it. `data` is what came from the host.
@@ -237,6 +256,10 @@ impl IoWork {
             }
             Operation::Verify { offset_bytes, len_bytes, fua } => {
                 verify(volume, offset_bytes, len_bytes, fua, counters).await
+            }
+            Operation::Copy { destination_lba, fua } => {
+                let data = data.expect("its ranges have come");
+                copy(volume, destination_lba, &data, fua || fua_always, counters).await
             }
             Operation::Deallocate { ranges } => {
                 let data = data.expect("its ranges have come");
@@ -297,6 +320,7 @@ fn operation(command: NvmCommand, volume: &Volume) -> Result<Operation, Status> 
             }
             Operation::Verify { offset_bytes, len_bytes, fua }
         }
+        NvmCommand::Copy { destination_lba, fua, .. } => Operation::Copy { destination_lba, fua },
         NvmCommand::DatasetManagement { ranges, deallocate: true, .. } => Operation::Deallocate { ranges },
         NvmCommand::DatasetManagement { .. } => Operation::Ignore,
         NvmCommand::Flush => Operation::Flush,

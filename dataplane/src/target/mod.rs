@@ -7,6 +7,7 @@
 mod admin;
 mod admission;
 mod association;
+mod copy;
 mod counters;
 mod io_command;
 mod place;

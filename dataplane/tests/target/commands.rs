@@ -84,3 +84,68 @@ fn verify_reads_up_to_its_limit() {
         }
     });
 }
+
+/// The blocks' first bytes.
+async fn first_bytes(queue: &HostQueue, lba: u64, blocks: u32) -> Vec<u8> {
+    let answer = queue.command(sqe::read(1, lba, blocks), Payload::In(blocks * 512)).await.unwrap();
+    answer.data.unwrap().chunks(512).map(|block| block[0]).collect()
+}
+
+/// First LBA and blocks.
+type Range = (u64, u32);
+
+async fn ranges(list: &[Range]) -> Payload {
+    let bytes: Vec<u8> = list.iter().flat_map(|&(lba, blocks)| sqe::copy_range(lba, blocks)).collect();
+    let mut buf = Buf::alloc(bytes.len()).await;
+    buf.copy_from_slice(&bytes);
+    Payload::Out(buf)
+}
+
+#[test]
+fn copy_gathers_its_ranges_in_their_order() {
+    let bench = Bench::new(2, BlockSize::B512);
+    bench.host(|options| async move {
+        let controller = HostController::connect(options).await.unwrap();
+        let queue = controller.io_queue(1, 32).await.unwrap();
+        for (lba, byte) in [(0, 1), (1, 2), (2, 3), (3, 4)] {
+            write(&queue, lba, 1, byte).await;
+        }
+        // Unaligned ends, a block twice, one never written.
+        let copy = sqe::copy(1, 1001, 4, true);
+        let list = ranges(&[(2, 2), (0, 1), (500, 1), (0, 1)]).await;
+        assert_eq!(status(&queue, copy, list).await, Status::SUCCESS);
+        assert_eq!(first_bytes(&queue, 1000, 7).await, [0, 3, 4, 1, 0, 1, 0]);
+        // All that one command may copy, in the largest ranges.
+        write(&queue, 16_000, 500, 9).await;
+        let large: Vec<_> = (0..8).map(|index| (2048 * index + 4096, 2048)).collect();
+        let copied = status(&queue, sqe::copy(1, 65_536, 8, false), ranges(&large).await).await;
+        assert_eq!(copied, Status::SUCCESS);
+        assert_eq!(first_bytes(&queue, 65_536 + 16_000 - 4096 - 1, 502).await[..502], {
+            let mut expected = [9; 502];
+            (expected[0], expected[501]) = (0, 0);
+            expected
+        });
+    });
+}
+
+#[test]
+fn a_copy_that_is_refused_changes_nothing_and_names_the_range() {
+    let bench = Bench::new(1, BlockSize::B512);
+    bench.host(|options| async move {
+        let controller = HostController::connect(options).await.unwrap();
+        let queue = controller.io_queue(1, 32).await.unwrap();
+        write(&queue, 0, 1, 1).await;
+        let end = 64 * MIB / 512;
+        let table: [(u64, &[Range], Status); 3] = [
+            (100, &[(0, 1), (end, 1)], Status::LBA_OUT_OF_RANGE),
+            (100, &[(0, 1), (1000, 2049)], Status::COMMAND_SIZE_LIMIT_EXCEEDED),
+            (100, &[(0, 1), (101, 1)], Status::OVERLAPPING_IO_RANGE),
+        ];
+        for (destination, list, expected) in table {
+            let copy = sqe::copy(1, destination, list.len() as u32, false);
+            let answer = queue.command(copy, ranges(list).await).await.unwrap();
+            assert_eq!((answer.status(), answer.cqe.result.get()), (expected, 1));
+            assert_eq!(first_bytes(&queue, 100, 2).await, [0, 0]);
+        }
+    });
+}

@@ -11,7 +11,7 @@ mod tests;
 
 pub use admin::{AdminCommand, FeatureSelect, GetLogPage, Identify, Instance};
 pub use fabrics::{Connect, FabricsCommand, PropertyWidth};
-pub use nvm::{BlockRange, NvmCommand, dsm_ranges};
+pub use nvm::{BlockRange, NvmCommand, copy_ranges, dsm_ranges};
 
 use crate::{
     Status, limits,

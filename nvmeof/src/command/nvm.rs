@@ -8,7 +8,8 @@ use crate::{
     wire::{
         Sqe,
         nvm::{
-            CONTROL_DEAC, CONTROL_FUA, CONTROL_PRINFO, CONTROL_STC, DSM_DEALLOCATE, DsmRange, DsmSqe, RwSqe,
+            CONTROL_DEAC, CONTROL_FUA, CONTROL_PRINFO, CONTROL_STC, COPY_CONTROL_UNSUPPORTED, CopyRange,
+            CopySqe, DSM_DEALLOCATE, DsmRange, DsmSqe, RwSqe,
         },
         opcode::NvmOpcode,
     },
@@ -47,6 +48,13 @@ pub enum NvmCommand {
     DatasetManagement {
         ranges: u32,
         deallocate: bool,
+        data: DataPointer,
+    },
+    /// Copies `ranges` structures' worth of blocks to `destination` and on, in their order; see [`copy_ranges`].
+    Copy {
+        destination_lba: u64,
+        ranges: u32,
+        fua: bool,
         data: DataPointer,
     },
     /// Disconnect may come on an I/O queue; other Fabrics commands are refused.
@@ -113,6 +121,7 @@ impl NvmCommand {
                 let deallocate = dsm.attributes.get() & DSM_DEALLOCATE != 0;
                 Ok(Self::DatasetManagement { ranges, deallocate, data })
             }
+            NvmOpcode::COPY => copy(sqe, data?),
             NvmOpcode::FABRICS => match super::FabricsCommand::parse(sqe)? {
                 super::FabricsCommand::Disconnect => Ok(Self::Disconnect),
                 super::FabricsCommand::Connect(_) => Err(Status::COMMAND_SEQUENCE_ERROR),
@@ -128,6 +137,31 @@ pub fn dsm_ranges(data: &[u8], ranges: u32) -> impl Iterator<Item = BlockRange> 
     data.chunks_exact(size_of::<DsmRange>()).take(ranges as usize).map(|chunk| {
         let range = DsmRange::read_from_bytes(chunk).expect("chunks have the size of a range");
         BlockRange { lba: range.slba.get(), blocks: range.length.get() }
+    })
+}
+
+fn copy(sqe: &Sqe, data: DataPointer) -> Result<NvmCommand, Status> {
+    let copy: CopySqe = transmute!(*sqe);
+    let control = copy.control.get();
+    if copy.format != 0 || control & COPY_CONTROL_UNSUPPORTED != 0 {
+        return Err(Status::INVALID_FIELD);
+    }
+    let ranges = u32::from(copy.nr_z) + 1;
+    if ranges > limits::COPY_RANGES_MAX {
+        return Err(Status::COMMAND_SIZE_LIMIT_EXCEEDED);
+    }
+    if data.len_bytes() != ranges * size_of::<CopyRange>() as u32 {
+        return Err(Status::DATA_SGL_LENGTH_INVALID);
+    }
+    let fua = control & CONTROL_FUA != 0;
+    Ok(NvmCommand::Copy { destination_lba: copy.sdlba.get(), ranges, fua, data })
+}
+
+/// The source ranges of a Copy command from its data.
+pub fn copy_ranges(data: &[u8]) -> impl Iterator<Item = BlockRange> + '_ {
+    data.chunks_exact(size_of::<CopyRange>()).map(|chunk| {
+        let range = CopyRange::read_from_bytes(chunk).expect("chunks have the size of a range");
+        BlockRange { lba: range.slba.get(), blocks: u32::from(range.nlb_z.get()) + 1 }
     })
 }
 

@@ -104,6 +104,31 @@ fn dataset_management_takes_the_ranges_it_names_from_a_larger_buffer() {
 }
 
 #[test]
+fn copy_has_its_format_its_ranges_and_their_limit() {
+    use crate::host::sqe;
+    let parse = |sqe: Sqe, len: u32| {
+        let mut sqe = sqe;
+        sqe.sgl.length = len.into();
+        NvmCommand::parse(&sqe)
+    };
+    let data = DataPointer::Transport { len: 64 };
+    let two = NvmCommand::Copy { destination_lba: 9, ranges: 2, fua: true, data };
+    assert_eq!(parse(sqe::copy(1, 9, 2, true), 64), Ok(two));
+    assert_eq!(parse(sqe::copy(1, 9, 2, true), 63), Err(Status::DATA_SGL_LENGTH_INVALID));
+    let too_many = parse(sqe::copy(1, 9, 129, false), 129 * 32);
+    assert_eq!(too_many, Err(Status::COMMAND_SIZE_LIMIT_EXCEEDED));
+    // Another descriptor format, PRINFOR, a directive, PRINFOW, storage tag checks.
+    for bit in [8, 12, 20, 24, 25, 26, 29] {
+        let mut sqe = sqe::copy(1, 9, 1, false);
+        sqe.cdw12 = (sqe.cdw12.get() | 1 << bit).into();
+        assert_eq!(parse(sqe, 32), Err(Status::INVALID_FIELD), "bit {bit} of dword 12");
+    }
+    let ranges: Vec<_> =
+        copy_ranges(&[sqe::copy_range(5, 7), sqe::copy_range(u64::MAX, 65_536)].concat()).collect();
+    assert_eq!(ranges, [BlockRange { lba: 5, blocks: 7 }, BlockRange { lba: u64::MAX, blocks: 65_536 }]);
+}
+
+#[test]
 fn log_page_offsets_are_dwords() {
     let mut sqe = Sqe::new(AdminOpcode::GET_LOG_PAGE.0);
     sqe.sgl.length = 8.into();

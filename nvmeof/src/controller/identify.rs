@@ -9,13 +9,14 @@ use crate::{
     limits,
     wire::{
         identify::{
-            CMIC_ANA, CMIC_CONTROLLERS, CMIC_PORTS, CNTRLTYPE_DISCOVERY, CNTRLTYPE_IO, CTRATT_HOST_ID_128,
-            CTRATT_TBKAS, DLFEAT_ZEROES, IdentifyController, IdentifyNamespace, IndependentNamespace,
-            LPA_EFFECTS, LPA_EXTENDED, LPA_SUPPORTED_PAGES, LbaFormat, NIDT_CSI, NIDT_NGUID, NIDT_UUID,
-            NMIC_SHARED, NSATTR_WRITE_PROTECTED, NSFEAT_INDEPENDENT_NO_CACHE, NSFEAT_NSABP, NSFEAT_OPTPERF,
-            NSFEAT_THIN, NSTAT_READY, NvmController, OAES_ANA_CHANGE, OAES_DISCOVERY_CHANGE,
-            OAES_NAMESPACE_ATTRIBUTE, ONCS_COMPARE, ONCS_DSM, ONCS_SAVE_AND_SELECT, ONCS_VERIFY,
-            ONCS_WRITE_ZEROES, SGLS_OFFSET, SGLS_SUPPORTED, SGLS_TRANSPORT, VWC_FLUSH_ALL, VWC_PRESENT,
+            CDFS_0, CMIC_ANA, CMIC_CONTROLLERS, CMIC_PORTS, CNTRLTYPE_DISCOVERY, CNTRLTYPE_IO,
+            CTRATT_HOST_ID_128, CTRATT_TBKAS, DLFEAT_ZEROES, IdentifyController, IdentifyNamespace,
+            IndependentNamespace, LPA_EFFECTS, LPA_EXTENDED, LPA_SUPPORTED_PAGES, LbaFormat, NIDT_CSI,
+            NIDT_NGUID, NIDT_UUID, NMIC_SHARED, NSATTR_WRITE_PROTECTED, NSFEAT_INDEPENDENT_NO_CACHE,
+            NSFEAT_NSABP, NSFEAT_OPTPERF, NSFEAT_THIN, NSTAT_READY, NvmController, OAES_ANA_CHANGE,
+            OAES_DISCOVERY_CHANGE, OAES_NAMESPACE_ATTRIBUTE, ONCS_COMPARE, ONCS_COPY, ONCS_DSM,
+            ONCS_SAVE_AND_SELECT, ONCS_VERIFY, ONCS_WRITE_ZEROES, SGLS_OFFSET, SGLS_SUPPORTED,
+            SGLS_TRANSPORT, VWC_FLUSH_ALL, VWC_PRESENT,
         },
         opcode::{CSI_NVM, Cns, NSID_ALL},
         property::VERSION_2_1,
@@ -193,7 +194,9 @@ fn io_controller(data: &mut IdentifyController, view: &View<'_>) {
     data.cqes = 0x44;
     data.nn = limits::NAMESPACES_MAX.into();
     data.mnan = limits::NAMESPACES_MAX.into();
-    data.oncs = (ONCS_COMPARE | ONCS_DSM | ONCS_WRITE_ZEROES | ONCS_SAVE_AND_SELECT | ONCS_VERIFY).into();
+    data.oncs =
+        (ONCS_COMPARE | ONCS_DSM | ONCS_WRITE_ZEROES | ONCS_SAVE_AND_SELECT | ONCS_VERIFY | ONCS_COPY).into();
+    data.cdfs = CDFS_0.into();
     // Equal on every node of an NQN (H2), so it does not follow the drives: each namespace says its own.
     data.vwc = VWC_PRESENT | VWC_FLUSH_ALL;
     data.ofcs = OFCS.into();
@@ -207,6 +210,9 @@ fn nvm_namespace(namespace: &Namespace) -> IdentifyNamespace {
     data.nuse = namespace.used_blocks.min(namespace.size_blocks).into();
     data.nmic = NMIC_SHARED;
     data.dlfeat = DLFEAT_ZEROES;
+    data.mssrl = ((limits::COPY_RANGE_BYTES_MAX / namespace.block_bytes) as u16).into();
+    data.mcl = (limits::COPY_BYTES_MAX / namespace.block_bytes).into();
+    data.msrc_z = (limits::COPY_RANGES_MAX - 1) as u8;
     data.anagrpid = namespace.nsid.into();
     data.nguid = namespace.nguid;
     data.nvmcap = (u128::from(namespace.size_blocks) * u128::from(namespace.block_bytes)).to_le_bytes();

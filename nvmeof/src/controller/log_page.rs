@@ -211,7 +211,8 @@ fn command_effects() -> Vec<u8> {
     for opcode in [NvmOpcode::FLUSH, NvmOpcode::READ, NvmOpcode::COMPARE, NvmOpcode::VERIFY] {
         page.io[usize::from(opcode.0)] = CSUPP.into();
     }
-    for opcode in [NvmOpcode::WRITE, NvmOpcode::WRITE_ZEROES, NvmOpcode::DATASET_MANAGEMENT] {
+    for opcode in [NvmOpcode::WRITE, NvmOpcode::WRITE_ZEROES, NvmOpcode::DATASET_MANAGEMENT, NvmOpcode::COPY]
+    {
         page.io[usize::from(opcode.0)] = (CSUPP | LBCC).into();
     }
     page.as_bytes().to_vec()

@@ -189,7 +189,7 @@ fn identify_controller_says_what_linux_insists_on() {
     assert_eq!(bytes[1807], 4, "CCRL");
     assert_eq!(bytes[386..388], 10_000_u16.to_le_bytes(), "CQT");
     assert_eq!(bytes[512..514], [0x66, 0x44], "SQES, CQES");
-    assert_eq!(bytes[520..522], 0b1001_1101_u16.to_le_bytes(), "ONCS");
+    assert_eq!(bytes[520..522], 0b1_1001_1101_u16.to_le_bytes(), "ONCS");
     assert_eq!(bytes[525], 0b111, "VWC");
     assert_eq!(bytes[540..544], 1024_u32.to_le_bytes(), "MNAN");
     assert_eq!(&bytes[768..771], b"nqn");
@@ -205,6 +205,7 @@ fn identify_namespace_in_all_its_forms() {
     assert_eq!(bytes[92..96], [5, 0, 0, 0], "ANAGRPID");
     assert_eq!(bytes[104..120], *Uuid::from_u128(5).as_bytes(), "NGUID");
     assert_eq!(data.nawupf_z.get(), 7);
+    assert_eq!(bytes[74..81], [0, 8, 0, 64, 0, 0, 127], "MSSRL, MCL, MSRC");
     let bytes = world.identify(Cns::INDEPENDENT_NAMESPACE, 5).unwrap();
     let data = IndependentNamespace::read_from_bytes(&bytes).unwrap();
     assert_eq!((data.nstat, data.anagrpid.get(), data.nsfeat), (1, 5, 0));

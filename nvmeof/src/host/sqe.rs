@@ -10,7 +10,7 @@ use crate::{
         Sqe,
         admin::{CrossControllerResetSqe, FeaturesSqe, GetLogPageSqe, IdentifySqe},
         connect::{CATTR_DISABLE_SQ_FLOW_CONTROL, ConnectData, ConnectSqe, PropertySqe},
-        nvm::{CONTROL_DEAC, CONTROL_FUA, DSM_DEALLOCATE, DsmRange, DsmSqe, RwSqe},
+        nvm::{CONTROL_DEAC, CONTROL_FUA, CopyRange, CopySqe, DSM_DEALLOCATE, DsmRange, DsmSqe, RwSqe},
         opcode::{AdminOpcode, Cns, FabricsType, FeatureId, LogPageId, NvmOpcode},
         property::Property,
     },
@@ -166,6 +166,24 @@ pub fn dsm_range(lba: u64, blocks: u32) -> [u8; 16] {
     range.as_bytes().try_into().expect("a range has 16 bytes")
 }
 
+/// Copy to `destination_lba` and on; its data is one [`copy_range`] for each of 1 to 256 ranges.
+pub fn copy(nsid: u32, destination_lba: u64, ranges: u32, fua: bool) -> Sqe {
+    let mut copy: CopySqe = transmute!(Sqe::new(NvmOpcode::COPY.0));
+    copy.nsid = nsid.into();
+    copy.sdlba = destination_lba.into();
+    copy.nr_z = u8::try_from(ranges - 1).expect("at most 256 ranges");
+    copy.control = if fua { CONTROL_FUA } else { 0 }.into();
+    transmute!(copy)
+}
+
+/// One source range of Copy, 1 to 65,536 blocks.
+pub fn copy_range(lba: u64, blocks: u32) -> [u8; 32] {
+    let mut range = CopyRange::new_zeroed();
+    range.slba = lba.into();
+    range.nlb_z = u16::try_from(blocks - 1).expect("at most 65,536 blocks").into();
+    range.as_bytes().try_into().expect("a range has 32 bytes")
+}
+
 fn read_write(opcode: NvmOpcode, nsid: u32, lba: u64, blocks: u32, control: u16) -> Sqe {
     let mut rw: RwSqe = transmute!(Sqe::new(opcode.0));
     rw.nsid = nsid.into();
@@ -202,6 +220,10 @@ mod tests {
         check(write_zeroes(1, 0, 1, true), &[(0, 8), (4, 1), (51, 0x02)]);
         check(compare(1, 2, 3), &[(0, 5), (4, 1), (40, 2), (48, 2)]);
         check(verify(1, 2, 3), &[(0, 0x0C), (4, 1), (40, 2), (48, 2)]);
+        check(copy(1, 2, 3, true), &[(0, 0x19), (4, 1), (40, 2), (48, 2), (51, 0x40)]);
+        let mut range = [0; 32];
+        (range[8], range[16]) = (5, 6);
+        assert_eq!(copy_range(5, 7), range);
         check(flush(3), &[(4, 3)]);
         check(deallocate(1, 256), &[(0, 9), (4, 1), (40, 255), (44, 4)]);
         check(

@@ -81,6 +81,7 @@ layout! { 4096,
         pub icsvscc: u8,
         pub nwpc: u8,
         pub acwu_z: U16,
+        /// Copy Descriptor Formats Supported.
         pub cdfs: U16,
         pub sgls: U32,
         /// Maximum Number of Allowed Namespaces.
@@ -149,7 +150,13 @@ layout! { 4096,
         pub npdg_z: U16,
         pub npda_z: U16,
         pub nows_z: U16,
-        pub reserved74: [u8; 18],
+        /// Maximum Single Source Range Length of Copy in logical blocks.
+        pub mssrl: U16,
+        /// Maximum Copy Length in logical blocks.
+        pub mcl: U32,
+        /// Maximum Source Range Count, 0's based.
+        pub msrc_z: u8,
+        pub reserved81: [u8; 11],
         pub anagrpid: U32,
         pub reserved96: [u8; 3],
         pub nsattr: u8,
@@ -235,6 +242,9 @@ pub const ONCS_DSM: u16 = 1 << 2;
 pub const ONCS_WRITE_ZEROES: u16 = 1 << 3;
 pub const ONCS_SAVE_AND_SELECT: u16 = 1 << 4;
 pub const ONCS_VERIFY: u16 = 1 << 7;
+pub const ONCS_COPY: u16 = 1 << 8;
+/// CDFS: Copy takes descriptor format 0h.
+pub const CDFS_0: u16 = 1 << 0;
 
 /// VWC: a volatile write cache is present; a Flush may name all namespaces.
 pub const VWC_PRESENT: u8 = 1 << 0;

@@ -66,3 +66,42 @@ layout! { 16,
         pub slba: U64,
     }
 }
+
+layout! { 64,
+    /// Copy.
+    pub struct CopySqe {
+        pub opcode: u8,
+        pub flags: u8,
+        pub cid: U16,
+        pub nsid: U32,
+        pub reserved8: [u8; 8],
+        pub mptr: U64,
+        pub sgl: SglDescriptor,
+        /// Starting Destination LBA.
+        pub sdlba: U64,
+        /// Number of Ranges, 0's based.
+        pub nr_z: u8,
+        /// Descriptor Format in bits 3:0, PRINFOR in bits 7:4.
+        pub format: u8,
+        /// As `control` of a write, but for Directive Type in bits 7:4.
+        pub control: U16,
+        pub cdw13: U32,
+        pub cdw14: U32,
+        pub cdw15: U32,
+    }
+}
+
+/// `control` of Copy: Directive Type, PRINFOW and both Storage Tag Checks, none of which we have.
+pub const COPY_CONTROL_UNSUPPORTED: u16 = 0x3FF0;
+
+layout! { 32,
+    /// One source range of Copy, in descriptor format 0h.
+    pub struct CopyRange {
+        pub reserved0: [u8; 8],
+        /// Starting LBA.
+        pub slba: U64,
+        /// Number of Logical Blocks, 0's based.
+        pub nlb_z: U16,
+        pub reserved18: [u8; 14],
+    }
+}

@@ -27,6 +27,7 @@ open_enum! {
         WRITE_ZEROES = 0x08,
         DATASET_MANAGEMENT = 0x09,
         VERIFY = 0x0C,
+        COPY = 0x19,
         FABRICS = 0x7F,
     }
 }

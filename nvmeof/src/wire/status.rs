@@ -54,6 +54,12 @@ open_enum! {
     }
 }
 
+/// Command specific values of the NVM command set: they share their numbers with those of Connect.
+impl Status {
+    pub const COMMAND_SIZE_LIMIT_EXCEEDED: Self = Self(0x183 | DNR);
+    pub const OVERLAPPING_IO_RANGE: Self = Self(0x187 | DNR);
+}
+
 impl Status {
     /// Whether the command was done.
     pub fn is_success(self) -> bool {

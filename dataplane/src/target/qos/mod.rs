@@ -6,7 +6,8 @@
 //! buy in turns and so share a limit evenly; queue pairs share their core's part evenly; commands of one queue pair
 //! go in order; nobody takes a lock. An unlimited volume costs its commands one load.
 //!
-//! What moves data counts, by its bytes: reads, writes, Write Zeroes. Flush, Deallocate and admin commands do not.
+//! What moves or looks at data counts, by its bytes: Read, Write, Write Zeroes, Compare, Verify, Copy. Flush, Deallocate
+//! and admin commands do not.
 
 mod gate;
 mod limiter;

@@ -143,8 +143,8 @@ async fn slot_task(queue: Rc<Queue>, slot: Slot) {
             }
             place.task.take().map(Some)
         });
-        let Some(task) = next.await else { return };
-        if let Some(late) = hold(&queue, place, &task).await {
+        let Some(mut task) = next.await else { return };
+        if let Some(late) = hold(&queue, place, &mut task).await {
             drop(place.data.take());
             queue.answer(slot, late).await;
             continue;
@@ -178,13 +178,10 @@ async fn slot_task(queue: Rc<Queue>, slot: Slot) {
 /// Keeps a command until its volume's limits let it begin, or the queue stops: then it is dropped like any that has
 /// not begun. Writes are kept before their data is asked for, so that a slow volume does not fill the memory for
 /// it; they are answered when they have become too old (H1).
-async fn hold(queue: &Queue, place: &Place, task: &Task) -> Option<Answer> {
-    let work = match task {
-        // It was kept before its data was asked for.
-        Task::Execute { share: Some(_), .. } => return None,
-        Task::Execute { work, .. } | Task::Solicit { work, .. } => work,
-    };
-    let (lane, bytes) = work.lane()?;
+async fn hold(queue: &Queue, place: &Place, task: &mut Task) -> Option<Answer> {
+    let (Task::Execute { work, .. } | Task::Solicit { work, .. }) = task;
+    let (lane, bytes) = work.lane(place.data.borrow().as_deref())?;
+    work.let_in();
     let give_up = work.is_write().then(|| place.arrived.get().after(limits::WRITE_WAIT_MAX));
     let stopping = place.waker.until(|| queue.stopping.get().then_some(()));
     match race(stopping, lane.leave(bytes, give_up)).await {
