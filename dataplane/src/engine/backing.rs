@@ -57,9 +57,9 @@ impl DriveShared {
             return u64::MAX;
         }
         let line = self.backing.line.load(Ordering::Acquire);
-        let backed = u64::from(line - self.geometry.volumes_first());
+        let backed = u64::from(line - self.geometry().volumes_first());
         // At the end of the drive there is nothing left to allocate.
-        if line == self.geometry.end { u64::MAX } else { backed.saturating_sub(self.in_motion_extents()) }
+        if line == self.geometry().end { u64::MAX } else { backed.saturating_sub(self.in_motion_extents()) }
     }
 
     fn in_motion_extents(&self) -> u64 {
@@ -86,7 +86,7 @@ impl DriveShared {
         if !self.backing.is_needed() {
             return Ok(());
         }
-        let geometry = &self.geometry;
+        let geometry = self.geometry();
         let promised = self.ledger.promised() + more_extents + self.in_motion_extents();
         let target = u64::from(geometry.volumes_first()) + promised;
         let target = target.min(u64::from(geometry.end)) as u32;

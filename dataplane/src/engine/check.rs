@@ -79,7 +79,7 @@ impl DriveShared {
                     continue;
                 };
                 owned += 1;
-                if !self.geometry.is_in_pool(extent.0) {
+                if !self.geometry().is_in_pool(extent.0) {
                     report.problem(format!("{extent:?} lies outside the pool"));
                 } else if !entry.needs_extent() {
                     report.problem(format!("{extent:?} is kept for nothing"));

@@ -269,6 +269,7 @@ impl DriveShared {
         index.resize(CATALOGUE_ROOTS, Child::None);
         Ok(Superblock {
             sequence,
+            geometry: lock(&self.growing).unwrap_or(old.geometry),
             cut: instant.cut,
             catalogue_bytes: bytes.len() as u64,
             catalogue: index,

@@ -80,7 +80,6 @@ pub struct Drive {
 pub(super) struct DriveShared {
     pub(super) disk: Disk,
     pub(super) uuid: Uuid,
-    pub(super) geometry: Geometry,
     pub(super) write_through: bool,
     pub(super) atomic_4k: bool,
     /// Nothing is overwritten in place (E8).
@@ -119,6 +118,8 @@ pub(super) struct DriveShared {
     /// Leaf pages that the running checkpoint writes.
     pub(super) writing: Mutex<BTreeSet<(LayerId, u32)>>,
     pub(super) superblock: Mutex<Superblock>,
+    /// What the next checkpoint makes the drive's geometry.
+    pub(super) growing: Mutex<Option<Geometry>>,
     pub(super) metadata: Mutex<MetadataSpace>,
     pub(super) catalogue_pages: Mutex<Vec<u64>>,
 
@@ -326,6 +327,7 @@ impl DriveShared {
             checkpoints: Rounds::default(),
             writing: Mutex::default(),
             superblock: Mutex::new(superblock),
+            growing: Mutex::default(),
             metadata: Mutex::new(metadata),
             catalogue_pages: Mutex::new(recovered.catalogue_pages),
             volumes: Mutex::new(volumes),
@@ -335,7 +337,6 @@ impl DriveShared {
             damaged: AtomicBool::new(layers.values().any(|layer| layer.is_damaged())),
             layers: Mutex::new(layers),
             disk,
-            geometry,
         })
     }
 
@@ -368,6 +369,11 @@ impl DriveShared {
             })
             .await;
         });
+    }
+
+    /// As the newest superblock says. Its size and end may grow.
+    pub(super) fn geometry(&self) -> Geometry {
+        lock(&self.superblock).geometry
     }
 
     pub(super) fn state(&self) -> DriveState {

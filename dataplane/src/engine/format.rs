@@ -121,7 +121,7 @@ pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
     digest.finalize() as u32
 }
 
-/// How a drive is divided; fixed when it is formatted.
+/// How a drive is divided: fixed when it is formatted, save for its size and end, which may grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Geometry {
     pub(crate) size_bytes: u64,
@@ -155,6 +155,12 @@ impl Geometry {
         let data_first = journal_first + journal_extents;
         let metadata_extents = ((end - data_first) / METADATA_SHARE).max(METADATA_MIN_EXTENTS);
         Self { size_bytes, journal_first, journal_extents, data_first, end, metadata_extents }
+    }
+
+    /// The same division of a drive that has grown to `size_bytes`: the pool goes on to the new end.
+    pub(crate) fn grown(&self, size_bytes: u64) -> Self {
+        let Self { end, .. } = Self::plan(size_bytes);
+        Self { size_bytes, end, ..*self }
     }
 
     pub(crate) fn journal_bytes(&self) -> u64 {

@@ -122,6 +122,12 @@ impl FreeMap {
         self.limit = limit;
     }
 
+    /// The drive goes on to `end`. What is new there is free, and handed out once the limit is moved.
+    pub(super) fn extend_to(&mut self, end: u32) {
+        self.geometry.end = end;
+        self.pages.resize_with(end.div_ceil(BITS_PER_PAGE) as usize, || None);
+    }
+
     /// Takes an extent out of those kept for metadata; it is busy from now on.
     pub(super) fn take_for_metadata(&mut self) -> Found {
         let found = self.find(self.geometry.data_first, self.geometry.volumes_first());
@@ -317,5 +323,22 @@ mod tests {
         assert!(map.is_used(Extent(a)) && !map.is_used(Extent(b)));
         assert_eq!(map.waiting_page(), None);
         assert_eq!(map.count_used(), 1);
+    }
+    #[test]
+    fn a_grown_drive_has_more_pages() {
+        let mut map = loaded();
+        while map.take(64) != Found::Nothing {}
+        let (old_end, end) = (map.geometry.end, 2 * BITS_PER_PAGE + 7);
+        map.extend_to(end);
+        assert_eq!(map.page_count(), 3);
+        assert_eq!(map.take(1), Found::Nothing, "the limit has not moved yet");
+        map.limit(end);
+        assert_eq!(map.take(1), Found::Run(Run { first: old_end, count: 1 }));
+        while map.take(BITS_PER_PAGE) != Found::NeedsPage(1) {}
+        map.put(1, None);
+        map.put(2, None);
+        while map.take(BITS_PER_PAGE) != Found::Nothing {}
+        map.release(Extent(end - 1));
+        assert_eq!(map.take(9), Found::Run(Run { first: end - 1, count: 1 }), "its last extent");
     }
 }

@@ -10,6 +10,8 @@
 //! through. `reclaim` gives back in the background what nothing refers to any more, and `merge` takes a layer that
 //! one other shows alone into that one.
 //!
+//! `grow` takes in what a drive's medium has gained.
+//!
 //! What it does not do yet: changes across drives.
 #![forbid(unsafe_code)]
 
@@ -28,6 +30,7 @@ mod format;
 mod frames;
 mod free_map;
 mod grace;
+mod grow;
 mod journal;
 mod layer;
 mod manage;

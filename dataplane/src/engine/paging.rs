@@ -131,7 +131,7 @@ impl DriveShared {
 
     fn check_entry(&self, layer: &Layer, entry: Entry) -> Result<(), Corruption> {
         match entry.extent() {
-            Some(extent) if !self.geometry.is_in_pool(extent.0) => {
+            Some(extent) if !self.geometry().is_in_pool(extent.0) => {
                 Err(Corruption::ExtentOutOfRange { layer: layer.id.0, extent: extent.0 })
             }
             _ => Ok(()),
@@ -203,7 +203,7 @@ impl DriveShared {
         let Child::Page { address_bytes, crc, sequence } = child else {
             unreachable!("only pages are read");
         };
-        if address_bytes + PAGE_BYTES as u64 > self.geometry.size_bytes {
+        if address_bytes + PAGE_BYTES as u64 > self.geometry().size_bytes {
             return Err(corrupt(id));
         }
         let buf = Buf::alloc(PAGE_BYTES).await;

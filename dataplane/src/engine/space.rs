@@ -12,7 +12,8 @@ use super::{error::EngineError, format::EXTENT_BYTES, sync::lock};
 /// metadata took beyond its own share.
 #[derive(Debug)]
 pub(super) struct Ledger {
-    capacity_extents: u64,
+    /// Grows with the drive. Changed only under the lock of `promised`.
+    capacity_extents: AtomicU64,
     promised: Mutex<u64>,
 }
 
@@ -49,15 +50,25 @@ impl Account {
 
 impl Ledger {
     pub(super) fn new(capacity_extents: u64) -> Self {
-        Self { capacity_extents, promised: Mutex::new(0) }
+        Self { capacity_extents: AtomicU64::new(capacity_extents), promised: Mutex::new(0) }
+    }
+
+    fn capacity_extents(&self) -> u64 {
+        self.capacity_extents.load(Ordering::Relaxed)
+    }
+
+    /// The drive has so many extents more.
+    pub(super) fn grow(&self, extents: u64) {
+        let _promised = lock(&self.promised);
+        self.capacity_extents.fetch_add(extents, Ordering::Relaxed);
     }
 
     pub(super) fn capacity_bytes(&self) -> u64 {
-        self.capacity_extents * EXTENT_BYTES
+        self.capacity_extents() * EXTENT_BYTES
     }
 
     pub(super) fn unreserved_bytes(&self) -> u64 {
-        self.capacity_extents.saturating_sub(*lock(&self.promised)) * EXTENT_BYTES
+        self.capacity_extents().saturating_sub(*lock(&self.promised)) * EXTENT_BYTES
     }
 
     /// Extents promised to layers, and to metadata beyond its share.
@@ -74,7 +85,7 @@ impl Ledger {
     pub(super) fn charge(&self, account: &Account) -> Result<(), EngineError> {
         let mut promised = lock(&self.promised);
         if account.owned() >= account.reserved() {
-            if *promised >= self.capacity_extents {
+            if *promised >= self.capacity_extents() {
                 return Err(EngineError::CapacityExceeded);
             }
             *promised += 1;
@@ -116,10 +127,10 @@ impl Ledger {
     ) -> Result<bool, EngineError> {
         let mut promised = lock(&self.promised);
         let more: u64 = heads.iter().map(|(old, _)| old.owned().min(old.reserved())).sum();
-        if more > 0 && *promised + more > self.capacity_extents {
+        if more > 0 && *promised + more > self.capacity_extents() {
             return Err(EngineError::NoFreeSpace {
                 needed_bytes: more * EXTENT_BYTES,
-                available_bytes: self.capacity_extents.saturating_sub(*promised) * EXTENT_BYTES,
+                available_bytes: self.capacity_extents().saturating_sub(*promised) * EXTENT_BYTES,
             });
         }
         if more > 0 && *promised + more > backed_extents {
@@ -137,8 +148,8 @@ impl Ledger {
         let mut promised = lock(&self.promised);
         let others = *promised - account.promised();
         let wanted = account.owned().max(extents);
-        if extents > account.reserved() && others + wanted > self.capacity_extents {
-            let available = self.capacity_extents.saturating_sub(*promised);
+        if extents > account.reserved() && others + wanted > self.capacity_extents() {
+            let available = self.capacity_extents().saturating_sub(*promised);
             return Err(EngineError::NoFreeSpace {
                 needed_bytes: (wanted - account.promised()) * EXTENT_BYTES,
                 available_bytes: available * EXTENT_BYTES,
@@ -152,7 +163,7 @@ impl Ledger {
     /// Metadata needs one extent more than its share; false if there is none.
     pub(super) fn charge_metadata(&self) -> bool {
         let mut promised = lock(&self.promised);
-        let free = *promised < self.capacity_extents;
+        let free = *promised < self.capacity_extents();
         *promised += u64::from(free);
         free
     }

@@ -5,6 +5,7 @@ use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
+    sync::atomic::{AtomicU64, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -24,7 +25,7 @@ const LOCK_RETRY: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) struct FileDisk {
     fd: OwnedFd,
-    size_bytes: u64,
+    size_bytes: AtomicU64,
     block_bytes: u32,
     atomic_bytes: u32,
     is_volatile: bool,
@@ -55,7 +56,7 @@ impl FileDisk {
         let device = if is_file { stat.st_dev } else { stat.st_rdev };
         let block_bytes = if is_buffered { 512 } else { direct_block_bytes(fd.as_fd(), is_file) };
         Ok(Self {
-            size_bytes,
+            size_bytes: AtomicU64::new(size_bytes),
             block_bytes,
             atomic_bytes: queue_attribute(device, "physical_block_size")
                 .and_then(|text| text.parse().ok())
@@ -71,7 +72,18 @@ impl FileDisk {
     }
 
     pub(super) fn size_bytes(&self) -> u64 {
-        self.size_bytes
+        self.size_bytes.load(Ordering::Acquire)
+    }
+
+    /// A short system call, once in a drive's life: not worth a ring operation.
+    pub(super) fn grow(&self, size_bytes: Option<u64>) -> Result<u64, DiskError> {
+        let failed = |error: rustix::io::Errno| failure(error.raw_os_error());
+        if let Some(wanted) = size_bytes.filter(|wanted| self.is_file && *wanted > self.size_bytes()) {
+            rustix::fs::ftruncate(&self.fd, wanted).map_err(failed)?;
+        }
+        let found = rustix::fs::seek(&self.fd, rustix::fs::SeekFrom::End(0)).map_err(failed)?;
+        self.size_bytes.store(found, Ordering::Release);
+        Ok(found)
     }
 
     pub(super) fn block_bytes(&self) -> u32 {
@@ -181,10 +193,16 @@ fn step(result: i32) -> Step {
         Ok(count) => Step::Moved(count),
         Err(_) => match -result {
             libc::EINTR | libc::EAGAIN => Step::Again,
-            libc::ENOSPC | libc::EDQUOT => Step::Failed(DiskError::NoSpace),
-            libc::ENODEV | libc::ENXIO => Step::Failed(DiskError::Vanished),
-            errno => Step::Failed(DiskError::Io(errno)),
+            errno => Step::Failed(failure(errno)),
         },
+    }
+}
+
+fn failure(errno: i32) -> DiskError {
+    match errno {
+        libc::ENOSPC | libc::EDQUOT => DiskError::NoSpace,
+        libc::ENODEV | libc::ENXIO => DiskError::Vanished,
+        errno => DiskError::Io(errno),
     }
 }
 

@@ -193,6 +193,17 @@ impl Disk {
         }
     }
 
+    /// Extends a file to `size_bytes` if that is more than it has; looks again how large a block device is. Answers
+    /// the size found, which the next flush makes durable. Bytes gained read as zeros in a file.
+    pub async fn grow(&self, size_bytes: Option<u64>) -> Result<u64, DiskError> {
+        match &self.0 {
+            Kind::File(disk) => disk.grow(size_bytes),
+            Kind::Lossy(disk) => disk.file().grow(size_bytes),
+            Kind::Memory(disk) => Ok(disk.size_bytes()),
+            Kind::Sim(disk) => Ok(disk.grow(size_bytes)),
+        }
+    }
+
     /// Makes sure that a sparse file has space for the range. Contents stay. Nothing to do on other media.
     pub async fn allocate(&self, offset_bytes: u64, len_bytes: u64) -> Result<(), DiskError> {
         match &self.0 {

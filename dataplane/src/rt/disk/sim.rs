@@ -18,7 +18,6 @@ use crate::rt::{
 /// A drive medium that outlives simulated crashes. Clones are the same medium.
 #[derive(Debug, Clone)]
 pub struct SimMedia {
-    size_bytes: u64,
     block_bytes: u32,
     atomic_bytes: u32,
     volatile_cache: bool,
@@ -34,6 +33,7 @@ struct Unit {
 
 #[derive(Debug, Default)]
 struct State {
+    size_bytes: u64,
     units: BTreeMap<u64, Unit>,
     /// Units with versions that a power cut may take.
     at_risk: BTreeSet<u64>,
@@ -71,7 +71,8 @@ impl SimMedia {
     /// An empty medium (zeros). Writes are multiples of `block_bytes`; power cuts tear at `atomic_bytes`.
     pub fn new(size_bytes: u64, block_bytes: u32, atomic_bytes: u32, volatile_cache: bool) -> Self {
         assert!(atomic_bytes.is_multiple_of(block_bytes));
-        Self { size_bytes, block_bytes, atomic_bytes, volatile_cache, state: Arc::default() }
+        let state = Arc::new(Mutex::new(State { size_bytes, ..State::default() }));
+        Self { block_bytes, atomic_bytes, volatile_cache, state }
     }
 
     pub fn disk(&self) -> Disk {
@@ -98,6 +99,12 @@ impl SimMedia {
             ..*state
         };
         Self { state: Arc::new(Mutex::new(fork)), ..*self }
+    }
+
+    /// Somebody made the medium larger, as an administrator does with a logical volume.
+    pub fn grow_to(&self, size_bytes: u64) {
+        let mut state = self.state();
+        state.size_bytes = state.size_bytes.max(size_bytes);
     }
 
     /// Test of the test: a flush promises everything and does nothing.
@@ -290,7 +297,14 @@ impl Unit {
 
 impl SimDisk {
     pub(super) fn size_bytes(&self) -> u64 {
-        self.0.size_bytes
+        self.0.state().size_bytes
+    }
+
+    /// As a file: it becomes as large as asked for, and never smaller.
+    pub(super) fn grow(&self, size_bytes: Option<u64>) -> u64 {
+        let mut state = self.0.state();
+        state.size_bytes = state.size_bytes.max(size_bytes.unwrap_or(0));
+        state.size_bytes
     }
 
     pub(super) fn block_bytes(&self) -> u32 {
@@ -315,7 +329,7 @@ impl SimDisk {
             offset.is_multiple_of(block) && (len as u64).is_multiple_of(block),
             "unaligned disk operation"
         );
-        if offset + len as u64 > self.0.size_bytes { Err(DiskError::Short) } else { Ok(()) }
+        if offset + len as u64 > self.size_bytes() { Err(DiskError::Short) } else { Ok(()) }
     }
 
     pub(super) async fn read(&self, mut buf: Buf, offset: u64) -> (Buf, Result<(), DiskError>) {
