@@ -4,7 +4,11 @@ use std::sync::mpsc;
 
 use dataplane::{
     engine::{self, Drive, DriveOptions, EngineError, FormatOptions, Snapshot, Volume},
-    rt::{Buf, disk::SimMedia, sim::Sim},
+    rt::{
+        Buf,
+        disk::SimMedia,
+        sim::{Sim, SimRng},
+    },
 };
 use uuid::Uuid;
 
@@ -168,6 +172,46 @@ fn what_no_branch_sees_comes_back() {
         assert_eq!(drive.used_bytes(), (8 - 3 + 4 + 4) * EXTENT);
         assert_eq!(bytes(&clone, [0, EXTENT, 2 * EXTENT, 7 * EXTENT]).await, [0, 1, 3, 1]);
         assert_eq!(bytes(&source, [0, EXTENT, 2 * EXTENT, 7 * EXTENT]).await, [2, 2, 2, 1]);
+    });
+}
+
+/// Blocks of every extent lie in many layers; what was resolved once stays right while layers merge and move them.
+#[test]
+fn deep_chains_read_right_through_merges() {
+    on_drive(|_, drive| async move {
+        const EXTENTS: u64 = 6;
+        let volume = drive.create_volume(id(1), 8 * MIB, 4096, 0).await.expect("room");
+        let mut rng = SimRng::new(5);
+        let blocks = EXTENTS * EXTENT / BLOCK;
+        let mut present = vec![0; blocks as usize];
+        let mut views = Vec::new();
+        for round in 1..=14u8 {
+            for _ in 0..20 {
+                let block = rng.below(blocks);
+                write(&volume, block * BLOCK, BLOCK, round).await;
+                present[block as usize] = round;
+            }
+            let snapshot = snapshot(&drive, &volume, 100 + u128::from(round)).await;
+            let shown = view(&drive, &snapshot, 200 + u128::from(round)).await;
+            views.push((snapshot, shown, present.clone()));
+        }
+        while !views.is_empty() {
+            // Twice: the first time may walk the layers, the second finds what was resolved.
+            for _ in 0..2 {
+                for (_, shown, expected) in &views {
+                    for (block, expected) in (0..).zip(expected) {
+                        assert_eq!(byte(shown, block * BLOCK).await, *expected, "block {block}");
+                    }
+                }
+                drive.settled().await;
+            }
+            let (snapshot, shown, _) = views.swap_remove(rng.below(views.len() as u64) as usize);
+            drive.delete_volume(&shown).await.expect("delete");
+            drive.delete_snapshot(&snapshot).await.expect("delete");
+            write(&volume, rng.below(blocks) * BLOCK, BLOCK, 99).await;
+        }
+        settle(&drive).await;
+        assert_eq!((volume.shared_bytes(), drive.used_bytes()), (0, EXTENTS * EXTENT));
     });
 }
 

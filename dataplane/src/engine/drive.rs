@@ -31,6 +31,7 @@ use super::{
     reclaim,
     recovery::{self, Overlay, Recovered},
     relocate,
+    resolved::{self, Regions},
     space::Ledger,
     superblock::{self, Superblock},
     sync::{Rounds, Signal, Turns, lock},
@@ -92,6 +93,7 @@ pub(super) struct DriveShared {
 
     pub(super) grace: Grace,
     pub(super) frames: Frames,
+    pub(super) regions: Regions,
     /// A page has been brought in.
     pub(super) paged: Signal,
     pub(super) overlay: Mutex<Overlay>,
@@ -274,6 +276,7 @@ impl DriveShared {
                 layer.set_damage(corruption);
             }
         }
+        let frames = Frames::new(options.map_memory_bytes, recovered.overlay.len());
         let torn_safe = options.torn == Some(TornPolicy::TornSafe) && disk.atomic_bytes() < 4096;
         let in_motion = if torn_safe { relocate::IN_MOTION_EXTENTS } else { 0 };
         let ledger = Ledger::new(geometry.capacity_extents().saturating_sub(in_motion));
@@ -299,7 +302,8 @@ impl DriveShared {
             closed: AtomicBool::new(false),
             closing: Signal::default(),
             grace: Grace::new(cores),
-            frames: Frames::new(options.map_memory_bytes, recovered.overlay.len()),
+            regions: Regions::new(frames.total()),
+            frames,
             paged: Signal::default(),
             dirty: Mutex::new(recovered.overlay.keys().copied().collect()),
             overlay: Mutex::new(recovered.overlay),
@@ -348,6 +352,7 @@ impl DriveShared {
         self.serve(evict::run);
         self.serve(super::allocate::run_releaser);
         self.serve(reclaim::run);
+        self.serve(resolved::run);
     }
 
     /// Runs a service on this core until the drive is closed.

@@ -1,4 +1,4 @@
-//! Eviction (E10): clean pages give their frames back.
+//! Eviction (E10): clean pages, and resolved regions, give their frames back.
 //!
 //! ```text
 //! Resident -> Evicting -> grace, all notes recorded, still clean? -> at rest -> grace -> frame free
@@ -9,7 +9,14 @@
 
 use std::sync::Arc;
 
-use super::{drive::DriveShared, frames::Owner, sync::lock, tree::Slot};
+use super::{
+    drive::DriveShared,
+    frames::Owner,
+    layer::Layer,
+    resolved::RegionKey,
+    sync::lock,
+    tree::{Slot, SlotRef},
+};
 use crate::rt;
 
 /// Pages evicted together, for the sake of the grace periods.
@@ -21,39 +28,57 @@ const PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
 pub(super) async fn run(drive: Arc<DriveShared>) {
     loop {
         drive.frames.run_short().await;
-        let candidates = drive.frames.candidates(BATCH);
-        let clean: Vec<_> = candidates.into_iter().filter(|(_, owner)| !drive.is_dirty(owner)).collect();
-        if clean.is_empty() {
+        let (mut clean, mut regions) = (Vec::new(), Vec::new());
+        for (frame, owner) in drive.frames.candidates(BATCH) {
+            match owner {
+                Owner::Region(key) => regions.push((frame, key)),
+                Owner::Page(layer, leaf) if !drive.is_dirty(&layer, leaf) => {
+                    clean.push(Page { frame, layer, leaf })
+                }
+                Owner::Page(..) => {}
+            }
+        }
+        drive.evict_regions(&regions).await;
+        if !clean.is_empty() {
+            drive.evict(clean).await;
+        } else if regions.is_empty() {
             // Only a checkpoint makes clean pages.
             drive.checkpoints.run().await;
             rt::sleep(PAUSE).await;
-        } else {
-            drive.evict(clean).await;
         }
     }
 }
 
+/// A leaf page in its frame.
+struct Page {
+    frame: u32,
+    layer: Arc<Layer>,
+    leaf: u32,
+}
+
+impl Page {
+    fn slot(&self) -> SlotRef<'_> {
+        self.layer.tree.slot(self.leaf).expect("resident pages have loaded nodes")
+    }
+}
+
 impl DriveShared {
-    async fn evict(&self, candidates: Vec<(u32, Owner)>) {
+    async fn evict(&self, candidates: Vec<Page>) {
         let leaving: Vec<_> = candidates
             .into_iter()
-            .filter(|(frame, owner)| {
-                let slot = owner.layer.tree.slot(owner.leaf).expect("resident pages have loaded nodes");
-                slot.change(Slot::Resident(*frame), Slot::Evicting(*frame))
-            })
+            .filter(|page| page.slot().change(Slot::Resident(page.frame), Slot::Evicting(page.frame)))
             .collect();
         self.grace.period().await;
         let recorded = self.journal.barrier().await.is_ok();
         let gone: Vec<_> = leaving
             .into_iter()
-            .filter(|(frame, owner)| {
-                let slot = owner.layer.tree.slot(owner.leaf).expect("resident pages have loaded nodes");
-                if !recorded || self.is_dirty(owner) {
-                    slot.change(Slot::Evicting(*frame), Slot::Resident(*frame));
+            .filter(|page| {
+                if !recorded || self.is_dirty(&page.layer, page.leaf) {
+                    page.slot().change(Slot::Evicting(page.frame), Slot::Resident(page.frame));
                     return false;
                 }
-                let child = owner.layer.tree.leaf_child(owner.leaf).expect("loaded, see above");
-                slot.change(Slot::Evicting(*frame), Slot::at_rest(child))
+                let child = page.layer.tree.leaf_child(page.leaf).expect("loaded, see above");
+                page.slot().change(Slot::Evicting(page.frame), Slot::at_rest(child))
             })
             .collect();
         if gone.is_empty() {
@@ -61,14 +86,27 @@ impl DriveShared {
             return;
         }
         self.grace.period().await;
-        for (frame, _) in gone {
+        for page in gone {
+            self.frames.give_back(page.frame);
+        }
+    }
+
+    async fn evict_regions(&self, candidates: &[(u32, RegionKey)]) {
+        let hidden = |&(frame, key): &(u32, RegionKey)| Some((frame, self.regions.hide(key)?));
+        let leaving: Vec<_> = candidates.iter().filter_map(hidden).collect();
+        if leaving.is_empty() {
+            return;
+        }
+        self.grace.period().await;
+        for (frame, way) in leaving {
             self.frames.give_back(frame);
+            way.free();
         }
     }
 
     /// Whether the page holds more than the drive does.
-    fn is_dirty(&self, owner: &Owner) -> bool {
-        let page = (owner.layer.id, owner.leaf);
+    fn is_dirty(&self, layer: &Layer, leaf: u32) -> bool {
+        let page = (layer.id, leaf);
         lock(&self.dirty).contains(&page) || lock(&self.writing).contains(&page)
     }
 }

@@ -9,6 +9,7 @@ use super::{
     format::{ENTRIES_PER_PAGE, PAGE_BYTES},
     layer::Layer,
     map::Entry,
+    resolved::RegionKey,
     sync::{Signal, lock},
 };
 
@@ -45,11 +46,13 @@ struct Pool {
     hand: usize,
 }
 
-/// Whose page a frame holds.
+/// What a frame holds.
 #[derive(Debug, Clone)]
-pub(super) struct Owner {
-    pub(super) layer: Arc<Layer>,
-    pub(super) leaf: u32,
+pub(super) enum Owner {
+    /// A leaf page of a layer.
+    Page(Arc<Layer>, u32),
+    /// A resolved region.
+    Region(RegionKey),
 }
 
 /// The entries of one resident page. Valid while the operation that found it is under way.

@@ -5,7 +5,7 @@
 //! this one has not. In memory this one stays as it was, since reads under way may have looked at the layer above
 //! before; `Layer::merged_before` tells the two apart.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     drive::DriveShared,
@@ -62,6 +62,29 @@ impl Step {
     }
 }
 
+/// A merge under way.
+struct Merge<'a> {
+    drive: &'a DriveShared,
+    lower: &'a Arc<Layer>,
+    upper: &'a Arc<Layer>,
+    /// Whose head the upper layer is, or was when the merge began.
+    writer: Option<Arc<VolumeShared>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    /// Blocks were copied; the lower layer still has them, too.
+    Copied,
+}
+
+/// Whether a step may take the lower layer's entry away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extents {
+    Stay,
+    Go,
+}
+
 impl DriveShared {
     /// Merges the next leaf of `lower` into `upper`, the only layer that shows it. False: there is none left.
     pub(super) async fn merge_leaf(
@@ -70,9 +93,19 @@ impl DriveShared {
         upper: &Arc<Layer>,
     ) -> Result<bool, EngineError> {
         let Some(leaf) = self.next_leaf(&lower.tree, lower.next_leaf()).await? else { return Ok(false) };
-        let writer = self.writer_of(upper);
+        let merge = Merge { drive: self, lower, upper, writer: self.writer_of(upper) };
+        let mut copied = false;
         for logical in extents_of(leaf).filter(|logical| !lower.is_merged(*logical)) {
-            self.merge_entry(lower, upper, logical, writer.as_deref()).await?;
+            copied |= merge.step(logical, Extents::Stay).await? == Outcome::Copied;
+        }
+        if copied {
+            merge.forget(leaf).await;
+        }
+        for logical in extents_of(leaf).filter(|logical| !lower.is_merged(*logical)) {
+            while merge.step(logical, Extents::Go).await? == Outcome::Copied {
+                // A write came in between.
+                merge.forget(leaf).await;
+            }
         }
         Ok(true)
     }
@@ -98,58 +131,16 @@ impl DriveShared {
         lock(&self.volumes).values().find(|volume| volume.writes_to(layer)).cloned()
     }
 
-    async fn merge_entry(
-        &self,
-        lower: &Arc<Layer>,
-        upper: &Arc<Layer>,
-        logical: LogicalExtent,
-        writer: Option<&VolumeShared>,
-    ) -> Result<(), EngineError> {
-        loop {
-            let (first, second) = (self.admit_clear().await?, self.admit_clear().await?);
-            // Writers of the same blocks wait; nobody else changes either entry (E1).
-            let _claim = match writer {
-                Some(volume) => Some(volume.claims().take(logical, BlockMask::ALL).await),
-                None => None,
-            };
-            let operation = self.grace.enter();
-            let cells = (self.cell(lower, logical), self.cell(upper, logical));
-            let (Some(lower_cell), Some(upper_cell)) = cells else {
-                drop(operation);
-                self.page_in(lower, logical.leaf(), Purpose::Change).await?;
-                self.page_in(upper, logical.leaf(), Purpose::Change).await?;
-                continue;
-            };
-            let before = upper_cell.load();
-            let (from, into, blocks) = match Step::plan(lower_cell.load(), before, lower.parent().is_some()) {
-                Step::Nothing => {
-                    lower.set_merged_before(u64::from(logical.0) + 1);
-                    return Ok(());
-                }
-                Step::Hand { upper: after, extent } => {
-                    let mut book = self.journal.book();
-                    if before != after {
-                        if upper_cell.change(before, after).is_err() {
-                            continue;
-                        }
-                        book.changed(upper, logical, first);
-                    }
-                    lower.set_merged_before(u64::from(logical.0) + 1);
-                    book.merged(lower, upper, logical, extent, second);
-                    book.close();
-                    self.settle_account(lower, upper, extent);
-                    return Ok(());
-                }
-                Step::Copy { from, into, blocks } => (from, into, blocks),
-            };
-            self.copy_blocks(from, into, blocks).await?;
-            let after = before.with_states_of(lower_cell.load(), blocks);
-            let mut book = self.journal.book();
-            if upper_cell.change(before, after).is_ok() {
-                book.changed(upper, logical, first);
-                book.close();
+    /// A layer and all from which it is looked at.
+    fn layers_above(&self, layer: &Layer) -> Vec<Arc<Layer>> {
+        let mut above = BTreeMap::new();
+        for volume in lock(&self.volumes).values() {
+            let chain = volume.chain();
+            if let Some(depth) = chain.layers().iter().position(|other| other.id == layer.id) {
+                above.extend(chain.layers()[..=depth].iter().map(|layer| (layer.id, layer.clone())));
             }
         }
+        above.into_values().collect()
     }
 
     fn settle_account(&self, lower: &Layer, upper: &Layer, extent: MergedExtent) {
@@ -169,6 +160,70 @@ impl DriveShared {
             self.disk.write(buf, into.block_bytes(first), Durability::Cached).await.1?;
         }
         Ok(())
+    }
+}
+
+impl Merge<'_> {
+    /// Takes one entry a step further.
+    async fn step(&self, logical: LogicalExtent, extents: Extents) -> Result<Outcome, EngineError> {
+        let Self { drive, lower, upper, .. } = *self;
+        loop {
+            let (first, second) = (drive.admit_clear().await?, drive.admit_clear().await?);
+            // Writers of the same blocks wait; nobody else changes either entry (E1).
+            let _claim = match &self.writer {
+                Some(volume) => Some(volume.claims().take(logical, BlockMask::ALL).await),
+                None => None,
+            };
+            let operation = drive.grace.enter();
+            let cells = (drive.cell(lower, logical), drive.cell(upper, logical));
+            let (Some(lower_cell), Some(upper_cell)) = cells else {
+                drop(operation);
+                drive.page_in(lower, logical.leaf(), Purpose::Change).await?;
+                drive.page_in(upper, logical.leaf(), Purpose::Change).await?;
+                continue;
+            };
+            let before = upper_cell.load();
+            match Step::plan(lower_cell.load(), before, lower.parent().is_some()) {
+                Step::Copy { from, into, blocks } => {
+                    drive.copy_blocks(from, into, blocks).await?;
+                    let after = before.with_states_of(lower_cell.load(), blocks);
+                    let mut book = drive.journal.book();
+                    if upper_cell.change(before, after).is_ok() {
+                        book.changed(upper, logical, first);
+                        book.close();
+                        return Ok(Outcome::Copied);
+                    }
+                }
+                _ if extents == Extents::Stay => return Ok(Outcome::Done),
+                Step::Nothing => {
+                    lower.set_merged_before(u64::from(logical.0) + 1);
+                    return Ok(Outcome::Done);
+                }
+                Step::Hand { upper: after, extent } => {
+                    let mut book = drive.journal.book();
+                    if before != after {
+                        if upper_cell.change(before, after).is_err() {
+                            continue;
+                        }
+                        book.changed(upper, logical, first);
+                    }
+                    lower.set_merged_before(u64::from(logical.0) + 1);
+                    book.merged(lower, upper, logical, extent, second);
+                    book.close();
+                    drive.settle_account(lower, upper, extent);
+                    return Ok(Outcome::Done);
+                }
+            }
+        }
+    }
+
+    /// Blocks of a frozen upper layer lie elsewhere now: nobody may find them through what was resolved before,
+    /// once their old place is given up. What a head has is never looked for below it.
+    async fn forget(&self, leaf: u32) {
+        if !self.writer.as_ref().is_some_and(|volume| volume.writes_to(self.upper)) {
+            let above = self.drive.layers_above(self.upper);
+            self.drive.forget_resolved(&above, leaf).await;
+        }
     }
 }
 

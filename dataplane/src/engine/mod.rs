@@ -43,6 +43,7 @@ mod read;
 mod reclaim;
 mod recovery;
 mod relocate;
+mod resolved;
 mod snapshot;
 mod space;
 mod structure;

@@ -124,7 +124,7 @@ impl DriveShared {
         for (index, entry) in news.into_iter().flatten() {
             entries.get(usize::from(index)).store_unshared(entry);
         }
-        self.frames.set_owner(loading.frame, Owner { layer: layer.clone(), leaf });
+        self.frames.set_owner(loading.frame, Owner::Page(layer.clone(), leaf));
         loading.publish();
         Ok(())
     }

@@ -4,11 +4,12 @@
 //! Nothing of this is written down: what is to be done follows from which layers and volumes there are, so it goes
 //! on after a crash. It works leaf by leaf and lets the hosts' operations go first.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{
     drive::{Drive, DriveShared},
     error::EngineError,
+    format::LayerId,
     layer::Layer,
     map::{BlockMask, BlockState, Entry},
     paging::Purpose,
@@ -59,14 +60,19 @@ impl Drive {
 
 impl DriveShared {
     async fn reclaim(&self) -> Result<(), EngineError> {
+        // Once in a round: while hosts write there is always something more to thin out.
+        let mut thinned = BTreeSet::new();
         while self.check_writable().is_ok()
-            && let Some(job) = self.next_job()
+            && let Some(job) = self.next_job(&thinned)
         {
             let begin = rt::now();
             let outcome = match &job {
                 Job::Empty(layer) => self.empty_leaf(layer).await,
                 Job::Merge { lower, upper } => self.merge_step(lower, upper).await,
-                Job::Thin { lower, uppers } => self.thin(lower, uppers).await,
+                Job::Thin { lower, uppers } => {
+                    thinned.insert(lower.id);
+                    self.thin(lower, uppers).await
+                }
             };
             match outcome {
                 // The layer is marked damaged and keeps what it has; the others go on.
@@ -79,7 +85,7 @@ impl DriveShared {
     }
 
     /// What to do next: first what gives most for least.
-    fn next_job(&self) -> Option<Job> {
+    fn next_job(&self, thinned: &BTreeSet<LayerId>) -> Option<Job> {
         let structure = self.structure();
         let layers = lock(&self.layers);
         let works = |layer: &&Arc<Layer>| !layer.is_emptied() && !layer.is_damaged();
@@ -99,7 +105,7 @@ impl DriveShared {
                 [_] => {}
                 several => {
                     let news = several.iter().any(|upper| upper.recorded_at() > lower.thinned_at());
-                    if news && thin.is_none() {
+                    if news && thin.is_none() && !thinned.contains(&lower.id) {
                         thin = Some(Job::Thin { lower: lower.clone(), uppers: several.to_vec() });
                     }
                 }
@@ -152,6 +158,8 @@ impl DriveShared {
             }
             if !hidden.is_empty() {
                 self.grace.period().await;
+                // A crash must not find this recorded and what hides it not.
+                self.journal.barrier().await?;
             }
             for (logical, mask) in hidden {
                 self.clear_entry(lower, logical, |entry| forget(entry, mask)).await?;

@@ -114,11 +114,16 @@ impl Volume {
                 self.volume.released().await;
                 continue;
             }
-            // Nothing below shows through what is absent.
             let leaf = piece.logical.leaf();
             let bare = chain.frozen().iter().all(|layer| drive.is_absent(layer, leaf));
-            let state = if bare { BlockState::Absent } else { BlockState::Zero };
-            let change = |entry: Entry| entry.with(piece.mask(), state);
+            let is_bottom = chain.frozen().is_empty();
+            let change = |entry: Entry| match (is_bottom, bare) {
+                (true, _) => entry.with(piece.mask(), BlockState::Absent),
+                // Nothing shows through what is absent and stays so. What was known is hidden for good: others may
+                // have counted on that (E6).
+                (false, true) => entry.with(piece.mask().and(entry.known()), BlockState::Zero),
+                (false, false) => entry.with(piece.mask(), BlockState::Zero),
+            };
             if drive.try_clear(chain.head(), piece.logical, &mut admission, change) {
                 return Ok(());
             }
