@@ -33,7 +33,7 @@ pub(super) async fn run(drive: Arc<DriveShared>) {
             match owner {
                 Owner::Region(key) => regions.push((frame, key)),
                 Owner::Page(layer, leaf) if !drive.is_dirty(&layer, leaf) => {
-                    clean.push(Page { frame, layer, leaf })
+                    clean.push(Page { frame, layer, leaf });
                 }
                 Owner::Page(..) => {}
             }
