@@ -1,0 +1,80 @@
+//! Commands that Linux has no use for itself, sent by nvme-cli, with what nvme-cli reports about them.
+
+use anyhow::{Result, ensure};
+
+use super::{Site, Stage};
+use crate::{
+    initiator::{ConnectOptions, Initiator},
+    vm::Guest,
+};
+
+/// Compare, Verify, Copy, Write Zeroes and Dataset Management do what they say.
+pub(super) fn data(stage: Stage<'_>) -> Result<()> {
+    let mut site = Site::open(stage.lab, stage.directory)?;
+    let host = Initiator::new(stage.guest, "commands");
+    let volume = site.attach(&host, "commands", 4096, ConnectOptions::default())?;
+    let (guest, device) = (stage.guest, &volume.device);
+    guest.check(&format!(
+        "cd /tmp; head -c 65536 /dev/urandom >old; head -c 65536 /dev/urandom >new; head -c 65536 /dev/zero >zeros
+        nvme write {device} --start-block=0 --block-count=15 --data-size=65536 --data=old
+        nvme compare {device} --start-block=0 --block-count=15 --data-size=65536 --data=old
+        nvme verify {device} --start-block=0 --block-count=15"
+    ))?;
+    let differing =
+        format!("nvme compare {device} --start-block=0 --block-count=15 --data-size=65536 --data=new");
+    refused(guest, &differing, "compare")?;
+
+    // The second half before the first: neither where it was nor in its order.
+    guest.check(&format!(
+        "cd /tmp; nvme copy {device} --sdlba=1000 --slbs=8,0 --blocks=7,7
+        tail -c 32768 old >swapped; head -c 32768 old >>swapped
+        nvme compare {device} --start-block=1000 --block-count=15 --data-size=65536 --data=swapped"
+    ))?;
+    // nvme-cli has no name for Overlapping I/O Range.
+    refused(guest, &format!("nvme copy {device} --sdlba=4 --slbs=0 --blocks=7"), "4187")?;
+    refused(guest, &format!("nvme copy {device} --sdlba=1000 --slbs=262144 --blocks=0"), "lba out of range")?;
+
+    guest.check(&format!(
+        "cd /tmp; nvme write-zeroes {device} --start-block=0 --block-count=15
+        nvme compare {device} --start-block=0 --block-count=15 --data-size=65536 --data=zeros
+        nvme dsm {device} --ad --slbs=1000 --blocks=16
+        nvme compare {device} --start-block=1000 --block-count=15 --data-size=65536 --data=zeros"
+    ))?;
+    site.server.stop()
+}
+
+/// What failed stands in the error log, the newest first, and the controller says what it can do.
+pub(super) fn logs(stage: Stage<'_>) -> Result<()> {
+    let mut site = Site::open(stage.lab, stage.directory)?;
+    let host = Initiator::new(stage.guest, "logs");
+    let volume = site.attach(&host, "logs", 4096, ConnectOptions::default())?;
+    let (guest, device) = (stage.guest, &volume.device);
+    for lba in [262_144, 262_145] {
+        refused(
+            guest,
+            &format!("nvme verify {device} --start-block={lba} --block-count=0"),
+            "lba out of range",
+        )?;
+    }
+    let log = guest.check(&format!("nvme error-log {device} --log-entries=2"))?;
+    let position = |lba: &str| log.find(lba).unwrap_or(usize::MAX);
+    let (newest, older) = (position("0x40001"), position("0x40000"));
+    ensure!(newest < older && older < usize::MAX, "error-log shows\n{log}");
+
+    let effects = guest.check(&format!("nvme effects-log {device} --csi=0 --human-readable"))?.to_lowercase();
+    for command in ["compare", "verify", "copy", "write zeroes", "dataset management", "abort"] {
+        ensure!(effects.contains(command), "effects-log does not know {command}:\n{effects}");
+    }
+    for question in ["supported-log-pages", "fid-support-effects-log", "id-ctrl", "nvm-id-ctrl", "id-ns"] {
+        guest.check(&format!("nvme {question} {device}"))?;
+    }
+    site.server.stop()
+}
+
+/// A command that fails with this text.
+fn refused(guest: &Guest, command: &str, text: &str) -> Result<()> {
+    let outcome = guest.run(&format!("cd /tmp; {command}"))?;
+    ensure!(outcome.status != 0, "`{command}` succeeded:\n{}", outcome.text);
+    ensure!(outcome.text.to_lowercase().contains(text), "`{command}` printed:\n{}", outcome.text);
+    Ok(())
+}
