@@ -1,7 +1,7 @@
 //! What every handler shares.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     future::Future,
     hash::{DefaultHasher, Hash, Hasher},
     net::SocketAddr,
@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use dataplane::node::{DriveInfo, Node, VolumeInfo};
+use dataplane::node::{DriveInfo, Node, SnapshotInfo, VolumeInfo};
 use tokio::{
     sync::{Mutex, MutexGuard, Semaphore},
     time::{Instant, timeout},
@@ -20,6 +20,7 @@ use crate::{
     ControlConfig,
     auth::Authenticator,
     envelope::{ApiError, Code, Failure},
+    events::Events,
     limits,
     reconcile::Liveness,
     state::State,
@@ -32,6 +33,7 @@ pub(crate) struct App {
     /// persistentID of the node in this process.
     pub(crate) node_id: String,
     pub(crate) state: State,
+    pub(crate) events: Events,
     pub(crate) auth: Authenticator,
     pub(crate) liveness: Liveness,
     /// Addresses that the API listens on, ports resolved.
@@ -39,8 +41,10 @@ pub(crate) struct App {
     pub(crate) started: Instant,
     /// Held while subsystems are compared and set, so that an older comparison never overwrites a newer one.
     pub(crate) subsystems: Mutex<()>,
-    /// By UUID. Taken before a host's.
+    /// By UUID. Taken before a snapshot's, that before a host's.
     pub(crate) volume_locks: Locks,
+    /// By UUID.
+    pub(crate) snapshot_locks: Locks,
     /// By host id.
     pub(crate) host_locks: Locks,
     /// One permit per change in progress.
@@ -58,21 +62,39 @@ impl Locks {
         Self(std::array::from_fn(|_| Mutex::default()))
     }
 
-    /// Objects share locks, so nobody may hold two of one set.
+    /// Objects share locks, so whoever needs two of one set takes them with one `lock_all`.
     pub(crate) async fn lock(&self, object: impl Hash) -> MutexGuard<'_, ()> {
+        self.0[self.index(object)].lock().await
+    }
+
+    /// In one order for everybody, so that nobody waits in a circle.
+    pub(crate) async fn lock_all(
+        &self,
+        objects: impl IntoIterator<Item = impl Hash>,
+    ) -> Vec<MutexGuard<'_, ()>> {
+        let indexes: BTreeSet<usize> = objects.into_iter().map(|object| self.index(object)).collect();
+        let mut guards = Vec::with_capacity(indexes.len());
+        for index in indexes {
+            guards.push(self.0[index].lock().await);
+        }
+        guards
+    }
+
+    fn index(&self, object: impl Hash) -> usize {
         let mut hasher = DefaultHasher::new();
         object.hash(&mut hasher);
-        let index = usize::try_from(hasher.finish() % self.0.len() as u64).expect("less than the length");
-        self.0[index].lock().await
+        usize::try_from(hasher.finish() % self.0.len() as u64).expect("less than the length")
     }
 }
 
-/// What the node says it has, now.
+/// What the node says it has, now; nothing if it does not answer.
+#[derive(Default)]
 pub(crate) struct Observed {
     /// The node answered in time.
     pub(crate) available: bool,
     pub(crate) drives: Vec<DriveInfo>,
     pub(crate) volumes: HashMap<Uuid, VolumeInfo>,
+    pub(crate) snapshots: HashMap<Uuid, SnapshotInfo>,
 }
 
 impl App {
@@ -103,14 +125,16 @@ impl App {
     }
 
     pub(crate) async fn observe(&self) -> Observed {
-        let ask = async { (self.node.drives().await, self.node.volumes().await) };
+        let ask =
+            async { (self.node.drives().await, self.node.volumes().await, self.node.snapshots().await) };
         match timeout(limits::NODE_ANSWER, ask).await {
-            Ok((drives, volumes)) => Observed {
+            Ok((drives, volumes, snapshots)) => Observed {
                 available: self.liveness.is_alive(),
                 drives,
                 volumes: volumes.into_iter().map(|v| (v.uuid, v)).collect(),
+                snapshots: snapshots.into_iter().map(|s| (s.uuid, s)).collect(),
             },
-            Err(_) => Observed { available: false, drives: Vec::new(), volumes: HashMap::new() },
+            Err(_) => Observed::default(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The provisioner API's answers: `{status, description, …}` (provisioner §1.3, D5).
 
+use std::fmt::Display;
+
 use axum::{
     Json,
     http::StatusCode,
@@ -46,17 +48,26 @@ pub(crate) enum Code {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) code: Code,
+    /// The field of the request that is wrong, where it is one.
+    pub(crate) field: Option<String>,
     /// Names the field or object and the reason.
     pub(crate) description: String,
 }
 
 impl Failure {
     pub(crate) fn new(code: Code, description: impl Into<String>) -> Self {
-        Self { code, description: description.into() }
+        Self { code, field: None, description: description.into() }
     }
 
     pub(crate) fn invalid(description: impl Into<String>) -> Self {
         Self::new(Code::InvalidInput, description)
+    }
+
+    /// `InvalidInput`: "`field` `reason`".
+    pub(crate) fn of_field(field: impl Into<String>, reason: impl Display) -> Self {
+        let field = field.into();
+        let description = format!("{field} {reason}");
+        Self { code: Code::InvalidInput, field: Some(field), description }
     }
 }
 
@@ -126,7 +137,7 @@ impl From<NodeError> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         match self {
-            Self::Domain(Failure { code, description }) => {
+            Self::Domain(Failure { code, description, .. }) => {
                 Json(json!({ "status": format!("{code:?}"), "description": description })).into_response()
             }
             Self::Protocol { status, code, description } => {

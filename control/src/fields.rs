@@ -24,7 +24,7 @@ impl<'a> Fields<'a> {
 
     /// Fails for a field that must be there.
     pub(crate) fn require<T>(&self, name: &str, value: Option<T>) -> Result<T, Failure> {
-        value.ok_or_else(|| Failure::invalid(format!("{}{name} is required", self.prefix)))
+        value.ok_or_else(|| Failure::of_field(format!("{}{name}", self.prefix), "is required"))
     }
 
     /// The value under the field's name, or under one of the other spellings that clients use (D4).
@@ -49,7 +49,9 @@ impl<'a> Fields<'a> {
             None => Ok(None),
             Some(value) => match read(value) {
                 Some(read) => Ok(Some(read)),
-                None => Err(Failure::invalid(format!("{}{name} must be {must_be}", self.prefix))),
+                None => {
+                    Err(Failure::of_field(format!("{}{name}", self.prefix), format!("must be {must_be}")))
+                }
             },
         }
     }

@@ -30,5 +30,15 @@ pub(crate) const TXN_TRIES: usize = 32;
 /// Changes in progress at once; more wait. Each holds a task and at most one volume.
 pub(crate) const CHANGES: usize = 64;
 
+/// Snapshots' maps that one request has the node walk at once: enough to overlap their reads, too few to crowd out
+/// the hosts' I/O.
+pub(crate) const WALKS: usize = 8;
+
+/// Volumes whose snapshots are taken at one instant: their writes are held together meanwhile.
+pub(crate) const GROUP: usize = 64;
+
+/// Events that are kept; older ones go. Every reader gets all of them, some 200 bytes each.
+pub(crate) const EVENTS: u64 = 2048;
+
 /// Pages of the store in memory. Thousands of volumes take a few MiB; redb's own default is 1 GiB.
 pub(crate) const STORE_CACHE_BYTES: usize = 16 << 20;

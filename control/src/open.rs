@@ -13,6 +13,7 @@ use crate::{
     app::{App, Locks, SharedApp},
     auth::{Authenticator, Certificates, RotateError, Tokens, keep_admin_password},
     credentials::{Credentials, ServerNames},
+    events::Events,
     identity::node_id,
     limits,
     model::target::TargetRecord,
@@ -55,18 +56,21 @@ pub(crate) async fn open(
     };
     let liveness = Liveness::new(Arc::clone(&store), &node_id);
     let lease = liveness.beat(&node, None).await;
+    let state = State::new(Arc::clone(&store));
     let targets = store.watch(TargetRecord::PREFIX);
     let app = Arc::new(App {
         config,
         node,
         node_id,
-        state: State::new(store),
+        events: Events::new(state.clone()),
+        state,
         auth,
         liveness,
         listeners: listeners.to_vec(),
         started: Instant::now(),
         subsystems: Mutex::default(),
         volume_locks: Locks::new(),
+        snapshot_locks: Locks::new(),
         host_locks: Locks::new(),
         changes: Arc::new(Semaphore::new(limits::CHANGES)),
     });

@@ -13,7 +13,10 @@ use axum::{
 use serde_json::{Map, Value};
 use tokio::time::{Instant, timeout};
 
-use crate::{envelope::ApiError, limits};
+use crate::{
+    envelope::{ApiError, Failure},
+    limits,
+};
 
 /// The JSON object that a request carries, whatever its content type says (curl's default is another).
 pub(crate) struct JsonBody(pub(crate) Map<String, Value>);
@@ -80,6 +83,15 @@ pub(crate) struct Query(HashMap<String, String>);
 impl Query {
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(&name.to_ascii_lowercase()).map(String::as_str)
+    }
+
+    pub(crate) fn truth(&self, name: &str) -> Result<Option<bool>, Failure> {
+        match self.get(name) {
+            None => Ok(None),
+            Some("true") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
+            Some(_) => Err(Failure::invalid(format!("{name} must be true or false"))),
+        }
     }
 }
 

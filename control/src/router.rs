@@ -9,7 +9,7 @@ use axum::{
 };
 
 use crate::{
-    api::{backends, basalt, health, hosts, info, metrics, publish, targets, tenants, volumes},
+    api::{backends, basalt, health, hosts, info, metrics, publish, snapshots, targets, tenants, volumes},
     app::SharedApp,
     auth::authenticate,
     envelope::ApiError,
@@ -23,6 +23,14 @@ fn tenant_scoped() -> Router<SharedApp> {
         .route("/volumes/{id}", get(volumes::by_id).delete(volumes::delete).patch(volumes::expand))
         .route("/volumes_by_alias/{alias}", get(volumes::by_alias))
         .route("/volume_extended/{id}", get(volumes::extended))
+        .route("/clone_volume", post(volumes::clone))
+        .route("/snapshots", get(snapshots::list).post(snapshots::create))
+        .route("/snapshots/{id}", get(snapshots::by_id).delete(snapshots::delete))
+        .route("/snapshots_by_vol/{id}", get(snapshots::by_volume))
+        .route("/snapshots_by_alias/{alias}", get(snapshots::by_alias))
+        // Both spellings (D3).
+        .route("/snapshot_volume", post(snapshots::create_volume))
+        .route("/snapshot_volumes", post(snapshots::create_volume))
         .route("/publish", post(publish::publish))
         .route("/unpublish", post(publish::unpublish))
 }
@@ -49,6 +57,8 @@ fn basalt_v1() -> Router<SharedApp> {
     Router::new()
         .route("/status", get(basalt::status))
         .route("/drives", get(basalt::drives))
+        .route("/events", get(basalt::events))
+        .route("/snapshot-groups", post(basalt::create_snapshot_group))
         .route("/tokens:rotate", post(basalt::rotate_token))
         .fallback(basalt::not_found)
         .method_not_allowed_fallback(basalt::method_not_allowed)

@@ -14,7 +14,8 @@ use tokio::task::JoinHandle;
 use crate::{
     ControlConfig, ControlError,
     app::{App, SharedApp},
-    limits,
+    events::Kind,
+    limits, monitor,
     open::{Opened, open},
     reconcile,
     router::router,
@@ -66,6 +67,7 @@ pub async fn serve(config: ControlConfig, node: Node) -> Result<ControlServer, C
         background: vec![
             tokio::spawn(app.liveness.clone().run(app.node.clone(), lease)),
             tokio::spawn(reconcile::background(Arc::clone(&app), targets)),
+            tokio::spawn(monitor::run(Arc::clone(&app))),
         ],
         app: AppHandle(app),
     })
@@ -74,10 +76,12 @@ pub async fn serve(config: ControlConfig, node: Node) -> Result<ControlServer, C
 /// Finishes what a crash cut short, then exports what was published. A volume that is lost does not keep the
 /// others from coming back; a store that cannot be read does.
 async fn bring_back(app: &App) -> Result<(), StoreError> {
-    for problem in reconcile::volumes(app).await? {
+    for problem in reconcile::storage(app).await? {
         tracing::warn!("{problem}");
     }
-    reconcile::subsystems(app).await.map(drop)
+    reconcile::subsystems(app).await?;
+    app.events.add(Kind::ServerStarted, &app.config.node_name, "the server started").await;
+    Ok(())
 }
 
 /// Binds everything before anything else is done: an address that is taken must not cost a half-made start.

@@ -9,6 +9,7 @@ use crate::{
     model::{
         backend::BackendRecord,
         host::HostRecord,
+        snapshot::SnapshotRecord,
         target::{Scope, TargetRecord},
         volume::VolumeRecord,
     },
@@ -29,6 +30,13 @@ pub(crate) trait Record: Serialize + DeserializeOwned {
 
 impl Record for VolumeRecord {
     const PREFIX: &'static str = "volumes/";
+    fn id(&self) -> String {
+        self.uuid.to_string()
+    }
+}
+
+impl Record for SnapshotRecord {
+    const PREFIX: &'static str = "snapshots/";
     fn id(&self) -> String {
         self.uuid.to_string()
     }
@@ -132,11 +140,27 @@ impl State {
         Ok(Stored { value: stored.value, revision })
     }
 
+    /// Commits new values of several records together.
+    pub(crate) async fn update_all<T: Record>(&self, stored: &[Stored<T>]) -> Result<(), StoreError> {
+        self.commit(stored.iter().fold(Change::default(), Change::replace)).await
+    }
+
     /// Commits a change that creates `value`, and returns it with its revision.
     pub(crate) async fn create<T: Record>(&self, value: T, more: Change) -> Result<Stored<T>, StoreError> {
         let change = more.create(&value);
         let revision = self.0.txn(change.checks, change.ops).await?;
         Ok(Stored { value, revision })
+    }
+
+    /// Commits a change that creates all the values, and returns them with their revision.
+    pub(crate) async fn create_all<T: Record>(
+        &self,
+        values: Vec<T>,
+        more: Change,
+    ) -> Result<Vec<Stored<T>>, StoreError> {
+        let change = values.iter().fold(more, Change::create);
+        let revision = self.0.txn(change.checks, change.ops).await?;
+        Ok(values.into_iter().map(|value| Stored { value, revision }).collect())
     }
 }
 
@@ -161,7 +185,14 @@ impl Change {
         self.put(value)
     }
 
-    /// Writes its value over what was read.
+    /// There must be no record of this kind and id.
+    pub(crate) fn absent<T: Record>(mut self, id: &str) -> Self {
+        self.checks.push(Check::Absent(format!("{}{id}", T::PREFIX)));
+        self
+    }
+
+    /// Writes its value over what was read. With the value unchanged it still makes every other change that rests
+    /// on what was read fail.
     pub(crate) fn replace<T: Record>(self, stored: &Stored<T>) -> Self {
         self.rest_on(stored).put(&stored.value)
     }
@@ -171,8 +202,13 @@ impl Change {
     }
 
     /// Removes a record that changes only together with another one, which this change rests on.
-    pub(crate) fn forget<T: Record>(mut self, value: &T) -> Self {
-        self.ops.push(Op::Delete { key: value.key() });
+    pub(crate) fn forget<T: Record>(self, value: &T) -> Self {
+        self.forget_id::<T>(&value.id())
+    }
+
+    /// As `forget`, for a record that is known by its id only.
+    pub(crate) fn forget_id<T: Record>(mut self, id: &str) -> Self {
+        self.ops.push(Op::Delete { key: format!("{}{id}", T::PREFIX) });
         self
     }
 

@@ -13,7 +13,7 @@ use dataplane::{
     rt::{Buf, CoreId, Runtime},
 };
 use nvmeof::{Nqn, Status, host::sqe, transport::ICRequest};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -166,4 +166,62 @@ async fn data_and_targets_survive_a_restart_of_everything() {
     assert_eq!(found, Some((3, 0)));
     server.shutdown().await;
     node.shutdown().await;
+}
+
+/// What the volume's block 5 holds, after writing `byte` to it if there is one.
+async fn block(client: &Client, volume: &str, byte: Option<u8>) -> u8 {
+    // A host of its own sees just this one, as namespace 1.
+    client.host(volume).await;
+    assert_eq!(client.publish(volume, volume).await["status"], "Success");
+    let options = options(client, volume).await;
+    let hosts = Runtime::start(1).unwrap();
+    let handle = hosts.handle();
+    let found = handle.call_on(CoreId(0), move || async move {
+        let controller = HostController::connect(options).await.unwrap();
+        let queue = controller.io_queue(1, 32).await.unwrap();
+        if let Some(byte) = byte {
+            assert_eq!(write(&queue, 5, byte).await, Status::SUCCESS);
+        }
+        read(&queue, 5).await
+    });
+    let found = found.await.unwrap();
+    assert_eq!(client.unpublish(volume, volume).await["status"], "Success");
+    found
+}
+
+#[tokio::test]
+async fn snapshots_and_clones_hold_what_was_there_then() {
+    let running = Running::start().await;
+    let client = running.client();
+    let make = async |path: &str, body: Value| {
+        let made = client.post(path, body).await;
+        assert_eq!(made["status"], "Success", "{path}: {made}");
+        made["persistentId"].as_str().unwrap().to_owned()
+    };
+    let volume = client.volume("v", 1).await;
+    block(&client, &volume, Some(1)).await;
+    let snapshot = make("/snapshots", json!({"alias": "s", "volumeID": volume})).await;
+    block(&client, &volume, Some(2)).await;
+    let clone = make("/clone_volume", json!({"alias": "c", "sourceVolumeId": volume, "capacity": 2})).await;
+    let shows = async |alias: &str, writable: bool| {
+        let body = json!({"alias": alias, "snapshotID": snapshot, "writable": writable});
+        make("/snapshot_volumes", body).await
+    };
+    let (read_only, first, second) =
+        (shows("r", false).await, shows("w1", true).await, shows("w2", true).await);
+    block(&client, &volume, Some(3)).await;
+    block(&client, &first, Some(4)).await;
+    let unique = client.get(&format!("/snapshots/{snapshot}")).await[0]["uniqueBytes"].clone();
+    assert_eq!(unique, 0, "others still show what it holds");
+
+    let deleted = client.delete(&format!("/snapshots/{snapshot}?force=true")).await;
+    assert_eq!(deleted["status"], "Success", "{deleted}");
+    let expected = [(&volume, 3), (&clone, 2), (&read_only, 1), (&first, 4), (&second, 1)];
+    for (id, byte) in expected {
+        assert_eq!(block(&client, id, None).await, byte, "{}", client.get(&format!("/volumes/{id}")).await);
+    }
+    for id in [volume, second, read_only, first] {
+        assert_eq!(client.delete(&format!("/volumes/{id}")).await["status"], "Success");
+    }
+    assert_eq!(block(&client, &clone, None).await, 2, "a clone needs nobody");
 }

@@ -26,7 +26,7 @@ const TASKS: usize = 8;
 /// Tells the child where to live; without it `server` does nothing.
 const DIRECTORY: &str = "BASALT_KILL_TEST_DIRECTORY";
 
-/// What a client knows of a volume.
+/// What a client knows of a volume or a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Known {
     Absent,
@@ -85,7 +85,43 @@ impl Drop for Server {
     }
 }
 
-/// Makes, publishes, takes back and deletes volumes until the server is gone.
+/// A request, and what it makes of the object with that UUID.
+type Step = (Method, String, Value, String, Known);
+
+/// A volume's life; every third one stays, published, and with the clone that was a snapshot volume.
+fn life(name: &str, n: usize) -> Vec<Step> {
+    let [volume, snapshot, shows] = std::array::from_fn(|_| uuid::Uuid::new_v4().to_string());
+    let small = |alias: &str, uuid: (&str, &str)| {
+        json!({"alias": format!("{name}-{n}-{alias}"), uuid.0: uuid.1, "capacity": 1,
+            "provisioningType": "THIN", "reservedSpacePercentage": 2})
+    };
+    let take = json!({"alias": "s", "volumeID": volume, "snapshotID": snapshot});
+    let mut show = small("w", ("volumeID", &shows));
+    show["snapshotID"] = json!(snapshot);
+    show["writable"] = json!(true);
+    let pair = json!({"volId": volume, "hostId": "h"});
+    let post = |path: &str, body: &Value, id: &str, then| {
+        (Method::POST, path.to_owned(), body.clone(), id.to_owned(), then)
+    };
+    let delete = |path: String, id: &str| (Method::DELETE, path, Value::Null, id.to_owned(), Known::Absent);
+    let larger = json!({"newCapacity": 2});
+    let mut steps = vec![
+        post("/volumes", &small("v", ("uuid", &volume)), &volume, Known::There),
+        post("/snapshots", &take, &snapshot, Known::There),
+        (Method::PATCH, format!("/volumes/{volume}"), larger, volume.clone(), Known::There),
+        post("/snapshot_volumes", &show, &shows, Known::There),
+        post("/publish", &pair, &volume, Known::Published),
+        delete(format!("/snapshots/{snapshot}?force=true"), &snapshot),
+    ];
+    if !n.is_multiple_of(3) {
+        steps.push(post("/unpublish", &pair, &volume, Known::There));
+        steps.push(delete(format!("/volumes/{volume}"), &volume));
+        steps.push(delete(format!("/volumes/{shows}"), &shows));
+    }
+    steps
+}
+
+/// Lives through volumes until the server is gone.
 async fn work(client: Client, name: String, volumes: Volumes, answers: Arc<AtomicUsize>) {
     let say = async |method: Method, path: String, body: Value| {
         let (_, _, text) = client.try_raw(method, &path, body.to_string()).await.ok()?;
@@ -95,25 +131,12 @@ async fn work(client: Client, name: String, volumes: Volumes, answers: Arc<Atomi
         Some(())
     };
     for n in 0.. {
-        let id = uuid::Uuid::new_v4().to_string();
-        let made = json!({"alias": format!("{name}-{n}"), "uuid": id, "capacity": 1,
-            "provisioningType": "THIN", "reservedSpacePercentage": 2});
-        let pair = json!({"volId": id, "hostId": "h"});
-        let mut steps = vec![
-            (Method::POST, "/volumes".to_owned(), made, Known::There),
-            (Method::PATCH, format!("/volumes/{id}"), json!({"newCapacity": 2}), Known::There),
-            (Method::POST, "/publish".to_owned(), pair.clone(), Known::Published),
-        ];
-        if n % 3 != 0 {
-            steps.push((Method::POST, "/unpublish".to_owned(), pair, Known::There));
-            steps.push((Method::DELETE, format!("/volumes/{id}"), Value::Null, Known::Absent));
-        }
-        for (method, path, body, then) in steps {
+        for (method, path, body, id, then) in life(&name, n) {
             volumes.lock().unwrap().insert(id.clone(), Known::InDoubt);
             if say(method, path, body).await.is_none() {
                 return;
             }
-            volumes.lock().unwrap().insert(id.clone(), then);
+            volumes.lock().unwrap().insert(id, then);
         }
     }
 }
@@ -122,20 +145,22 @@ async fn work(client: Client, name: String, volumes: Volumes, answers: Arc<Atomi
 async fn check(client: &Client, volumes: &Volumes) {
     let status = client.get("/basalt/v1/status").await;
     assert_eq!(status["problems"], json!([]), "store and node disagree");
-    let listed: BTreeMap<String, bool> = client
-        .get("/volumes")
-        .await
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|v| (v["uuid"].as_str().unwrap().to_owned(), v["inUse"].as_bool().unwrap()))
-        .collect();
+    let (all, snapshots) = (client.get("/volumes").await, client.get("/snapshots").await);
+    let all = all.as_array().unwrap().iter();
+    let mut listed: BTreeMap<String, bool> =
+        all.map(|v| (v["uuid"].as_str().unwrap().to_owned(), v["inUse"].as_bool().unwrap())).collect();
+    listed.extend(snapshot_ids(&snapshots).into_iter().map(|id| (id, false)));
     compare(&mut volumes.lock().unwrap(), &listed);
     let published = listed.values().filter(|in_use| **in_use).count();
     let targets = client.get("/targets").await;
     let exported: u64 =
         targets.as_array().unwrap().iter().map(|t| t["numNamespaces"].as_u64().unwrap()).sum();
     assert_eq!(exported, published as u64);
+}
+
+fn snapshot_ids(snapshots: &Value) -> Vec<String> {
+    let ids = snapshots.as_array().unwrap().iter().map(|s| s["snapshotID"].as_str().unwrap().to_owned());
+    ids.collect()
 }
 
 /// `listed`: whether each volume is in use.
@@ -150,6 +175,21 @@ fn compare(volumes: &mut BTreeMap<String, Known>, listed: &BTreeMap<String, bool
         *known = found;
     }
     assert!(listed.keys().all(|id| volumes.contains_key(id)), "nothing that nobody asked for");
+}
+
+async fn clean_up(client: &Client, volumes: &Volumes) {
+    let snapshots = snapshot_ids(&client.get("/snapshots").await);
+    for id in &snapshots {
+        assert_eq!(client.delete(&format!("/snapshots/{id}?force=true")).await["status"], "Success");
+    }
+    let mut left = volumes.lock().unwrap().clone();
+    left.retain(|id, known| *known != Known::Absent && !snapshots.contains(id));
+    for (id, known) in left {
+        if known == Known::Published {
+            assert_eq!(client.unpublish(&id, "h").await["status"], "Success");
+        }
+        assert_eq!(client.delete(&format!("/volumes/{id}")).await["status"], "Success");
+    }
 }
 
 #[tokio::test]
@@ -170,7 +210,7 @@ async fn store_and_node_agree_after_every_kill() {
             })
             .collect();
         // Another moment in the tasks' programs in each round.
-        while answers.load(Ordering::Relaxed) < 40 + 7 * round {
+        while answers.load(Ordering::Relaxed) < 40 + 17 * round {
             tokio::time::sleep(Duration::from_millis(1)).await;
             assert!(!tasks.iter().all(|t| t.is_finished()), "the tasks end with the server only");
         }
@@ -181,15 +221,7 @@ async fn store_and_node_agree_after_every_kill() {
     }
     let (_server, client) = Server::start(directory.path()).await;
     check(&client, &volumes).await;
-    let left = volumes.lock().unwrap().clone();
-    for (id, known) in left {
-        if known == Known::Published {
-            assert_eq!(client.unpublish(&id, "h").await["status"], "Success");
-        }
-        if known != Known::Absent {
-            assert_eq!(client.delete(&format!("/volumes/{id}")).await["status"], "Success");
-        }
-    }
+    clean_up(&client, &volumes).await;
     assert_eq!(client.get("/basalt/v1/status").await["problems"], json!([]));
     assert_eq!(client.get("/volumes").await, json!([]));
     // Nothing hidden is left, neither in the store nor on the drive, once that has given its extents back.

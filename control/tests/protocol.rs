@@ -13,8 +13,8 @@ async fn unknown_paths_and_methods() {
     let cases = [
         (Method::GET, "/nothing", 404, "NotFound"),
         (Method::GET, "/0/hosts", 404, "NotFound"),
-        (Method::GET, "/snapshots", 404, "NotFound"),
-        (Method::POST, "/clone_volume", 404, "NotFound"),
+        (Method::GET, "/tasks", 404, "NotFound"),
+        (Method::POST, "/migrate_volume", 404, "NotFound"),
         (Method::POST, "/tenants/", 404, "NotFound"),
         (Method::POST, "/backends", 404, "NotFound"),
         (Method::DELETE, "/backends/02:00:00:00:00:01", 404, "NotFound"),
@@ -22,6 +22,8 @@ async fn unknown_paths_and_methods() {
         (Method::DELETE, "/0/volumes", 405, "MethodNotAllowed"),
         (Method::GET, "/publish", 405, "MethodNotAllowed"),
         (Method::POST, "/info", 405, "MethodNotAllowed"),
+        (Method::GET, "/clone_volume", 405, "MethodNotAllowed"),
+        (Method::PATCH, "/0/snapshots/x", 405, "MethodNotAllowed"),
         (Method::OPTIONS, "/hosts", 405, "MethodNotAllowed"),
     ];
     for (method, path, status, code) in cases {

@@ -80,6 +80,7 @@ impl<'a> Scrape<'a> {
                     match volume.provisioning {
                         Provisioning::Thick => "Thick".to_owned(),
                         Provisioning::Thin => "Thin".to_owned(),
+                        Provisioning::Other => "Snapshot/Clone".to_owned(),
                     },
                 ),
                 (

@@ -14,6 +14,7 @@ use crate::{
     envelope::{ApiError, Code, Failure, Reply},
     model::{
         DEFAULT_TENANT, GIB, backend,
+        snapshot::SnapshotRecord,
         volume::{Reserved, VolumeRecord},
     },
     request::Params,
@@ -64,7 +65,9 @@ pub(crate) async fn list(State(app): State<SharedApp>) -> Reply {
     let observed = app.observe().await;
     let in_use = backends(&app).await?.iter().filter(|b| b.value.in_use).count() as u64;
     let volumes = app.state.list::<VolumeRecord>().await?;
-    let consumed = Reserved::by(volumes.iter().map(|v| &v.value));
+    let snapshots = app.state.list::<SnapshotRecord>().await?;
+    let consumed =
+        Reserved::by(volumes.iter().map(|v| &v.value)).and_snapshots(snapshots.iter().map(|s| &s.value));
     let tenant = TenantView {
         tenant_id: DEFAULT_TENANT,
         name: "default",

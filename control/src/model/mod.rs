@@ -1,10 +1,12 @@
 //! What the control plane knows and how it decides, without any I/O.
 
 pub(crate) mod backend;
+pub(crate) mod capacity;
 pub(crate) mod host;
 pub(crate) mod page;
 pub(crate) mod placement;
 pub(crate) mod reserve;
+pub(crate) mod snapshot;
 pub(crate) mod target;
 pub(crate) mod volume;
 

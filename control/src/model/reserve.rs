@@ -7,7 +7,10 @@ const TIB: u64 = 1 << 40;
 /// Reserves are whole blocks.
 const UNIT_BYTES: u64 = 4096;
 
-/// Bytes that a thin volume of `capacity_bytes` reserves. `percent` 0 means the default of 10 %; the floor
+/// What percentage 0 means.
+pub(crate) const DEFAULT_PERCENT: u64 = 10;
+
+/// Bytes that a thin volume of `capacity_bytes` reserves. `percent` 0 means the default; the floor
 /// raises, the capacity always wins.
 pub(crate) fn thin_reserve(capacity_bytes: u64, percent: u64, floor_gib: u64) -> u64 {
     let share = |percent: u64| {
@@ -15,7 +18,7 @@ pub(crate) fn thin_reserve(capacity_bytes: u64, percent: u64, floor_gib: u64) ->
         u64::try_from(bytes).expect("at most 100 percent of a u64")
     };
     let least = share(2).max(floor_gib * GIB);
-    let wanted = share(if percent == 0 { 10 } else { percent });
+    let wanted = share(if percent == 0 { DEFAULT_PERCENT } else { percent });
     wanted.max(least).min(capacity_bytes) / UNIT_BYTES * UNIT_BYTES
 }
 
@@ -28,7 +31,7 @@ pub(crate) fn floor_gib(configured: Option<u64>, pool_bytes: u64) -> u64 {
 pub(crate) fn percent(given: Option<i64>) -> Result<u64, Failure> {
     match u64::try_from(given.unwrap_or(0)) {
         Ok(percent @ 0..=100) => Ok(percent),
-        _ => Err(Failure::invalid("reservedSpacePercentage must be from 0 to 100")),
+        _ => Err(Failure::of_field("reservedSpacePercentage", "must be from 0 to 100")),
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use dataplane::node::BlockSize;
+use dataplane::node::{BlockSize, RateLimits};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::GIB;
+use super::{GIB, snapshot::SnapshotRecord};
 
 /// The stored form of a volume.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,12 @@ pub(crate) struct VolumeRecord {
     pub(crate) class: StorageClass,
     /// In creation order; one, with the volume's own UUID, until replication comes (D22).
     pub(crate) replicas: Vec<Replica>,
+    /// The snapshot that it shows (provisioner §4.3); `None` for a clone, and once that snapshot was deleted by
+    /// force (D64).
+    pub(crate) snapshot: Option<Uuid>,
+    /// Made as a read-only snapshot volume.
+    #[serde(default)]
+    pub(crate) read_only: bool,
     /// Ids of the hosts it is published to. Kept here as well as in the targets, so that publishing and
     /// deleting a volume cannot pass each other unseen.
     pub(crate) published_to: BTreeSet<String>,
@@ -46,6 +52,8 @@ impl Size {
 pub(crate) enum Provisioning {
     Thick,
     Thin,
+    /// A snapshot volume or a clone: thin, but begins with what another volume held.
+    Other,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,6 +140,14 @@ impl Reserved {
         }
         sum
     }
+
+    /// Adds what snapshots take: their own reserve.
+    pub(crate) fn and_snapshots<'a>(mut self, snapshots: impl Iterator<Item = &'a SnapshotRecord>) -> Self {
+        for snapshot in snapshots {
+            self.bytes = self.bytes.saturating_add(snapshot.size.reserved_bytes);
+        }
+        self
+    }
 }
 
 impl VolumeRecord {
@@ -144,6 +160,14 @@ impl VolumeRecord {
     /// Whether the API shows it: what is not yet created does not exist.
     pub(crate) fn exists(&self) -> bool {
         self.phase != Phase::Creating
+    }
+
+    /// What the node may give it, as the storage class says for its size.
+    pub(crate) fn limits(&self) -> RateLimits {
+        RateLimits {
+            max_iops: self.scaled(self.class.max_iops_per_gib),
+            max_bytes_per_second: self.scaled(self.class.max_bytes_per_second_per_gib),
+        }
     }
 
     /// Absolute rates: per GiB times GiB.
@@ -182,6 +206,8 @@ pub(crate) mod tests {
             protocol: Protocol::Nvmeof,
             class: class(),
             replicas: vec![Replica { uuid, backend: "02:00:00:00:00:01".to_owned() }],
+            snapshot: None,
+            read_only: false,
             published_to: BTreeSet::new(),
             phase: Phase::Ready,
         }

@@ -1,18 +1,21 @@
 //! The process dies between the store and the node, at every step of every change; the next start must find its
 //! way from there.
 
-use dataplane::node::{DriveConfig, DriveMedium, Node, NodeConfig, VolumeSpec};
+use dataplane::node::{
+    DriveConfig, DriveMedium, Node, NodeConfig, RateLimits, SnapshotSpec, SnapshotVolumeSpec, VolumeSpec,
+};
 use tempfile::TempDir;
 
-use super::{subsystems, volumes};
+use super::{storage, subsystems};
 use crate::{
     ControlConfig,
     app::SharedApp,
     model::{
         GIB,
         host::HostRecord,
+        snapshot::{SnapshotPhase, SnapshotRecord, tests::snapshot},
         target::{Scope, TargetRecord},
-        volume::{Phase, Size, VolumeRecord, tests::volume},
+        volume::{Phase, Provisioning, Size, StorageClass, VolumeRecord, tests::volume},
     },
     open::open,
     state::{AliasRecord, Change},
@@ -68,6 +71,26 @@ impl Crashed {
         self.app.node.create_volume(spec).await.unwrap();
     }
 
+    /// A ready volume with a snapshot in that phase, which the node has or not.
+    async fn with_snapshot(&self, phase: SnapshotPhase, node_has_it: bool) -> SnapshotRecord {
+        let volume = self.recorded(Phase::Ready).await;
+        self.on_node(&volume, 1).await;
+        let record = SnapshotRecord { phase, ..snapshot(5) };
+        assert_eq!(record.volume, volume.uuid);
+        self.app.state.create(record.clone(), Change::default()).await.unwrap();
+        if node_has_it {
+            let spec = SnapshotSpec { volume: volume.uuid, snapshot: record.uuid };
+            self.app.node.create_snapshots(vec![spec]).await.unwrap();
+        }
+        record
+    }
+
+    /// How many snapshots are recorded, and how many the node has.
+    async fn snapshots(&self) -> (usize, usize) {
+        let recorded = self.app.state.list::<SnapshotRecord>().await.unwrap().len();
+        (recorded, self.app.node.snapshots().await.len())
+    }
+
     /// The recorded volume, its node's GiB, and how many aliases there are.
     async fn after(&self) -> (Option<VolumeRecord>, Vec<u64>, usize) {
         let mut records = self.app.state.list::<VolumeRecord>().await.unwrap();
@@ -85,7 +108,7 @@ async fn a_create_is_undone_wherever_it_was_cut() {
         if node_has_it {
             crashed.on_node(&record, 1).await;
         }
-        volumes(&crashed.app).await.unwrap();
+        storage(&crashed.app).await.unwrap();
         assert_eq!(crashed.after().await, (None, vec![], 0), "{node_has_it}");
     }
 }
@@ -98,7 +121,7 @@ async fn a_delete_is_finished_wherever_it_was_cut() {
         if node_has_it {
             crashed.on_node(&record, 1).await;
         }
-        volumes(&crashed.app).await.unwrap();
+        storage(&crashed.app).await.unwrap();
         assert_eq!(crashed.after().await, (None, vec![], 0), "{node_has_it}");
     }
 }
@@ -110,7 +133,7 @@ async fn an_expand_is_finished_wherever_it_was_cut() {
         let crashed = Crashed::new().await;
         let record = crashed.recorded(Phase::Expanding { to }).await;
         crashed.on_node(&record, node_gib).await;
-        volumes(&crashed.app).await.unwrap();
+        storage(&crashed.app).await.unwrap();
         let expected = VolumeRecord { phase: Phase::Ready, size: to, ..record };
         assert_eq!(crashed.after().await, (Some(expected), vec![3], 1), "{node_gib}");
     }
@@ -122,7 +145,7 @@ async fn an_expand_that_the_node_refuses_leaves_the_old_size() {
     let to = Size { capacity_gib: 100, reserved_bytes: 100 * GIB };
     let record = crashed.recorded(Phase::Expanding { to }).await;
     crashed.on_node(&record, 1).await;
-    volumes(&crashed.app).await.unwrap();
+    storage(&crashed.app).await.unwrap();
     let expected = VolumeRecord { phase: Phase::Ready, ..record };
     assert_eq!(crashed.after().await, (Some(expected), vec![1], 1));
 }
@@ -141,4 +164,61 @@ async fn targets_come_back_and_forgotten_ones_go() {
     crashed.app.state.commit(Change::default().create(&host).create(&target)).await.unwrap();
     assert!(subsystems(&crashed.app).await.unwrap().is_empty());
     assert_eq!(crashed.app.node.subsystems().await, [target.subsystem(&host)]);
+}
+
+#[tokio::test]
+async fn a_snapshot_is_undone_or_its_deletion_finished_wherever_it_was_cut() {
+    for phase in [SnapshotPhase::Creating, SnapshotPhase::Deleting] {
+        for node_has_it in [false, true] {
+            let crashed = Crashed::new().await;
+            crashed.with_snapshot(phase, node_has_it).await;
+            assert!(storage(&crashed.app).await.unwrap().is_empty());
+            assert_eq!(crashed.snapshots().await, (0, 0), "{phase:?} {node_has_it}");
+            assert_eq!(crashed.after().await.1, vec![1], "its volume stays");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_forced_deletion_that_was_cut_leaves_clones() {
+    for node_has_it in [false, true] {
+        let crashed = Crashed::new().await;
+        let taken = crashed.with_snapshot(SnapshotPhase::Deleting, true).await;
+        let shows = VolumeRecord {
+            alias: "shows".to_owned(),
+            provisioning: Provisioning::Other,
+            snapshot: Some(taken.uuid),
+            ..volume(2, 1)
+        };
+        let alias = Change::default().create(&AliasRecord::of(&shows));
+        crashed.app.state.create(shows.clone(), alias).await.unwrap();
+        let spec = SnapshotVolumeSpec {
+            uuid: shows.uuid,
+            snapshot: taken.uuid,
+            writable: true,
+            size_bytes: GIB,
+            reserved_bytes: 0,
+        };
+        crashed.app.node.create_snapshot_volume(spec).await.unwrap();
+        if !node_has_it {
+            crashed.app.node.delete_snapshot(taken.uuid).await.unwrap();
+        }
+        assert!(storage(&crashed.app).await.unwrap().is_empty());
+        assert_eq!(crashed.snapshots().await, (0, 0), "{node_has_it}");
+        let left = crashed.app.state.get::<VolumeRecord>(&shows.uuid.to_string()).await.unwrap().unwrap();
+        assert_eq!(left.value, VolumeRecord { snapshot: None, ..shows });
+    }
+}
+
+#[tokio::test]
+async fn limits_that_the_node_forgot_are_set_again() {
+    let crashed = Crashed::new().await;
+    let record = volume(1, 2);
+    let class = StorageClass { max_iops_per_gib: 10, ..record.class.clone() };
+    let record = VolumeRecord { class, ..record };
+    crashed.app.state.create(record.clone(), Change::default()).await.unwrap();
+    crashed.on_node(&record, 2).await;
+    storage(&crashed.app).await.unwrap();
+    let limits = crashed.app.node.volume(record.uuid).await.unwrap().limits;
+    assert_eq!(limits, RateLimits { max_iops: 20, max_bytes_per_second: 0 });
 }

@@ -4,10 +4,14 @@
 mod crash_test;
 mod live;
 mod plan;
+#[cfg(test)]
+mod plan_test;
 mod run;
+mod snapshot;
 mod volume;
 
 pub(crate) use live::Liveness;
-pub(crate) use plan::{Problem, plan_volumes};
-pub(crate) use run::{Unexported, background, subsystems, volumes};
-pub(crate) use volume::{finish_delete, finish_expand, undo_create};
+pub(crate) use plan::{Desired, Object, OnNode, Problem, plan_storage};
+pub(crate) use run::{Unexported, background, storage, subsystems};
+pub(crate) use snapshot::{finish_delete_snapshot, undo_take};
+pub(crate) use volume::{finish_create, finish_delete, finish_expand, undo_create};

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    fmt::Debug,
     sync::Arc,
     time::Duration,
 };
@@ -11,13 +12,16 @@ use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
 use super::{
-    plan::{Problem, SubsystemAction, plan_subsystems, plan_volumes},
-    volume::{finish_delete, finish_expand, undo_create},
+    plan::{Desired, OnNode, Problem, SubsystemAction, plan_storage, plan_subsystems},
+    snapshot::{finish_delete_snapshot, undo_take},
+    volume::{finish_delete, finish_expand, set_limits, undo_create},
 };
 use crate::{
     app::App,
+    envelope::ApiError,
     model::{
         host::HostRecord,
+        snapshot::{SnapshotPhase, SnapshotRecord},
         target::TargetRecord,
         volume::{Phase, VolumeRecord},
     },
@@ -29,26 +33,51 @@ const LOOK: Duration = Duration::from_secs(30);
 
 /// Finishes or undoes what a crash or a failing node cut short; returns what cannot be healed. An action that
 /// fails is logged and left for the next time.
-pub(crate) async fn volumes(app: &App) -> Result<Vec<Problem>, StoreError> {
-    let desired: Vec<VolumeRecord> = app.state.list().await?.into_iter().map(|v| v.value).collect();
-    let plan = plan_volumes(&desired, &app.node.volumes().await);
-    for action in plan.actions {
-        let volume = action.volume();
-        let _lock = app.volume_locks.lock(volume).await;
-        // Under the lock, a phase other than Ready is a leftover: whoever works on a volume holds its lock.
-        let Some(stored) = app.state.get::<VolumeRecord>(&volume.to_string()).await? else { continue };
-        let done = match stored.value.phase {
-            Phase::Ready => continue,
-            Phase::Creating => undo_create(app, stored).await,
-            Phase::Expanding { to } => finish_expand(app, stored, to).await,
-            Phase::Deleting => finish_delete(app, stored).await,
-        };
-        match done {
-            Ok(()) => tracing::info!(%volume, ?action, "finished what was cut short"),
-            Err(error) => tracing::warn!(%volume, ?action, ?error, "could not finish what was cut short"),
-        }
+pub(crate) async fn storage(app: &App) -> Result<Vec<Problem>, StoreError> {
+    let desired = Desired {
+        volumes: app.state.list().await?.into_iter().map(|v| v.value).collect(),
+        snapshots: app.state.list().await?.into_iter().map(|s| s.value).collect(),
+    };
+    let observed = OnNode { volumes: app.node.volumes().await, snapshots: app.node.snapshots().await };
+    let plan = plan_storage(&desired, &observed);
+    for action in plan.volumes {
+        report(action, heal_volume(app, action.volume()).await);
+    }
+    for action in plan.snapshots {
+        report(action, heal_snapshot(app, action.snapshot()).await);
     }
     Ok(plan.problems)
+}
+
+fn report(action: impl Debug, done: Result<(), ApiError>) {
+    match done {
+        Ok(()) => tracing::info!(?action, "brought the node to what is recorded"),
+        Err(error) => tracing::warn!(?action, ?error, "could not bring the node to what is recorded"),
+    }
+}
+
+/// Under the lock, a phase other than Ready is a leftover: whoever works on a volume holds its lock.
+async fn heal_volume(app: &App, volume: Uuid) -> Result<(), ApiError> {
+    let _lock = app.volume_locks.lock(volume).await;
+    let Some(stored) = app.state.get::<VolumeRecord>(&volume.to_string()).await? else { return Ok(()) };
+    match stored.value.phase {
+        Phase::Ready => set_limits(app, &stored.value).await,
+        Phase::Creating => undo_create(app, stored).await?,
+        Phase::Expanding { to } => finish_expand(app, stored, to).await?,
+        Phase::Deleting => finish_delete(app, stored).await?,
+    }
+    Ok(())
+}
+
+/// As for a volume.
+async fn heal_snapshot(app: &App, snapshot: Uuid) -> Result<(), ApiError> {
+    let _lock = app.snapshot_locks.lock(snapshot).await;
+    let Some(stored) = app.state.get::<SnapshotRecord>(&snapshot.to_string()).await? else { return Ok(()) };
+    match stored.value.phase {
+        SnapshotPhase::Ready => Ok(()),
+        SnapshotPhase::Creating => undo_take(app, stored).await,
+        SnapshotPhase::Deleting => finish_delete_snapshot(app, stored).await,
+    }
 }
 
 /// What the node could not export, by NQN.
@@ -97,7 +126,7 @@ pub(crate) async fn background(app: Arc<App>, mut targets: Watch) {
         };
         let healed = async {
             if everything {
-                volumes(&app).await?;
+                storage(&app).await?;
             }
             subsystems(&app).await
         };

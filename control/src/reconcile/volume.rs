@@ -10,6 +10,31 @@ use crate::{
     state::{AliasRecord, Change, Stored},
 };
 
+/// Sets the new volume's limits and makes it known. The node has it already.
+pub(crate) async fn finish_create(app: &App, mut volume: Stored<VolumeRecord>) -> Result<(), ApiError> {
+    assert_eq!(volume.value.phase, Phase::Creating);
+    set_limits(app, &volume.value).await;
+    volume.value.enter(Phase::Ready);
+    app.state.update(volume).await?;
+    Ok(())
+}
+
+/// Makes the node keep to the volume's limits. What fails is tried again with the next look at everything.
+pub(super) async fn set_limits(app: &App, volume: &VolumeRecord) {
+    let limits = volume.limits();
+    for replica in &volume.replicas {
+        let there = app.node.volume(replica.uuid).await;
+        let set = match there {
+            Ok(there) if there.limits == limits => Ok(()),
+            Ok(_) => app.node.set_limits(replica.uuid, limits).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = set {
+            tracing::warn!(volume = %volume.uuid, %error, "the volume's limits are not set");
+        }
+    }
+}
+
 /// Takes back a create that was not finished; afterwards neither store nor node has the volume.
 pub(crate) async fn undo_create(app: &App, volume: Stored<VolumeRecord>) -> Result<(), ApiError> {
     assert_eq!(volume.value.phase, Phase::Creating);
@@ -58,6 +83,7 @@ pub(crate) async fn finish_expand(
     }
     if expanded.is_ok() {
         volume.value.size = to;
+        set_limits(app, &volume.value).await;
     }
     volume.value.enter(Phase::Ready);
     app.state.update(volume).await?;

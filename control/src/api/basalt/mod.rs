@@ -3,10 +3,14 @@
 
 mod drives;
 mod error;
+mod events;
+mod groups;
 mod status;
 mod tokens;
 
 pub(crate) use drives::list as drives;
 pub(crate) use error::{method_not_allowed, not_found, unauthorized};
+pub(crate) use events::list as events;
+pub(crate) use groups::create as create_snapshot_group;
 pub(crate) use status::status;
 pub(crate) use tokens::rotate as rotate_token;

@@ -14,8 +14,8 @@ use super::{drives::DriveView, error::BasaltError};
 use crate::{
     api::backends::{PortalView, portals},
     app::{App, Observed, SharedApp},
-    model::{host::HostRecord, target::TargetRecord, volume::VolumeRecord},
-    reconcile::{Problem, plan_volumes},
+    model::{host::HostRecord, snapshot::SnapshotRecord, target::TargetRecord, volume::VolumeRecord},
+    reconcile::{Desired, Object, OnNode, Problem, plan_storage},
     store::StoreError,
     tls::Peer,
 };
@@ -53,6 +53,7 @@ struct VolumeCounts {
     /// Bytes, over all volumes.
     capacity_bytes: u64,
     used_bytes: u64,
+    snapshots: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -72,16 +73,20 @@ pub(crate) async fn status(
     Extension(peer): Extension<Peer>,
 ) -> Result<Response, BasaltError> {
     // Records first: a volume that is created meanwhile is then told from an unknown one by a second look.
-    let volumes: Vec<VolumeRecord> = app.state.list().await?.into_iter().map(|v| v.value).collect();
+    let desired = Desired {
+        volumes: app.state.list().await?.into_iter().map(|v| v.value).collect(),
+        snapshots: app.state.list().await?.into_iter().map(|s| s.value).collect(),
+    };
     let observed = app.observe().await;
-    let hosts = hosts(&app, &observed, &volumes).await?;
-    let wrong = problems(&app, &observed, &volumes).await?;
-    let existing = volumes.iter().filter(|v| v.exists());
+    let hosts = hosts(&app, &observed, &desired.volumes).await?;
+    let wrong = problems(&app, &observed, &desired).await?;
+    let existing = desired.volumes.iter().filter(|v| v.exists());
     let counts = VolumeCounts {
         total: existing.clone().count(),
         published: existing.clone().filter(|v| !v.published_to.is_empty()).count(),
         capacity_bytes: existing.map(|v| v.size.capacity_bytes()).sum(),
         used_bytes: observed.volumes.values().map(|v| v.used_bytes).sum(),
+        snapshots: desired.snapshots.iter().filter(|s| s.exists()).count(),
     };
     let next = next(&counts, &hosts);
     let node = NodeView {
@@ -122,20 +127,22 @@ async fn hosts(
         .collect())
 }
 
-async fn problems(
-    app: &App,
-    observed: &Observed,
-    volumes: &[VolumeRecord],
-) -> Result<Vec<String>, StoreError> {
+async fn problems(app: &App, observed: &Observed, desired: &Desired) -> Result<Vec<String>, StoreError> {
     if !observed.available {
         return Ok(vec!["the storage node does not answer".to_owned()]);
     }
     let mut found = Vec::new();
-    let on_node: Vec<_> = observed.volumes.values().cloned().collect();
-    for problem in plan_volumes(volumes, &on_node).problems {
-        let (Problem::VolumeMissing(uuid) | Problem::VolumeUnknown(uuid)) = problem;
-        let recorded = app.state.get::<VolumeRecord>(&uuid.to_string()).await?.is_some();
-        if recorded == matches!(problem, Problem::VolumeMissing(_)) {
+    let on_node = OnNode {
+        volumes: observed.volumes.values().cloned().collect(),
+        snapshots: observed.snapshots.values().cloned().collect(),
+    };
+    for problem in plan_storage(desired, &on_node).problems {
+        let (Problem::Missing(object, uuid) | Problem::Unknown(object, uuid)) = problem;
+        let recorded = match object {
+            Object::Volume => app.state.get::<VolumeRecord>(&uuid.to_string()).await?.is_some(),
+            Object::Snapshot => app.state.get::<SnapshotRecord>(&uuid.to_string()).await?.is_some(),
+        };
+        if recorded == matches!(problem, Problem::Missing(..)) {
             found.push(problem.to_string());
         }
     }

@@ -4,11 +4,15 @@ use axum::extract::State;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{create::reserve_floor_gib, find, not_exists};
+use super::{
+    not_exists,
+    record::{reserve_floor_gib, settled},
+};
 use crate::{
     api::tenants::Tenant,
     app::{App, SharedApp, retry},
     envelope::{ApiError, Code, Failure, Reply, success},
+    events::Kind,
     fields::{Fields, LARGEST, parse_uuid, whole},
     model::{
         GIB,
@@ -53,17 +57,12 @@ fn new_capacity_gib(body: &Map<String, Value>) -> Result<u64, Failure> {
 
 async fn enlarge(app: &App, tenant: &str, uuid: Uuid, capacity_gib: u64) -> Result<(), ApiError> {
     let _lock = app.volume_locks.lock(uuid).await;
-    let mut volume = loop {
-        let Some(volume) = find(app, tenant, &uuid.to_string()).await? else {
-            return Err(not_exists(&uuid.to_string()).into());
-        };
-        match volume.value.phase {
-            Phase::Ready => break volume,
-            // Cut short by a crash or a failing node: settle it first, then compare with what came of it.
-            Phase::Expanding { to } => finish_expand(app, volume, to).await?,
-            Phase::Creating | Phase::Deleting => return Err(not_exists(&uuid.to_string()).into()),
-        }
+    let Some(mut volume) = settled(app, tenant, &uuid.to_string()).await? else {
+        return Err(not_exists(&uuid.to_string()).into());
     };
+    if volume.value.snapshot.is_some() || volume.value.read_only {
+        return Err(Failure::invalid("a volume that shows a snapshot keeps the snapshot's size").into());
+    }
     let old = volume.value.size;
     if capacity_gib <= old.capacity_gib {
         let why = format!("newCapacity must be more than the present {} GiB", old.capacity_gib);
@@ -72,17 +71,18 @@ async fn enlarge(app: &App, tenant: &str, uuid: Uuid, capacity_gib: u64) -> Resu
     let whole = capacity_gib * GIB;
     let reserved_bytes = match volume.value.provisioning {
         Provisioning::Thick => whole,
-        Provisioning::Thin => {
+        Provisioning::Thin | Provisioning::Other => {
             let floor = reserve_floor_gib(app, &app.observe().await).await?;
             // Derived anew from the request's percentage, but never less than was promised.
             thin_reserve(whole, volume.value.reserve_percent, floor).max(old.reserved_bytes)
         }
     };
     let to = Size { capacity_gib, reserved_bytes };
+    let expanded = format!("expanded volume {} to {capacity_gib} GiB", volume.value.alias);
     volume.value.enter(Phase::Expanding { to });
     let volume = app.state.update(volume).await?;
     finish_expand(app, volume, to).await?;
-    tracing::info!(volume = %uuid, gib = capacity_gib, "expanded a volume");
+    app.events.add(Kind::VolumeExpanded, uuid, expanded).await;
     Ok(())
 }
 

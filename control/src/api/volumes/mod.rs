@@ -1,16 +1,20 @@
 //! Volumes (provisioner §4.1).
 
+mod clone;
 mod create;
 mod delete;
 mod expand;
 mod read;
+mod record;
 mod request;
 mod view;
 
+pub(crate) use clone::clone;
 pub(crate) use create::create;
 pub(crate) use delete::delete;
 pub(crate) use expand::expand;
 pub(crate) use read::{by_alias, by_id, extended, list};
+pub(crate) use record::{create_as, refuse_taken, refuse_taken_uuid, reserve_floor_gib, settled};
 pub(crate) use view::{BackendRef, ReplicaState, replica_state};
 
 use crate::{
@@ -33,6 +37,6 @@ pub(crate) async fn find(
 }
 
 /// The `NotExists` of paths.
-fn not_exists(id: &str) -> Failure {
+pub(super) fn not_exists(id: &str) -> Failure {
     Failure::new(Code::NotExists, format!("there is no volume {id:?}"))
 }

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The largest capacity in GiB: its bytes are still exact in every client's JSON numbers.
-const MAX_CAPACITY_GIB: u64 = LARGEST / GIB;
+pub(super) const MAX_CAPACITY_GIB: u64 = LARGEST / GIB;
 
 #[derive(Debug, PartialEq)]
 pub(super) struct CreateRequest {
@@ -56,7 +56,7 @@ impl CreateRequest {
             provisioning,
             reserve_percent: match provisioning {
                 Provisioning::Thick => 0,
-                Provisioning::Thin => percent(reserve)?,
+                Provisioning::Thin | Provisioning::Other => percent(reserve)?,
             },
             protocol: protocol.unwrap_or(Protocol::Nvmeof),
             class,

@@ -45,13 +45,17 @@ pub(crate) struct VolumeView {
     in_use: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reserved_space: Option<u64>,
+    /// Of a snapshot volume only.
+    #[serde(rename = "snapshotID", skip_serializing_if = "Option::is_none")]
+    snapshot_id: Option<Uuid>,
     /// Always sent: Cinder forwards it (D21).
     writable: bool,
     /// Owned by its head (D63); omitted while the node does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     used_bytes: Option<u64>,
-    /// In its snapshots (D63).
-    shared_bytes: u64,
+    /// In its snapshots (D63); omitted as `used_bytes` is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shared_bytes: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -116,6 +120,7 @@ pub(crate) fn replica_state(app: &App, replica: &Replica, observed: &Observed) -
 impl VolumeView {
     pub(crate) fn new(app: &App, volume: &VolumeRecord, observed: &Observed) -> Self {
         let class = &volume.class;
+        let limits = volume.limits();
         // Local volumes have no target, so nothing of them is exported (D23, D37).
         let in_use = volume.protocol == Protocol::Nvmeof && !volume.published_to.is_empty();
         let location = volume.replicas.iter().map(|replica| LocationView {
@@ -127,7 +132,7 @@ impl VolumeView {
             sub_volumes: None,
             sessions: None,
         });
-        let used = volume.replicas.first().and_then(|r| observed.volumes.get(&r.uuid)).map(|v| v.used_bytes);
+        let on_node = volume.replicas.first().and_then(|r| observed.volumes.get(&r.uuid));
         Self {
             alias: volume.alias.clone(),
             uuid: volume.uuid,
@@ -135,11 +140,12 @@ impl VolumeView {
             provisioning_type: match volume.provisioning {
                 Provisioning::Thick => "THICK",
                 Provisioning::Thin => "THIN",
+                Provisioning::Other => "OTHER",
             },
             num_replicas: volume.replicas.len(),
-            max_iops: volume.scaled(class.max_iops_per_gib),
+            max_iops: limits.max_iops,
             desired_iops: volume.scaled(class.desired_iops_per_gib),
-            max_bw: volume.scaled(class.max_bytes_per_second_per_gib),
+            max_bw: limits.max_bytes_per_second,
             desired_bw: volume.scaled(class.desired_bytes_per_second_per_gib),
             block_size: if class.block_bytes == 512 { "512B" } else { "4KB" },
             max_replica_down_time: class.max_replica_down_minutes,
@@ -153,10 +159,12 @@ impl VolumeView {
             storage_class_name: class.name.clone(),
             share_ssd_between_volumes: class.share_ssd,
             in_use,
-            reserved_space: (volume.provisioning == Provisioning::Thin).then_some(volume.size.reserved_bytes),
-            writable: true,
-            used_bytes: used,
-            shared_bytes: 0,
+            reserved_space: (volume.provisioning != Provisioning::Thick)
+                .then_some(volume.size.reserved_bytes),
+            snapshot_id: volume.snapshot,
+            writable: !volume.read_only,
+            used_bytes: on_node.map(|v| v.used_bytes),
+            shared_bytes: on_node.map(|v| v.shared_bytes),
         }
     }
 

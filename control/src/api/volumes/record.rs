@@ -1,0 +1,96 @@
+//! What creating a volume, a snapshot volume and a clone have in common.
+
+use std::future::Future;
+
+use dataplane::node::{NodeError, VolumeInfo, VolumeState};
+use uuid::Uuid;
+
+use super::find;
+use crate::{
+    api::backends::backends,
+    app::{App, Observed},
+    envelope::{ApiError, Code, Failure},
+    events::Kind,
+    model::{
+        backend,
+        reserve::floor_gib,
+        snapshot::SnapshotRecord,
+        volume::{Phase, VolumeRecord},
+    },
+    reconcile::{finish_create, finish_expand, undo_create},
+    state::{AliasRecord, Change, Stored, alias_id},
+};
+
+/// `AlreadyExists` if the UUID or the alias belongs to somebody. The caller holds the UUID's lock.
+pub(crate) async fn refuse_taken(app: &App, tenant: &str, uuid: Uuid, alias: &str) -> Result<(), ApiError> {
+    refuse_taken_uuid(app, uuid).await?;
+    if app.state.get::<AliasRecord>(&alias_id(tenant, alias)).await?.is_some() {
+        return Err(taken(format!("the alias {alias:?}")));
+    }
+    Ok(())
+}
+
+/// UUIDs are unique over all tenants, over volumes and snapshots together (D29): the node knows both by them.
+pub(crate) async fn refuse_taken_uuid(app: &App, uuid: Uuid) -> Result<(), ApiError> {
+    let id = uuid.to_string();
+    let volume = app.state.get::<VolumeRecord>(&id).await?.is_some();
+    if volume || app.state.get::<SnapshotRecord>(&id).await?.is_some() {
+        return Err(taken(format!("the UUID {uuid}")));
+    }
+    let volume = app.node.volume(uuid).await.is_ok_and(|v| v.state != VolumeState::Deleting);
+    if volume || app.node.snapshot(uuid).await.is_ok_and(|s| s.state != VolumeState::Deleting) {
+        // Somebody's data that this store does not know: never ours to make or undo.
+        return Err(taken(format!("the UUID {uuid} is on a drive already and")));
+    }
+    Ok(())
+}
+
+fn taken(what: String) -> ApiError {
+    Failure::new(Code::AlreadyExists, format!("{what} is taken")).into()
+}
+
+/// All or nothing: the intent is recorded together with `change`, the node makes the volume, the record becomes
+/// Ready. The caller holds the UUID's lock, and tries again from the beginning if it lost a race (`Conflict`).
+pub(crate) async fn create_as(
+    app: &App,
+    record: VolumeRecord,
+    change: Change,
+    on_node: impl Future<Output = Result<VolumeInfo, NodeError>>,
+) -> Result<(), ApiError> {
+    assert_eq!(record.phase, Phase::Creating);
+    let uuid = record.uuid;
+    let created = format!("created volume {} of {} GiB", record.alias, record.size.capacity_gib);
+    let change = change.create(&AliasRecord::of(&record)).absent::<SnapshotRecord>(&uuid.to_string());
+    let stored = app.state.create(record, change).await?;
+    if let Err(error) = on_node.await {
+        undo_create(app, stored).await?;
+        return Err(error.into());
+    }
+    finish_create(app, stored).await?;
+    app.events.add(Kind::VolumeCreated, uuid, created).await;
+    Ok(())
+}
+
+/// The volume of that tenant, after what a crash or a failing node cut short is settled. The caller holds its
+/// lock.
+pub(crate) async fn settled(
+    app: &App,
+    tenant: &str,
+    id: &str,
+) -> Result<Option<Stored<VolumeRecord>>, ApiError> {
+    loop {
+        let Some(volume) = find(app, tenant, id).await? else { return Ok(None) };
+        match volume.value.phase {
+            Phase::Ready => return Ok(Some(volume)),
+            Phase::Expanding { to } => finish_expand(app, volume, to).await?,
+            Phase::Creating | Phase::Deleting => return Ok(None),
+        }
+    }
+}
+
+/// D62, for the pool as it is now.
+pub(crate) async fn reserve_floor_gib(app: &App, observed: &Observed) -> Result<u64, ApiError> {
+    let in_use = backends(app).await?.iter().any(|b| b.value.in_use);
+    let pool = if in_use { backend::space(&observed.drives).total_bytes } else { 0 };
+    Ok(floor_gib(app.config.reserve_floor_gib, pool))
+}

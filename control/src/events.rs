@@ -1,0 +1,150 @@
+//! What happened on this node, for people and programs that were not looking: numbered, kept in the store, bounded.
+
+use std::fmt::Display;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+
+use crate::{
+    app::now_ms,
+    limits,
+    state::{Change, Record, State},
+    store::StoreError,
+};
+
+/// The stored form of an event, which is also what the API answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Event {
+    /// From 1 on, without gaps; the oldest ones are dropped.
+    pub(crate) sequence: u64,
+    /// Milliseconds since the epoch.
+    pub(crate) time: u64,
+    pub(crate) kind: Kind,
+    /// For people.
+    pub(crate) message: String,
+    /// What it is about: a UUID or a name.
+    pub(crate) object: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Kind {
+    ServerStarted,
+    VolumeCreated,
+    VolumeExpanded,
+    VolumeDeleted,
+    SnapshotCreated,
+    SnapshotDeleted,
+    DriveAdded,
+    DriveRemoved,
+    DriveState,
+    /// The pool is getting full.
+    CapacityWarning,
+    CapacityEased,
+}
+
+impl Record for Event {
+    const PREFIX: &'static str = "events/";
+    fn id(&self) -> String {
+        id(self.sequence)
+    }
+}
+
+/// In the order of their numbers.
+fn id(sequence: u64) -> String {
+    format!("{sequence:020}")
+}
+
+/// The events of this node.
+pub(crate) struct Events {
+    state: State,
+    /// The last number given out. `None`: to be read from the store.
+    last: Mutex<Option<u64>>,
+}
+
+impl Events {
+    pub(crate) fn new(state: State) -> Self {
+        Self { state, last: Mutex::default() }
+    }
+
+    /// Notes and logs an event. One that cannot be stored does not undo what happened: it is in the log.
+    pub(crate) async fn add(&self, kind: Kind, object: impl Display, message: impl Into<String>) {
+        let (object, message) = (object.to_string(), message.into());
+        tracing::info!(?kind, object, "{message}");
+        let mut last = self.last.lock().await;
+        match self.append(*last, kind, object, message).await {
+            Ok(sequence) => *last = Some(sequence),
+            Err(error) => {
+                tracing::warn!(%error, "the event could not be stored");
+                *last = None;
+            }
+        }
+    }
+
+    async fn append(
+        &self,
+        last: Option<u64>,
+        kind: Kind,
+        object: String,
+        message: String,
+    ) -> Result<u64, StoreError> {
+        let last = match last {
+            Some(last) => last,
+            None => self.all().await?.last().map_or(0, |event| event.sequence),
+        };
+        let event = Event { sequence: last + 1, time: now_ms(), kind, message, object };
+        let sequence = event.sequence;
+        let oldest = id(sequence.saturating_sub(limits::EVENTS));
+        self.state.create(event, Change::default().forget_id::<Event>(&oldest)).await?;
+        Ok(sequence)
+    }
+
+    /// Those with a higher number, the oldest first.
+    pub(crate) async fn after(&self, sequence: u64) -> Result<Vec<Event>, StoreError> {
+        let mut events = self.all().await?;
+        events.retain(|event| event.sequence > sequence);
+        Ok(events)
+    }
+
+    async fn all(&self) -> Result<Vec<Event>, StoreError> {
+        Ok(self.state.list::<Event>().await?.into_iter().map(|e| e.value).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{path::Path, sync::Arc};
+
+    use super::*;
+    use crate::store::RedbStore;
+
+    fn events(dir: &Path) -> Events {
+        Events::new(State::new(Arc::new(RedbStore::open(&dir.join("store.redb")).unwrap())))
+    }
+
+    #[tokio::test]
+    async fn numbers_go_on_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let before = events(dir.path());
+        before.add(Kind::ServerStarted, "a", "first").await;
+        before.add(Kind::DriveState, "b", "second").await;
+        drop(before);
+        let after = events(dir.path());
+        after.add(Kind::ServerStarted, "a", "third").await;
+        let seen: Vec<(u64, String)> =
+            after.after(1).await.unwrap().into_iter().map(|e| (e.sequence, e.message)).collect();
+        assert_eq!(seen, [(2, "second".to_owned()), (3, "third".to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn only_the_latest_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let events = events(dir.path());
+        for n in 0..limits::EVENTS + 3 {
+            events.add(Kind::VolumeCreated, n, "one more").await;
+        }
+        let kept = events.after(0).await.unwrap();
+        assert_eq!(kept.len() as u64, limits::EVENTS);
+        assert_eq!(kept[0].sequence, 4);
+    }
+}
