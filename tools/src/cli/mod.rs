@@ -13,13 +13,16 @@ use self::{client::Client, error::CliError, report::Report, server::ServerOption
 mod client;
 mod drive;
 mod error;
+mod events;
 mod host;
 mod model;
 mod publish;
 mod report;
 mod resolve;
 mod server;
+mod snapshot;
 mod status;
+mod timestamp;
 mod tls;
 mod token;
 mod volume;
@@ -38,6 +41,9 @@ pub(crate) enum CliCommand {
     /// Create, list, show, expand and delete volumes
     #[command(subcommand)]
     Volume(volume::VolumeCommand),
+    /// Take, list and delete snapshots, and make volumes of them
+    #[command(subcommand)]
+    Snapshot(snapshot::SnapshotCommand),
     /// Add, list and delete hosts
     #[command(subcommand)]
     Host(host::HostCommand),
@@ -47,6 +53,8 @@ pub(crate) enum CliCommand {
     Unpublish(publish::UnpublishArguments),
     /// The node, its drives, volumes and hosts, and what to do next
     Status,
+    /// What happened: changes, drives that fail, a pool that is getting full
+    Events(events::EventsArguments),
     /// List drives
     #[command(subcommand)]
     Drive(drive::DriveCommand),
@@ -62,7 +70,7 @@ pub(crate) fn run(command: CliCommand, arguments: ClientArguments, data_dir: Opt
         Err(error) => return fail(&CliError::Runtime(error), arguments.json),
     };
     let json = arguments.json;
-    match runtime.block_on(execute(command, arguments.server, data_dir)) {
+    match runtime.block_on(execute(command, arguments, data_dir)) {
         Ok(report) => print(&report, json),
         Err(error) => fail(&error, json),
     }
@@ -70,16 +78,18 @@ pub(crate) fn run(command: CliCommand, arguments: ClientArguments, data_dir: Opt
 
 async fn execute(
     command: CliCommand,
-    options: ServerOptions,
+    arguments: ClientArguments,
     data_dir: Option<PathBuf>,
 ) -> Result<Report, CliError> {
-    let client = &mut Client::connect(options.find(data_dir)?).await?;
+    let client = &mut Client::connect(arguments.server.find(data_dir)?).await?;
     match command {
         CliCommand::Volume(command) => volume::run(client, command).await,
+        CliCommand::Snapshot(command) => snapshot::run(client, command).await,
         CliCommand::Host(command) => host::run(client, command).await,
         CliCommand::Publish(arguments) => publish::publish(client, arguments).await,
         CliCommand::Unpublish(arguments) => publish::unpublish(client, arguments).await,
         CliCommand::Status => status::run(client).await,
+        CliCommand::Events(following) => events::run(client, following, arguments.json).await,
         CliCommand::Drive(command) => drive::run(client, command).await,
         CliCommand::Token(command) => token::run(client, command).await,
     }

@@ -17,6 +17,12 @@ pub(crate) struct Volume {
     pub(crate) reserved_space: Option<u64>,
     #[serde(default)]
     pub(crate) used_bytes: Option<u64>,
+    #[serde(default)]
+    pub(crate) shared_bytes: Option<u64>,
+    /// The snapshot that it shows.
+    #[serde(default, rename = "snapshotID")]
+    pub(crate) snapshot_id: Option<String>,
+    pub(crate) writable: bool,
     pub(crate) in_use: bool,
     #[serde(default)]
     pub(crate) location: Vec<Location>,
@@ -38,6 +44,45 @@ pub(crate) struct Location {
 pub(crate) struct Session {
     #[serde(rename = "hostID")]
     pub(crate) host_id: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Snapshot {
+    pub(crate) alias: String,
+    #[serde(rename = "snapshotID")]
+    pub(crate) uuid: String,
+    #[serde(rename = "volumeID")]
+    pub(crate) volume_id: String,
+    /// Bytes.
+    pub(crate) capacity: u64,
+    /// Milliseconds since the epoch.
+    pub(crate) timestamp: u64,
+    /// Bytes that come back when it is deleted.
+    #[serde(default)]
+    pub(crate) unique_bytes: Option<u64>,
+}
+
+/// `POST /basalt/v1/snapshot-groups`: in the order of the request's volumes.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct SnapshotGroup {
+    pub(crate) snapshots: Vec<Taken>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Taken {
+    #[serde(rename = "snapshotID")]
+    pub(crate) snapshot_id: String,
+}
+
+/// `GET /basalt/v1/events`.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Event {
+    pub(crate) sequence: u64,
+    /// Milliseconds since the epoch.
+    pub(crate) time: u64,
+    pub(crate) kind: String,
+    pub(crate) message: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]

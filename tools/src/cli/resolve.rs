@@ -3,7 +3,7 @@
 use super::{
     client::Client,
     error::CliError,
-    model::{Host, Volume},
+    model::{Host, Snapshot, Volume},
 };
 
 /// Something with an id and a name.
@@ -36,6 +36,17 @@ impl Named for Host {
     }
 }
 
+impl Named for Snapshot {
+    const WHAT: &'static str = "snapshot";
+    const LIST: &'static str = "basalt snapshot list";
+    fn id(&self) -> &str {
+        &self.uuid
+    }
+    fn name(&self) -> &str {
+        &self.alias
+    }
+}
+
 /// The volume with this UUID, alias, or beginning of a UUID.
 pub(crate) async fn volume(client: &mut Client, text: &str) -> Result<Volume, CliError> {
     let volumes = client.get("/volumes").await?;
@@ -46,6 +57,23 @@ pub(crate) async fn volume(client: &mut Client, text: &str) -> Result<Volume, Cl
 pub(crate) async fn host(client: &mut Client, text: &str) -> Result<Host, CliError> {
     let hosts = client.get("/hosts").await?;
     pick(hosts, text)
+}
+
+/// The snapshot with this UUID, alias, or beginning of a UUID, or with the alias behind the `@` of the volume
+/// before it.
+pub(crate) async fn snapshot(client: &mut Client, text: &str) -> Result<Snapshot, CliError> {
+    // What they would free is of no interest here, and costs the server time.
+    let mut snapshots: Vec<Snapshot> = client.get("/snapshots?uniqueBytes=false").await?;
+    let (name, volume) = match text.rsplit_once('@') {
+        Some((volume, name)) if !snapshots.iter().any(|snapshot| snapshot.alias == text) => {
+            (name, Some(self::volume(client, volume).await?.uuid))
+        }
+        _ => (text, None),
+    };
+    if let Some(volume) = volume {
+        snapshots.retain(|snapshot| snapshot.volume_id == volume);
+    }
+    pick(snapshots, name)
 }
 
 /// A whole id wins over a name, a name over the beginning of an id. Beginnings of *names* do not count: with

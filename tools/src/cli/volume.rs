@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     client::{Client, encode},
     error::CliError,
-    model::{Target, Volume},
+    model::{Snapshot, Target, Volume},
     report::{Report, table},
     resolve,
 };
@@ -117,11 +117,11 @@ async fn list(client: &mut Client) -> Result<Report, CliError> {
 async fn show(client: &mut Client, text: &str) -> Result<Report, CliError> {
     let uuid = resolve::volume(client, text).await?.uuid;
     let (volume, mut json) = read(client, &uuid).await?;
-    let targets: Value = client.get(&format!("/targets?volId={}", encode(&uuid))).await?;
-    let hosts: Vec<Target> = client.parse(targets.clone())?;
-    let hosts: Vec<_> = hosts.into_iter().map(|target| target.host_target_connected_to).collect();
+    let (targets, hosts) = hosts(client, &uuid).await?;
     json["targets"] = targets;
+    let snapshots: Vec<String> = snapshots(client, &uuid).await?.into_iter().map(|s| s.alias).collect();
     let size = |bytes: u64| format!("{} ({bytes} bytes)", ByteSize(bytes));
+    let all = |names: &[String]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
     let mut lines = vec![
         ("name", volume.alias.clone()),
         ("uuid", volume.uuid.clone()),
@@ -129,12 +129,29 @@ async fn show(client: &mut Client, text: &str) -> Result<Report, CliError> {
         ("type", volume.provisioning_type.to_lowercase()),
         ("block size", volume.block_size.clone()),
         ("state", state(&volume)),
-        ("hosts", if hosts.is_empty() { "none".to_owned() } else { hosts.join(", ") }),
+        ("hosts", all(&hosts)),
+        ("snapshots", all(&snapshots)),
     ];
-    let space = [("used", volume.used_bytes), ("reserved", volume.reserved_space)];
+    lines.extend(volume.snapshot_id.map(|snapshot| ("shows", format!("snapshot {snapshot}"))));
+    if !volume.writable {
+        lines.push(("writable", "no".to_owned()));
+    }
+    let space =
+        [("used", volume.used_bytes), ("shared", volume.shared_bytes), ("reserved", volume.reserved_space)];
     lines.extend(space.into_iter().filter_map(|(name, bytes)| Some((name, size(bytes?)))));
     let text: String = lines.iter().map(|(name, value)| format!("{name:<10}  {value}\n")).collect();
     Ok(Report::new(text, json))
+}
+
+/// The targets that export it, as they came, and the names of their hosts.
+async fn hosts(client: &mut Client, uuid: &str) -> Result<(Value, Vec<String>), CliError> {
+    let json: Value = client.get(&format!("/targets?volId={}", encode(uuid))).await?;
+    let targets: Vec<Target> = client.parse(json.clone())?;
+    Ok((json, targets.into_iter().map(|target| target.host_target_connected_to).collect()))
+}
+
+async fn snapshots(client: &mut Client, uuid: &str) -> Result<Vec<Snapshot>, CliError> {
+    client.get(&format!("/snapshots_by_vol/{}?uniqueBytes=false", encode(uuid))).await
 }
 
 async fn expand(client: &mut Client, text: &str, size: ByteSize) -> Result<Report, CliError> {
@@ -148,13 +165,35 @@ async fn expand(client: &mut Client, text: &str, size: ByteSize) -> Result<Repor
 
 async fn delete(client: &mut Client, text: &str) -> Result<Report, CliError> {
     let volume = resolve::volume(client, text).await?;
-    client.call(Method::DELETE, &format!("/volumes/{}", volume.uuid), None).await?;
+    match client.call(Method::DELETE, &format!("/volumes/{}", volume.uuid), None).await {
+        Err(CliError::Refused { code, .. }) if code == "VolumeIsInUse" => {
+            return Err(CliError::Refused { code, message: in_use(client, &volume).await? });
+        }
+        done => done?,
+    };
     let json = json!({ "deleted": volume.uuid, "alias": volume.alias });
     Ok(Report::new(format!("deleted volume {}, {}", volume.alias, volume.uuid), json))
 }
 
+/// What stands against a deletion, and what to do.
+async fn in_use(client: &mut Client, volume: &Volume) -> Result<String, CliError> {
+    let (_, hosts) = hosts(client, &volume.uuid).await?;
+    let snapshots: Vec<String> =
+        snapshots(client, &volume.uuid).await?.into_iter().map(|snapshot| snapshot.alias).collect();
+    let mut text = format!("{} cannot be deleted:", volume.alias);
+    if !hosts.is_empty() {
+        let step = format!("basalt unpublish {} --all", volume.alias);
+        text += &format!("\n  it is published to {}; take it back: {step}", hosts.join(", "));
+    }
+    if !snapshots.is_empty() {
+        let step = format!("basalt snapshot delete {}@NAME", volume.alias);
+        text += &format!("\n  it has snapshots: {}; delete them first: {step}", snapshots.join(", "));
+    }
+    Ok(text)
+}
+
 /// The volume as the server has it, as a value and as it came.
-async fn read(client: &mut Client, uuid: &str) -> Result<(Volume, Value), CliError> {
+pub(super) async fn read(client: &mut Client, uuid: &str) -> Result<(Volume, Value), CliError> {
     let list: Value = client.get(&format!("/volumes/{uuid}")).await?;
     let json = list.get(0).cloned().ok_or_else(|| CliError::NotFound {
         what: "volume",
@@ -173,7 +212,7 @@ fn state(volume: &Volume) -> String {
 }
 
 /// The API counts sizes in GiB (provisioner §1.5).
-fn whole_gib(size: ByteSize) -> Result<u64, CliError> {
+pub(super) fn whole_gib(size: ByteSize) -> Result<u64, CliError> {
     size.whole_gib().ok_or_else(|| {
         CliError::Usage(format!("{size} is not a whole number of GiB: volumes have sizes such as 10G or 2T"))
     })

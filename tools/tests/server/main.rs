@@ -4,5 +4,6 @@
 mod first_volume;
 mod life;
 mod refusals;
+mod snapshots;
 mod support;
 mod trust;
