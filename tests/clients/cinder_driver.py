@@ -97,9 +97,14 @@ def refused(action, *args):
     raise AssertionError(f"{action.__name__}{args} should have been refused")
 
 
-def life_of_a_volume(driver, size_gib):
+def volume_of(size_gib):
     volume = {"id": str(uuid.uuid4()), "size": size_gib}
     volume["name"] = "volume-" + volume["id"]
+    return volume
+
+
+def life_of_a_volume(driver, size_gib):
+    volume = volume_of(size_gib)
     connector = {
         "uuid": str(uuid.uuid4()),
         "nqn": f"nqn.2014-08.org.nvmexpress:uuid:{uuid.uuid4()}",
@@ -142,6 +147,46 @@ def life_of_a_volume(driver, size_gib):
     expect(driver._stats == before, (before, driver._stats))
 
 
+def life_of_a_snapshot(driver, size_gib):
+    """In Cinder's order: a snapshot goes before its volume, and after the volumes that were made of it."""
+    driver._update_volume_stats()
+    before = driver._stats
+    volume = volume_of(size_gib)
+    driver.create_volume(volume)
+    snapshot = {"id": str(uuid.uuid4()), "volume_id": volume["id"], "volume": volume}
+    snapshot["name"] = "snapshot-" + snapshot["id"]
+    driver.create_snapshot(snapshot)
+    expect("taken" in refused(driver.create_snapshot, snapshot), "a second create says what is taken")
+    expect("has snapshots" in refused(driver.delete_volume, volume), "a snapshot keeps its volume")
+
+    first, second, clone = volume_of(size_gib), volume_of(size_gib), volume_of(size_gib + 1)
+    driver.create_volume_from_snapshot(first, snapshot)
+    driver.create_volume_from_snapshot(second, snapshot)
+    driver.create_cloned_volume(clone, volume)
+    driver.extend_volume(clone, size_gib + 2)
+    refused(driver.extend_volume, first, size_gib + 1)
+    connector = {
+        "uuid": str(uuid.uuid4()),
+        "nqn": f"nqn.2014-08.org.nvmexpress:uuid:{uuid.uuid4()}",
+        "host": "compute-2",
+    }
+    writable = driver.configuration.safe_get("kioxia_writable")
+    for attached, can_write in ((first, writable), (clone, True)):
+        data = driver.initialize_connection(attached, connector)["data"]
+        expect(data["vol_uuid"] == attached["id"] and data["writable"] is can_write, data)
+        driver.terminate_connection(attached, connector)
+
+    expect("has volumes" in refused(driver.delete_snapshot, snapshot), "volumes still show it")
+    driver.delete_volume(first)
+    driver.delete_volume(second)
+    driver.delete_snapshot(snapshot)
+    driver.delete_snapshot(snapshot)
+    driver.delete_volume(volume)
+    driver.delete_volume(clone)
+    driver._update_volume_stats()
+    expect(driver._stats == before, (before, driver._stats))
+
+
 def main(url, credentials):
     driver_class = load_driver()
     with open(credentials + "/token", encoding="ascii") as file:
@@ -149,10 +194,12 @@ def main(url, credentials):
     for settings in (
         {"kioxia_token": None},  # the certificate alone
         {"kioxia_token": token, "kioxia_provisioning_type": "THIN", "kioxia_block_size": 512,
-         "kioxia_vol_reserved_space_percentage": 100},
+         "kioxia_vol_reserved_space_percentage": 100, "kioxia_writable": True},
     ):
         configuration = Configuration(kioxia_url=url, kioxia_cafile=credentials + "/ssdtoolbox.pem", **settings)
-        life_of_a_volume(driver_class(configuration=configuration), 2)
+        driver = driver_class(configuration=configuration)
+        life_of_a_volume(driver, 2)
+        life_of_a_snapshot(driver, 2)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,30 @@ def client(url, certificate, token):
     return rest_client.KioxiaProvisioner([host], certificate, token, port)
 
 
+def snapshots(provisioner, volume):
+    snapshot, shows, clone = (str(uuid.uuid4()) for _ in range(3))
+    ok(provisioner.create_snapshot(entities.SnapshotCreate("snapshot-1", volume, 50, snapshot)))
+    for listed in (
+        provisioner.get_snapshots(),
+        provisioner.get_snapshots(snapshot_uuid=snapshot),
+        provisioner.get_snapshots_by_vol(volume),
+        provisioner.get_snapshots_by_alias("snapshot-1"),
+    ):
+        [found] = [s for s in ok(listed) if s.snapshotID == snapshot]
+        expect(found.volumeID == volume and found.capacity == 1 << 30 and found.timestamp > 0, found)
+    expect(ok(provisioner.get_snapshots(snapshot_uuid=str(uuid.uuid4()))) == [], "an unknown one is an empty list")
+    alias = "shows-" + shows
+    ok(provisioner.create_snapshot_volume(entities.SnapshotVolumeCreate(alias, snapshot, True, volumeID=shows)))
+    [view] = ok(provisioner.get_volumes_by_uuid(shows))
+    expect(view.writable is True and view.snapshotID == snapshot, view)
+    expect(provisioner.delete_snapshot(snapshot).status == "VolumeIsInUse", "a volume shows it")
+    ok(provisioner.clone_volume(entities.CloneEntity(volume, "clone-" + clone, clone)))
+    for made in (shows, clone):
+        ok(provisioner.delete_volume(made))
+    ok(provisioner.delete_snapshot(snapshot))
+    expect(provisioner.delete_snapshot(snapshot).status == "NotExists", "it is gone")
+
+
 def main(url, credentials):
     with open(credentials + "/token", encoding="ascii") as file:
         token = file.read().strip()
@@ -56,10 +80,12 @@ def main(url, credentials):
     expect(target.backend.persistentID == backend.persistentID, target)
     ok(provisioner.delete_host(host))
     expect(ok(provisioner.get_targets(host, volume)) == [], "the host took its publications along")
+
+    snapshots(provisioner, volume)
     ok(provisioner.delete_volume(volume))
 
     # What the server does not have is a failure that the client understands, never a crash of it.
-    absent = provisioner.get_snapshots()
+    absent = provisioner.get_tasks()
     expect(absent.status == "NotFound", absent.status)
     # A stranger, with a certificate of nobody's: the text that the client looks for.
     stranger = client(url, credentials + "/ssdtoolbox.pem", "Unknown")
