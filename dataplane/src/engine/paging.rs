@@ -58,18 +58,24 @@ impl DriveShared {
         }
     }
 
-    /// Brings in the page of a leaf. Never within an operation: it may wait for a frame.
+    /// Brings in the page of a leaf. Never within an operation: it may wait for a frame. `Offline`: the layer is no
+    /// more, and its pages may be others' by now.
     pub(super) async fn page_in(
         &self,
         layer: &Arc<Layer>,
         leaf: u32,
         purpose: Purpose,
     ) -> Result<(), EngineError> {
-        let result = self.try_page_in(layer, leaf, purpose).await;
-        if let Err(EngineError::Corruption(corruption)) = &result {
-            self.damage(layer, corruption.clone());
+        match self.try_page_in(layer, leaf, purpose).await {
+            Err(EngineError::Corruption(corruption)) => {
+                if !lock(&self.layers).contains_key(&layer.id) {
+                    return Err(EngineError::Offline);
+                }
+                self.damage(layer, corruption.clone());
+                Err(corruption.into())
+            }
+            other => other,
         }
-        result
     }
 
     async fn try_page_in(&self, layer: &Arc<Layer>, leaf: u32, purpose: Purpose) -> Result<(), EngineError> {

@@ -78,7 +78,7 @@ impl Volume {
                 }
                 Err(missing) => {
                     drop(operation);
-                    self.bring_in(missing).await?;
+                    self.bring_in(missing, Purpose::Read).await?;
                 }
             }
         }
@@ -112,8 +112,12 @@ impl Volume {
         self.drive.source(chain.layers(), logical, index)
     }
 
-    pub(super) async fn bring_in(&self, missing: Missing) -> Result<(), EngineError> {
-        self.drive.page_in(&missing.layer, missing.logical.leaf(), Purpose::Read).await
+    /// The caller looks again afterwards: the layer may have left the chain meanwhile.
+    pub(super) async fn bring_in(&self, missing: Missing, purpose: Purpose) -> Result<(), EngineError> {
+        match self.drive.page_in(&missing.layer, missing.logical.leaf(), purpose).await {
+            Err(EngineError::Offline) if !self.volume.is_gone() => Ok(()),
+            other => other,
+        }
     }
 
     /// Fills `part` from one source. Within an operation.

@@ -99,7 +99,8 @@ impl DriveShared {
             let uppers = structure.uppers(lower);
             match uppers {
                 [] => {}
-                [upper] if !upper.is_damaged() => {
+                // What a layer is given that has begun to be merged itself would be left behind: that one first.
+                [upper] if !upper.is_damaged() && upper.merged_before() == 0 => {
                     return Some(Job::Merge { lower: lower.clone(), upper: upper.clone() });
                 }
                 [_] => {}

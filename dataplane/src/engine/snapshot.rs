@@ -56,17 +56,18 @@ impl Snapshot {
 
 impl Drive {
     /// Takes snapshots of volumes of this drive at one instant, all or none; each pair is a volume and the new
-    /// snapshot's UUID. Durable when it answers, with every write that was answered before.
+    /// snapshot's UUID, answered in the same order. Durable when it answers, with every write that was answered
+    /// before.
     pub async fn create_snapshots(&self, wanted: &[(Volume, Uuid)]) -> Result<Vec<Snapshot>, EngineError> {
         let drive = &self.shared;
         drive.check_writable()?;
         let _turn = drive.structure.take().await;
-        // In one order, always (E3).
-        let mut wanted = wanted.to_vec();
-        wanted.sort_by_key(|(volume, _)| volume.uuid());
-        let sources: Vec<_> = wanted.iter().map(|(volume, _)| volume.volume.clone()).collect();
+        // Held in one order, always (E3).
+        let mut held: Vec<_> = wanted.iter().enumerate().collect();
+        held.sort_by_key(|(_, (volume, _))| volume.uuid());
+        let sources: Vec<_> = held.iter().map(|(_, (volume, _))| volume.volume.clone()).collect();
         check_group(&sources)?;
-        let names: Vec<Uuid> = wanted.iter().map(|&(_, name)| name).collect();
+        let names: Vec<Uuid> = held.iter().map(|(_, (_, name))| *name).collect();
         drive.check_unused(&names)?;
         let made = drive
             .at_one_instant(&sources, |shown, records| {
@@ -77,8 +78,10 @@ impl Drive {
                 made
             })
             .await?;
+        let mut made: Vec<_> = held.iter().map(|(asked, _)| asked).zip(made).collect();
+        made.sort_by_key(|(asked, _)| **asked);
         let handle = |volume| Snapshot { drive: drive.clone(), volume };
-        Ok(made.into_iter().map(handle).collect())
+        Ok(made.into_iter().map(|(_, volume)| handle(volume)).collect())
     }
 
     pub fn snapshots(&self) -> Vec<Snapshot> {
@@ -290,12 +293,18 @@ impl DriveShared {
     }
 
     /// What to freeze of a volume. A head that nothing was written to stays the head, and a snapshot of it stands
-    /// on the layer below: so a thousand clones of an idle volume are not a thousand layers deep.
+    /// on the layer below: so a thousand clones of an idle volume are not a thousand layers deep. Not on a nameless
+    /// one while space is reclaimed: work under way counts on nobody else seeing it.
     fn base_of(&self, volume: &VolumeShared) -> Base {
         let chain = volume.chain();
         let head = chain.head();
         match chain.under_head() {
-            Some(frozen) if head.is_blank() => Base { chain: frozen, new_head: None },
+            Some(frozen)
+                if head.is_blank()
+                    && (!self.reclaims.is_running() || self.structure().is_named(frozen.head())) =>
+            {
+                Base { chain: frozen, new_head: None }
+            }
             _ => {
                 let new = self.new_layer(Some(head.id));
                 Base { chain: chain.release(), new_head: Some((head.clone(), new)) }

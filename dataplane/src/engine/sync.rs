@@ -109,13 +109,14 @@ impl Rounds {
 
     /// Asks for a round unless one runs already.
     pub(super) fn nudge(&self) {
-        let idle = {
-            let state = lock(&self.state);
-            state.begun == state.finished
-        };
-        if idle {
+        if !self.is_running() {
             self.ask();
         }
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        let state = lock(&self.state);
+        state.begun != state.finished
     }
 
     /// Waits until that round has ended.

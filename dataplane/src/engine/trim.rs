@@ -12,7 +12,7 @@ use super::{
     layer::Layer,
     map::{BlockState, Entry, LogicalExtent, Piece},
     paging::Purpose,
-    read::Source,
+    read::{Missing, Source},
     volume::Volume,
 };
 use crate::rt::Buf;
@@ -63,7 +63,7 @@ impl Volume {
                 Ok(source) => return Ok(source == Source::Zeros),
                 Err(missing) => {
                     drop(operation);
-                    self.bring_in(missing).await?;
+                    self.bring_in(missing, Purpose::Read).await?;
                 }
             }
         }
@@ -91,7 +91,11 @@ impl Volume {
     async fn is_leaf_absent(&self, offset_bytes: u64) -> Result<bool, EngineError> {
         let leaf = Piece::first_of(offset_bytes, 1).logical.leaf();
         for layer in self.volume.chain().layers().to_vec() {
-            self.drive.load_nodes(&layer.tree, leaf).await?;
+            let loaded = self.drive.load_nodes(&layer.tree, leaf).await;
+            // One that has left the chain meanwhile may be gone, and its pages others' by now.
+            if self.volume.chain().contains(layer.id) {
+                loaded?;
+            }
         }
         let _operation = self.drive.grace.enter();
         Ok(self.volume.chain().layers().iter().all(|layer| self.drive.is_absent(layer, leaf)))
@@ -127,9 +131,10 @@ impl Volume {
             if drive.try_clear(chain.head(), piece.logical, &mut admission, change) {
                 return Ok(());
             }
-            let head = chain.head().clone();
+            let missing = Missing { layer: chain.head().clone(), logical: piece.logical };
             drop((operation, chain));
-            admission = Some(drive.prepare_clear(&head, piece.logical).await?);
+            self.bring_in(missing, Purpose::Change).await?;
+            admission = Some(drive.admit_clear().await?);
         }
     }
 }
@@ -149,18 +154,9 @@ impl DriveShared {
                 return Ok(());
             }
             drop(operation);
-            admission = Some(self.prepare_clear(layer, logical).await?);
+            self.page_in(layer, logical.leaf(), Purpose::Change).await?;
+            admission = Some(self.admit_clear().await?);
         }
-    }
-
-    /// What [`try_clear`](Self::try_clear) lacked. Never within an operation.
-    async fn prepare_clear(
-        &self,
-        layer: &Arc<Layer>,
-        logical: LogicalExtent,
-    ) -> Result<Admission<'_>, EngineError> {
-        self.page_in(layer, logical.leaf(), Purpose::Change).await?;
-        self.admit_clear().await
     }
 
     /// One attempt, as one operation; false if its page or its leave is missing.

@@ -189,10 +189,10 @@ impl Volume {
                 Ok(())
             }
             Need::Page => {
-                let head = self.volume.head();
-                self.drive.page_in(&head, piece.logical.leaf(), Purpose::Change).await
+                let missing = Missing { layer: self.volume.head(), logical: piece.logical };
+                self.bring_in(missing, Purpose::Change).await
             }
-            Need::OlderPage(missing) => self.bring_in(missing).await,
+            Need::OlderPage(missing) => self.bring_in(missing, Purpose::Read).await,
             Need::Room => {
                 held.admission = Some(self.drive.admit_write().await?);
                 Ok(())

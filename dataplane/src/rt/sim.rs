@@ -6,6 +6,7 @@ use std::{
     future::Future,
     rc::Rc,
     sync::Arc,
+    time::Duration,
 };
 
 use super::{
@@ -62,6 +63,8 @@ impl SimShared {
 pub struct Sim {
     shared: Rc<SimShared>,
     cores: Vec<Rc<Core>>,
+    /// What a step takes at most.
+    step_max: Duration,
 }
 
 impl std::fmt::Debug for Sim {
@@ -71,7 +74,13 @@ impl std::fmt::Debug for Sim {
 }
 
 impl Sim {
+    /// Time passes only while nothing else can happen.
     pub fn new(seed: u64, cores: usize) -> Self {
+        Self::with_step_time(seed, cores, Duration::ZERO)
+    }
+
+    /// Each step takes a random time up to that, so that sleepers wake while the others are busy.
+    pub fn with_step_time(seed: u64, cores: usize, step_max: Duration) -> Self {
         let shared = Rc::new(SimShared {
             now: Cell::new(Nanos(1)),
             rng: RefCell::new(SimRng::new(seed)),
@@ -84,7 +93,7 @@ impl Sim {
                 Rc::new(Core::new(id, peers.clone(), Driver::Sim(shared.clone()), seed))
             })
             .collect();
-        Self { shared, cores }
+        Self { shared, cores, step_max }
     }
 
     /// Starts a task on a core; it runs in the coming steps.
@@ -104,6 +113,9 @@ impl Sim {
         let choices = tasks + mail.len() + operations;
         if choices == 0 {
             return self.advance_time();
+        }
+        if !self.step_max.is_zero() {
+            self.pass_time();
         }
         let mut pick = (self.shared.random_u64() % choices as u64) as usize;
         for (index, &count) in ready.iter().enumerate() {
@@ -162,14 +174,31 @@ impl Sim {
         result
     }
 
+    /// To the next timer. False if there is none.
     fn advance_time(&self) -> bool {
-        let due = self.cores.iter().filter_map(|c| c.timers.borrow().next_due()).min();
-        let Some(due) = due else { return false };
+        let Some(due) = self.next_due() else { return false };
         self.shared.now.set(due.max(self.shared.now.get()));
+        self.fire_timers();
+        true
+    }
+
+    /// As long as one step takes.
+    fn pass_time(&self) {
+        let step = self.shared.random_u64() % self.step_max.as_nanos() as u64;
+        self.shared.now.set(self.shared.now.get().after(Duration::from_nanos(step)));
+        if self.next_due().is_some_and(|due| due <= self.shared.now.get()) {
+            self.fire_timers();
+        }
+    }
+
+    fn next_due(&self) -> Option<Nanos> {
+        self.cores.iter().filter_map(|c| c.timers.borrow().next_due()).min()
+    }
+
+    fn fire_timers(&self) {
         for index in 0..self.cores.len() {
             self.within(index, Core::fire_timers);
         }
-        true
     }
 }
 
