@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use dataplane::{
     engine::{self, Drive, DriveOptions, EngineError, FormatOptions, Snapshot, Volume},
     rt::{
-        Buf,
+        self, Buf,
         disk::SimMedia,
         sim::{Sim, SimRng},
     },
@@ -18,7 +18,14 @@ const BLOCK: u64 = 4096;
 
 /// Runs a test body on a simulated machine of one core, with an empty drive of 64 MiB.
 fn on_drive<F: Future<Output = ()> + 'static>(body: impl FnOnce(SimMedia, Drive) -> F + Send + 'static) {
-    let sim = Sim::new(1, 1);
+    on_drive_with(1, body);
+}
+
+fn on_drive_with<F: Future<Output = ()> + 'static>(
+    seed: u64,
+    body: impl FnOnce(SimMedia, Drive) -> F + Send + 'static,
+) {
+    let sim = Sim::new(seed, 1);
     let (done, ended) = mpsc::channel();
     sim.spawn_on(0, move || async move {
         let media = SimMedia::new(64 * MIB, 512, 4096, true);
@@ -213,6 +220,32 @@ fn deep_chains_read_right_through_merges() {
         settle(&drive).await;
         assert_eq!((volume.shared_bytes(), drive.used_bytes()), (0, EXTENTS * EXTENT));
     });
+}
+
+/// A layer that loses its last name is about to merge into the head above, which is empty: a snapshot in this moment
+/// must not stand on half a layer.
+#[test]
+fn a_snapshot_while_its_layer_merges() {
+    for seed in 0..60 {
+        on_drive_with(seed, move |_, drive| async move {
+            let volume = drive.create_volume(id(1), 8 * MIB, 4096, 0).await.expect("room");
+            write(&volume, 0, 40 * EXTENT, 1).await;
+            let first = snapshot(&drive, &volume, 11).await;
+            drive.delete_snapshot(&first).await.expect("delete");
+            for _ in 0..seed {
+                rt::yield_now().await;
+            }
+            let second = snapshot(&drive, &volume, 12).await;
+            let clone = drive.clone_volume(&volume, id(2), 8 * MIB, 0).await.expect("clone");
+            write(&volume, 0, 40 * EXTENT, 2).await;
+            settle(&drive).await;
+            let shown = view(&drive, &second, 21).await;
+            for extent in 0..40 {
+                assert_eq!(byte(&shown, extent * EXTENT).await, 1, "seed {seed}, extent {extent}");
+                assert_eq!(byte(&clone, extent * EXTENT).await, 1, "seed {seed}, extent {extent}");
+            }
+        });
+    }
 }
 
 /// Each snapshot says what its deletion gives back, whatever stands on it.

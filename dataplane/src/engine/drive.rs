@@ -28,7 +28,7 @@ use super::{
     layer::Layer,
     map::Extent,
     metadata::MetadataSpace,
-    reclaim,
+    reclaim::{self, Reclaimed},
     recovery::{self, Overlay, Recovered},
     relocate,
     resolved::{self, Regions},
@@ -132,6 +132,7 @@ pub(super) struct DriveShared {
     pub(super) structure: Turns,
     /// Giving back what nothing refers to, merging what one layer refers to.
     pub(super) reclaims: Rounds,
+    pub(super) reclaimed: Reclaimed,
     /// Some layer is damaged.
     damaged: AtomicBool,
 }
@@ -338,6 +339,7 @@ impl DriveShared {
             next_layer: AtomicU32::new(recovered.catalogue.next_layer),
             structure: Turns::default(),
             reclaims: Rounds::default(),
+            reclaimed: Reclaimed::default(),
             damaged: AtomicBool::new(layers.values().any(|layer| layer.is_damaged())),
             layers: Mutex::new(layers),
             disk,

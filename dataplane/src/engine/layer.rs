@@ -95,6 +95,11 @@ impl Layer {
         u64::from(logical.0) < self.merged_before.load(Ordering::Relaxed)
     }
 
+    /// Whether some of its entries have been handed on.
+    pub(super) fn is_merging(&self) -> bool {
+        self.merged_before() > 0
+    }
+
     /// The first leaf with entries that may still be its own.
     pub(super) fn next_leaf(&self) -> u32 {
         (self.merged_before() / ENTRIES_PER_PAGE as u64) as u32

@@ -36,11 +36,16 @@ impl Drive {
                     .into(),
             ));
         }
-        let _turn = drive.structure.take().await;
+        let (_turn, layer) = self
+            .while_space_comes_back(async || {
+                let turn = drive.structure.take().await;
+                drive.check_unused(&[uuid])?;
+                let layer = drive.new_layer(None);
+                self.reserve(&layer.account, reserved_bytes).await?;
+                Ok((turn, layer))
+            })
+            .await?;
         let _room = drive.admit_clear().await?;
-        drive.check_unused(&[uuid])?;
-        let layer = drive.new_layer(None);
-        self.reserve(&layer.account, reserved_bytes).await?;
         let record = VolumeRecord::new(uuid, VolumeKind::Writable, layer.id, size_bytes, block_bytes);
         let (volume, ticket) = {
             let mut records = Records::default();
@@ -60,19 +65,16 @@ impl Drive {
         let drive = &self.shared;
         drive.check_writable()?;
         check_shape(new_size_bytes, volume.block_bytes(), new_reserved_bytes)?;
-        let _turn = drive.structure.take().await;
+        let (_turn, head) = self
+            .while_space_comes_back(async || {
+                let turn = drive.structure.take().await;
+                check_growth(volume, new_size_bytes)?;
+                let head = volume.volume.head();
+                self.reserve(&head.account, new_reserved_bytes).await?;
+                Ok((turn, head))
+            })
+            .await?;
         let _room = drive.admit_clear().await?;
-        if volume.volume.is_gone() {
-            return Err(EngineError::Offline);
-        }
-        if !volume.is_writable() {
-            return Err(EngineError::Invalid("a read-only volume keeps its size".into()));
-        }
-        if new_size_bytes < volume.size_bytes() {
-            return Err(EngineError::Invalid("a volume does not shrink".into()));
-        }
-        let head = volume.volume.head();
-        self.reserve(&head.account, new_reserved_bytes).await?;
         let ticket = {
             let mut record = lock(&volume.volume.record);
             record.size_bytes.set(new_size_bytes);
@@ -89,12 +91,7 @@ impl Drive {
         let drive = &self.shared;
         let before = head.reserved();
         let unreserved = drive.ledger.unreserved_bytes();
-        let extents = reserved_bytes.div_ceil(EXTENT_BYTES);
-        if drive.ledger.reserve(head, extents).is_err() {
-            // What was deleted a moment ago comes back in the background: then it may suffice.
-            drive.reclaims.run().await;
-            drive.ledger.reserve(head, extents)?;
-        }
+        drive.ledger.reserve(head, reserved_bytes.div_ceil(EXTENT_BYTES))?;
         if reserved_bytes == 0 {
             return Ok(());
         }
@@ -184,6 +181,20 @@ impl DriveShared {
         book.records(records);
         book.close()
     }
+}
+
+fn check_growth(volume: &Volume, new_size_bytes: u64) -> Result<(), EngineError> {
+    if volume.volume.is_gone() {
+        return Err(EngineError::Offline);
+    }
+    let problem = if !volume.is_writable() {
+        "a read-only volume keeps its size"
+    } else if new_size_bytes < volume.size_bytes() {
+        "a volume does not shrink"
+    } else {
+        return Ok(());
+    };
+    Err(EngineError::Invalid(problem.into()))
 }
 
 pub(super) fn check_shape(size_bytes: u64, block_bytes: u32, reserved_bytes: u64) -> Result<(), EngineError> {

@@ -62,6 +62,9 @@ impl Step {
     }
 }
 
+/// Extents copied before the next snapshot, creation or deletion gets its turn: some milliseconds.
+const COPIES_AT_ONCE: u32 = 32;
+
 /// A merge under way.
 struct Merge<'a> {
     drive: &'a DriveShared,
@@ -86,22 +89,28 @@ enum Extents {
 }
 
 impl DriveShared {
-    /// Merges the next leaf of `lower` into `upper`, the only layer that shows it. False: there is none left.
-    pub(super) async fn merge_leaf(
+    /// Merges some entries of `lower` into `upper`, the only layer that shows it; no more than one leaf's. False:
+    /// there are none left.
+    pub(super) async fn merge_some(
         &self,
         lower: &Arc<Layer>,
         upper: &Arc<Layer>,
     ) -> Result<bool, EngineError> {
         let Some(leaf) = self.next_leaf(&lower.tree, lower.next_leaf()).await? else { return Ok(false) };
         let merge = Merge { drive: self, lower, upper, writer: self.writer_of(upper) };
-        let mut copied = false;
+        let mut ready = Vec::new();
+        let mut copies = 0;
         for logical in extents_of(leaf).filter(|logical| !lower.is_merged(*logical)) {
-            copied |= merge.step(logical, Extents::Stay).await? == Outcome::Copied;
+            copies += u32::from(merge.step(logical, Extents::Stay).await? == Outcome::Copied);
+            ready.push(logical);
+            if copies == COPIES_AT_ONCE {
+                break;
+            }
         }
-        if copied {
+        if copies > 0 {
             merge.forget(leaf).await;
         }
-        for logical in extents_of(leaf).filter(|logical| !lower.is_merged(*logical)) {
+        for logical in ready {
             while merge.step(logical, Extents::Go).await? == Outcome::Copied {
                 // A write came in between.
                 merge.forget(leaf).await;

@@ -4,16 +4,23 @@
 //! Nothing of this is written down: what is to be done follows from which layers and volumes there are, so it goes
 //! on after a crash. It works leaf by leaf and lets the hosts' operations go first.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use super::{
     drive::{Drive, DriveShared},
     error::EngineError,
     format::LayerId,
     layer::Layer,
-    map::{BlockMask, BlockState, Entry},
+    map::{BlockState, Entry},
     paging::Purpose,
-    sync::lock,
+    sync::{Signal, lock},
     walk::extents_of,
 };
 use crate::rt::{self, Nanos};
@@ -26,7 +33,40 @@ enum Job {
     /// It has no name and one layer stands on it.
     Merge { lower: Arc<Layer>, upper: Arc<Layer> },
     /// It has no name and several layers stand on it: what all of them hide is given back.
-    Thin { lower: Arc<Layer>, uppers: Vec<Arc<Layer>> },
+    Thin(Arc<Layer>),
+}
+
+/// How far a layer was thinned out in this round.
+#[derive(Debug)]
+struct Thinned {
+    next_leaf: u32,
+    /// Written when it began.
+    sequence: u64,
+    done: bool,
+}
+
+impl Thinned {
+    fn begin(drive: &DriveShared) -> Self {
+        Self { next_leaf: 0, sequence: drive.journal.written_sequence(), done: false }
+    }
+}
+
+/// Tells those who wait for space that some may have come back.
+#[derive(Debug, Default)]
+pub(super) struct Reclaimed {
+    steps: AtomicU64,
+    signal: Signal,
+}
+
+impl Reclaimed {
+    fn step(&self) {
+        self.steps.fetch_add(1, Ordering::Relaxed);
+        self.signal.raise();
+    }
+
+    fn steps(&self) -> u64 {
+        self.steps.load(Ordering::Relaxed)
+    }
 }
 
 /// After an error that may pass, such as a lack of metadata pages.
@@ -41,6 +81,7 @@ pub(super) async fn run(drive: Arc<DriveShared>) {
         let round = drive.reclaims.begin().await;
         let outcome = drive.reclaim().await;
         drive.reclaims.end(round);
+        drive.reclaimed.step();
         if let Err(error) = outcome
             && drive.check_writable().is_ok()
         {
@@ -56,36 +97,70 @@ impl Drive {
     pub async fn settled(&self) {
         self.shared.reclaims.run().await;
     }
+
+    /// Tries something that may find too little space, and again as space comes back, while any may still come: what
+    /// was deleted a moment ago is there for the next one.
+    pub(super) async fn while_space_comes_back<T>(
+        &self,
+        attempt: impl AsyncFn() -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        let (reclaims, reclaimed) = (&self.shared.reclaims, &self.shared.reclaimed);
+        let mut round = None;
+        loop {
+            let steps = reclaimed.steps();
+            let was_last = round.is_some_and(|round| reclaims.has_ended(round));
+            match attempt().await {
+                Err(EngineError::NoFreeSpace { .. }) if !was_last => {
+                    let round = *round.get_or_insert_with(|| reclaims.ask());
+                    let news = || reclaimed.steps() > steps || reclaims.has_ended(round);
+                    reclaimed.signal.wait_until(|| news().then_some(())).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
 }
 
 impl DriveShared {
     async fn reclaim(&self) -> Result<(), EngineError> {
         // Once in a round: while hosts write there is always something more to thin out.
-        let mut thinned = BTreeSet::new();
-        while self.check_writable().is_ok()
-            && let Some(job) = self.next_job(&thinned)
-        {
+        let mut thinned = BTreeMap::new();
+        while self.check_writable().is_ok() {
             let begin = rt::now();
-            let outcome = match &job {
-                Job::Empty(layer) => self.empty_leaf(layer).await,
-                Job::Merge { lower, upper } => self.merge_step(lower, upper).await,
-                Job::Thin { lower, uppers } => {
-                    thinned.insert(lower.id);
-                    self.thin(lower, uppers).await
+            {
+                // Snapshots and clones put nothing on a layer while it is worked on.
+                let _turn = self.structure.take().await;
+                let Some(job) = self.next_job(&thinned) else { break };
+                match self.work(job, &mut thinned).await {
+                    // The layer is marked damaged and keeps what it has; the others go on.
+                    Ok(()) | Err(EngineError::Corruption(_)) => {}
+                    Err(error) => return Err(error),
                 }
-            };
-            match outcome {
-                // The layer is marked damaged and keeps what it has; the others go on.
-                Ok(()) | Err(EngineError::Corruption(_)) => {}
-                Err(error) => return Err(error),
             }
+            self.reclaimed.step();
             self.rest(begin).await;
         }
         Ok(())
     }
 
+    async fn work(&self, job: Job, thinned: &mut BTreeMap<LayerId, Thinned>) -> Result<(), EngineError> {
+        match job {
+            Job::Empty(layer) => self.empty_leaf(&layer).await,
+            Job::Merge { lower, upper } => {
+                if self.merge_some(&lower, &upper).await? {
+                    return Ok(());
+                }
+                self.unlink(&lower, &upper).await
+            }
+            Job::Thin(lower) => {
+                let progress = thinned.entry(lower.id).or_insert_with(|| Thinned::begin(self));
+                self.thin_leaf(&lower, progress).await
+            }
+        }
+    }
+
     /// What to do next: first what gives most for least.
-    fn next_job(&self, thinned: &BTreeSet<LayerId>) -> Option<Job> {
+    fn next_job(&self, thinned: &BTreeMap<LayerId, Thinned>) -> Option<Job> {
         let structure = self.structure();
         let layers = lock(&self.layers);
         let works = |layer: &&Arc<Layer>| !layer.is_emptied() && !layer.is_damaged();
@@ -100,14 +175,15 @@ impl DriveShared {
             match uppers {
                 [] => {}
                 // What a layer is given that has begun to be merged itself would be left behind: that one first.
-                [upper] if !upper.is_damaged() && upper.merged_before() == 0 => {
+                [upper] if !upper.is_damaged() && !upper.is_merging() => {
                     return Some(Job::Merge { lower: lower.clone(), upper: upper.clone() });
                 }
                 [_] => {}
                 several => {
-                    let news = several.iter().any(|upper| upper.recorded_at() > lower.thinned_at());
-                    if news && thin.is_none() && !thinned.contains(&lower.id) {
-                        thin = Some(Job::Thin { lower: lower.clone(), uppers: several.to_vec() });
+                    let has_news = several.iter().any(|upper| upper.recorded_at() > lower.thinned_at());
+                    let is_due = thinned.get(&lower.id).map_or(has_news, |progress| !progress.done);
+                    if is_due && thin.is_none() {
+                        thin = Some(Job::Thin(lower.clone()));
                     }
                 }
             }
@@ -134,42 +210,36 @@ impl DriveShared {
         Ok(())
     }
 
-    async fn merge_step(&self, lower: &Arc<Layer>, upper: &Arc<Layer>) -> Result<(), EngineError> {
-        if self.merge_leaf(lower, upper).await? { Ok(()) } else { self.unlink(lower, upper).await }
-    }
-
-    /// Gives back what all layers above hide. They never let go of a block that they hide while something is below,
-    /// so what was hidden before a grace period began no operation reads after it (E6).
-    async fn thin(&self, lower: &Arc<Layer>, uppers: &[Arc<Layer>]) -> Result<(), EngineError> {
-        let sequence = self.journal.written_sequence();
+    /// Gives back what all layers above hide, in one leaf. They never let go of a block that they hide while
+    /// something is below, so what was hidden before a grace period began no operation reads after it (E6).
+    async fn thin_leaf(&self, lower: &Arc<Layer>, progress: &mut Thinned) -> Result<(), EngineError> {
+        let Some(leaf) = self.next_leaf(&lower.tree, progress.next_leaf).await? else {
+            self.journal.barrier().await?;
+            lower.set_thinned_at(progress.sequence);
+            progress.done = true;
+            return Ok(());
+        };
         let structure = self.structure();
-        let mut from = 0;
-        while let Some(leaf) = self.next_leaf(&lower.tree, from).await? {
-            let begin = rt::now();
-            let mut hidden = Vec::new();
-            for logical in extents_of(leaf) {
-                let known = self.present(lower, logical).await?.known();
-                if known.is_empty() {
-                    continue;
-                }
-                let mask = known.and(self.covered_by_all(&structure, uppers, logical).await?);
-                if !mask.is_empty() {
-                    hidden.push((logical, mask));
-                }
+        let mut hidden = Vec::new();
+        for logical in extents_of(leaf) {
+            let known = self.present(lower, logical).await?.known();
+            if known.is_empty() {
+                continue;
             }
-            if !hidden.is_empty() {
-                self.grace.period().await;
-                // A crash must not find this recorded and what hides it not.
-                self.journal.barrier().await?;
+            let mask = known.and(self.covered_by_all(&structure, structure.uppers(lower), logical).await?);
+            if !mask.is_empty() {
+                hidden.push((logical, mask));
             }
-            for (logical, mask) in hidden {
-                self.clear_entry(lower, logical, |entry| forget(entry, mask)).await?;
-            }
-            self.rest(begin).await;
-            from = leaf + 1;
         }
-        self.journal.barrier().await?;
-        lower.set_thinned_at(sequence);
+        if !hidden.is_empty() {
+            self.grace.period().await;
+            // A crash must not find this recorded and what hides it not.
+            self.journal.barrier().await?;
+        }
+        for (logical, mask) in hidden {
+            self.clear_entry(lower, logical, |entry| entry.with(mask, BlockState::Absent)).await?;
+        }
+        progress.next_leaf = leaf + 1;
         Ok(())
     }
 
@@ -181,8 +251,4 @@ impl DriveShared {
             rt::yield_now().await;
         }
     }
-}
-
-fn forget(entry: Entry, mask: BlockMask) -> Entry {
-    entry.with(mask, BlockState::Absent)
 }

@@ -59,6 +59,10 @@ impl Drive {
     /// snapshot's UUID, answered in the same order. Durable when it answers, with every write that was answered
     /// before.
     pub async fn create_snapshots(&self, wanted: &[(Volume, Uuid)]) -> Result<Vec<Snapshot>, EngineError> {
+        self.while_space_comes_back(async || self.try_create_snapshots(wanted).await).await
+    }
+
+    async fn try_create_snapshots(&self, wanted: &[(Volume, Uuid)]) -> Result<Vec<Snapshot>, EngineError> {
         let drive = &self.shared;
         drive.check_writable()?;
         let _turn = drive.structure.take().await;
@@ -140,7 +144,8 @@ impl Drive {
             return self.branch(&source.volume, uuid, size_bytes, reserved_bytes).await;
         }
         let drive = &self.shared;
-        let (_turn, head) = self.new_branch(&source.volume, uuid, size_bytes, reserved_bytes).await?;
+        let begin = async || self.new_branch(&source.volume, uuid, size_bytes, reserved_bytes).await;
+        let (_turn, head) = self.while_space_comes_back(begin).await?;
         let record = VolumeRecord::new(uuid, VolumeKind::Writable, head.id, size_bytes, source.block_bytes());
         let made = drive
             .at_one_instant(std::slice::from_ref(&source.volume), |shown, records| {
@@ -163,7 +168,8 @@ impl Drive {
         reserved_bytes: u64,
     ) -> Result<Volume, EngineError> {
         let drive = &self.shared;
-        let (_turn, head) = self.new_branch(source, uuid, size_bytes, reserved_bytes).await?;
+        let begin = async || self.new_branch(source, uuid, size_bytes, reserved_bytes).await;
+        let (_turn, head) = self.while_space_comes_back(begin).await?;
         let _room = drive.admit_clear().await?;
         let record = VolumeRecord::new(uuid, VolumeKind::Writable, head.id, size_bytes, source.block_bytes);
         let (made, ticket) = {
@@ -293,16 +299,13 @@ impl DriveShared {
     }
 
     /// What to freeze of a volume. A head that nothing was written to stays the head, and a snapshot of it stands
-    /// on the layer below: so a thousand clones of an idle volume are not a thousand layers deep. Not on a nameless
-    /// one while space is reclaimed: work under way counts on nobody else seeing it.
+    /// on the layer below: so a thousand clones of an idle volume are not a thousand layers deep. That layer is
+    /// whole: nothing was merged from it into such a head, and such a head hid nothing of it.
     fn base_of(&self, volume: &VolumeShared) -> Base {
         let chain = volume.chain();
         let head = chain.head();
         match chain.under_head() {
-            Some(frozen)
-                if head.is_blank()
-                    && (!self.reclaims.is_running() || self.structure().is_named(frozen.head())) =>
-            {
+            Some(frozen) if head.is_blank() && !frozen.head().is_merging() => {
                 Base { chain: frozen, new_head: None }
             }
             _ => {

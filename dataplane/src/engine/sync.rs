@@ -109,19 +109,22 @@ impl Rounds {
 
     /// Asks for a round unless one runs already.
     pub(super) fn nudge(&self) {
-        if !self.is_running() {
+        let idle = {
+            let state = lock(&self.state);
+            state.begun == state.finished
+        };
+        if idle {
             self.ask();
         }
     }
 
-    pub(super) fn is_running(&self) -> bool {
-        let state = lock(&self.state);
-        state.begun != state.finished
+    pub(super) fn has_ended(&self, round: Round) -> bool {
+        lock(&self.state).finished >= round.0
     }
 
     /// Waits until that round has ended.
     pub(super) async fn ended(&self, round: Round) {
-        self.finished.wait_until(|| (lock(&self.state).finished >= round.0).then_some(())).await;
+        self.finished.wait_until(|| self.has_ended(round).then_some(())).await;
     }
 
     /// Asks and waits.
