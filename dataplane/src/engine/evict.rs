@@ -38,10 +38,10 @@ pub(super) async fn run(drive: Arc<DriveShared>) {
                 Owner::Page(..) => {}
             }
         }
-        drive.evict_regions(&regions).await;
+        let some_left = drive.evict_regions(&regions).await;
         if !clean.is_empty() {
             drive.evict(clean).await;
-        } else if regions.is_empty() {
+        } else if !some_left {
             // Only a checkpoint makes clean pages.
             drive.checkpoints.run().await;
             rt::sleep(PAUSE).await;
@@ -91,17 +91,19 @@ impl DriveShared {
         }
     }
 
-    async fn evict_regions(&self, candidates: &[(u32, RegionKey)]) {
+    /// False: there was none, or others are at it already.
+    async fn evict_regions(&self, candidates: &[(u32, RegionKey)]) -> bool {
         let hidden = |&(frame, key): &(u32, RegionKey)| Some((frame, self.regions.hide(key)?));
         let leaving: Vec<_> = candidates.iter().filter_map(hidden).collect();
         if leaving.is_empty() {
-            return;
+            return false;
         }
         self.grace.period().await;
         for (frame, way) in leaving {
             self.frames.give_back(frame);
             way.free();
         }
+        true
     }
 
     /// Whether the page holds more than the drive does.
