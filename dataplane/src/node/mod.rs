@@ -70,8 +70,12 @@ impl Node {
             drives.push(drives::open(&handle, home, drive.clone(), config.map_memory_bytes)?);
         }
         refuse_twins(&drives)?;
-        let target_config =
-            TargetConfig { portals: config.portals, node_id: config.node_id, stall_max: limits::STALL_MAX };
+        let target_config = TargetConfig {
+            portals: config.portals,
+            node_id: config.node_id,
+            nqn_prefix: config.nqn_prefix,
+            stall_max: limits::STALL_MAX,
+        };
         let target = Target::start(&handle, &target_config)?;
         let inner =
             Inner { handle, drives, target, creating: Mutex::default(), runtime: Mutex::new(Some(runtime)) };

@@ -94,7 +94,7 @@ pub(super) async fn execute(queue: &Rc<Queue>, admin: &AdminQueue, slot: Slot, s
             health: health(association),
             ana_changes: 0,
             discovery: &known.discovery,
-            discovery_generation: admin.shared.discovery_generation(),
+            discovery_generation: admin.shared.discovery.generation(),
         };
         let mut controller = admin.controller.borrow_mut();
         for error in association.take_errors() {

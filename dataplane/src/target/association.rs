@@ -36,7 +36,7 @@ pub(super) struct Association {
     pub(super) instance: Instance,
     pub(super) kind: ControllerKind,
     pub(super) host: HostIdentity,
-    /// The well-known discovery subsystem, too, is one, without namespaces.
+    /// The discovery subsystem, too, is one, without namespaces.
     pub(super) subsystem: Arc<TargetSubsystem>,
     pub(super) peer: SocketAddr,
     /// Where the host's admin connection came in.

@@ -9,6 +9,7 @@ mod admission;
 mod association;
 mod copy;
 mod counters;
+mod discovery;
 mod io_command;
 mod place;
 mod portal;
@@ -23,10 +24,7 @@ mod wait;
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -39,6 +37,7 @@ use uuid::Uuid;
 
 use self::{
     association::{Association, QueueHandle},
+    discovery::Discovery,
     place::{Place, Places},
     portal::Portal,
     qos::Limiter,
@@ -58,6 +57,8 @@ pub struct TargetConfig {
     pub portals: Vec<PortalConfig>,
     /// Stable name of this node: serial numbers derive from it.
     pub node_id: String,
+    /// Begins the discovery subsystem's own NQN.
+    pub nqn_prefix: String,
     /// A peer that takes no answer, or sends no data that it was asked for, for this long is cut off (E7).
     pub stall_max: Duration,
 }
@@ -73,12 +74,10 @@ pub(crate) struct Shared {
     stall_max: Duration,
     portals: Vec<Portal>,
     serial: String,
-    discovery: Arc<TargetSubsystem>,
+    discovery: Discovery,
     subsystems: Mutex<BTreeMap<Nqn, Arc<TargetSubsystem>>>,
     /// Of every volume that is or was exported, or was given limits; by the volume's UUID.
     limiters: Mutex<BTreeMap<Uuid, Arc<Limiter>>>,
-    /// GENCTR of the discovery log.
-    discovery_generation: AtomicU64,
     controllers: Mutex<Controllers>,
     /// A controller ended.
     controller_ended: Signal,
@@ -113,16 +112,16 @@ impl Target {
             portals.push(portal);
             listeners.push(listener);
         }
-        let nqn = Nqn::new(Nqn::DISCOVERY).expect("the well-known name is one");
+        let nqn = discovery::own_nqn(&config.nqn_prefix, &config.node_id)?;
+        let discovery = TargetSubsystem::new(description(nqn, &serial), Exports::default());
         let shared = Arc::new(Shared {
             places: Places::new(runtime.cores()),
             stall_max: config.stall_max,
             portals,
-            discovery: Arc::new(TargetSubsystem::new(description(nqn, &serial), Exports::default())),
+            discovery: Discovery::new(discovery),
             serial,
             subsystems: Mutex::default(),
             limiters: Mutex::default(),
-            discovery_generation: AtomicU64::new(1),
             controllers: Mutex::default(),
             controller_ended: Signal::default(),
         });
@@ -278,8 +277,8 @@ impl Shared {
         &self,
         request: &ConnectRequest,
     ) -> Result<(ControllerKind, Arc<TargetSubsystem>), ConnectRefusal> {
-        if request.subsystem_nqn.as_str() == Nqn::DISCOVERY {
-            return Ok((ControllerKind::Discovery, self.discovery.clone()));
+        if self.discovery.is_named(&request.subsystem_nqn) {
+            return Ok((ControllerKind::Discovery, self.discovery.subsystem.clone()));
         }
         let subsystem = self.subsystems().get(&request.subsystem_nqn).cloned();
         let subsystem = subsystem.ok_or(ConnectRefusal::unknown_subsystem())?;
@@ -320,38 +319,18 @@ impl Shared {
         subsystems.retain(|_, subsystem| !subsystem.exports().allowed_hosts.is_empty() || is_used(subsystem));
     }
 
-    fn discovery_generation(&self) -> u64 {
-        self.discovery_generation.load(Ordering::SeqCst)
-    }
-
-    /// What the host of a discovery controller may see, at addresses that it can reach.
+    /// What the host of a discovery controller may see.
     fn discovery_records(&self, association: &Association) -> Vec<DiscoveryRecord> {
-        let mut records: Vec<DiscoveryRecord> = Vec::new();
-        for subsystem in self.subsystems().values() {
-            if subsystem.exports().visible_to(&association.host.nqn).is_empty() {
-                continue;
-            }
-            for (index, portal) in self.portals.iter().enumerate() {
-                let address = portal.advertised(association.local);
-                let known = |record: &DiscoveryRecord| {
-                    record.address == address && record.subsystem_nqn == *subsystem.nqn()
-                };
-                if !records.iter().any(known) {
-                    let subsystem_nqn = subsystem.nqn().clone();
-                    records.push(DiscoveryRecord { subsystem_nqn, address, port_id: index as u16 + 1 });
-                }
-            }
-        }
-        records
+        self.discovery.records(association, &self.portals, self.subsystems().values())
     }
 
     /// A subsystem came, went or changed: its hosts and all discovery controllers look again.
     fn changed(&self, subsystem: Option<&Arc<TargetSubsystem>>) {
-        self.discovery_generation.fetch_add(1, Ordering::SeqCst);
+        self.discovery.advance();
         if let Some(subsystem) = subsystem {
             self.tell(subsystem);
         }
-        self.tell(&self.discovery);
+        self.tell(&self.discovery.subsystem);
     }
 
     fn tell(&self, subsystem: &Arc<TargetSubsystem>) {

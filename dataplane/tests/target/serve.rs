@@ -15,7 +15,10 @@ use nvmeof::{
     Nqn, Status,
     host::{BringUpError, sqe},
     transport::ICRequest,
-    wire::opcode::{Cns, LogPageId},
+    wire::{
+        log_page::SUBTYPE_NVM,
+        opcode::{Cns, LogPageId},
+    },
 };
 use uuid::Uuid;
 
@@ -176,7 +179,7 @@ fn a_host_that_is_not_allowed_sees_nothing_and_gets_nowhere() {
     });
 }
 
-/// NQNs in the discovery log as a host sees it.
+/// NQNs of storage in the discovery log as a host sees it.
 async fn discovered(options: &HostOptions) -> Vec<String> {
     let subsystem = Nqn::new(Nqn::DISCOVERY).unwrap();
     let controller =
@@ -186,11 +189,10 @@ async fn discovered(options: &HostOptions) -> Vec<String> {
     let answer = controller.admin().command(page, Payload::In(4096)).await.unwrap();
     let log = answer.data.unwrap();
     let records = u64::from_le_bytes(log[8..16].try_into().unwrap()) as usize;
-    (0..records)
-        .map(|record| {
-            let nqn: [u8; 256] = log[1024 * (record + 1) + 256..][..256].try_into().unwrap();
-            Nqn::parse(&nqn).unwrap().as_str().to_owned()
-        })
+    let records = log[1024..].chunks_exact(1024).take(records);
+    records
+        .filter(|record| record[2] == SUBTYPE_NVM)
+        .map(|record| Nqn::parse(record[256..512].try_into().unwrap()).unwrap().as_str().to_owned())
         .collect()
 }
 

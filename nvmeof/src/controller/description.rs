@@ -89,6 +89,16 @@ pub struct DiscoveryRecord {
     pub subsystem_nqn: Nqn,
     pub address: SocketAddr,
     pub port_id: u16,
+    pub kind: DiscoveryKind,
+}
+
+/// What stands behind a discovery record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiscoveryKind {
+    /// A subsystem with volumes.
+    Storage,
+    /// The discovery subsystem itself, by its own name.
+    Current,
 }
 
 /// Everything an admin command may ask about.

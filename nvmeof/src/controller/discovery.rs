@@ -4,12 +4,12 @@ use std::net::IpAddr;
 
 use zerocopy::{FromZeros, IntoBytes};
 
-use super::{DiscoveryRecord, View};
+use super::{DiscoveryKind, DiscoveryRecord, View};
 use crate::{
     limits,
     wire::log_page::{
-        ADRFAM_IPV4, ADRFAM_IPV6, DiscoveryEntry, DiscoveryHeader, SUBTYPE_NVM, TREQ_NO_SQ_FLOW_CONTROL,
-        TRTYPE_TCP,
+        ADRFAM_IPV4, ADRFAM_IPV6, DiscoveryEntry, DiscoveryHeader, EFLAGS_EPCSD, SUBTYPE_CURRENT_DISCOVERY,
+        SUBTYPE_NVM, TREQ_NO_SQ_FLOW_CONTROL, TRTYPE_TCP,
     },
 };
 
@@ -32,7 +32,13 @@ fn entry(record: &DiscoveryRecord) -> DiscoveryEntry {
         IpAddr::V4(_) => ADRFAM_IPV4,
         IpAddr::V6(_) => ADRFAM_IPV6,
     };
-    entry.subtype = SUBTYPE_NVM;
+    match record.kind {
+        DiscoveryKind::Storage => entry.subtype = SUBTYPE_NVM,
+        DiscoveryKind::Current => {
+            entry.subtype = SUBTYPE_CURRENT_DISCOVERY;
+            entry.eflags = EFLAGS_EPCSD.into();
+        }
+    }
     entry.treq = TREQ_NO_SQ_FLOW_CONTROL;
     entry.portid = record.port_id.into();
     entry.cntlid = crate::wire::connect::CNTLID_DYNAMIC.into();
@@ -47,4 +53,30 @@ fn entry(record: &DiscoveryRecord) -> DiscoveryEntry {
 fn ascii(field: &mut [u8], text: &str) {
     field.fill(b' ');
     field[..text.len()].copy_from_slice(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Nqn;
+
+    #[test]
+    fn golden_entries() {
+        let record = |kind, address: &str| DiscoveryRecord {
+            subsystem_nqn: Nqn::new("nqn.x").unwrap(),
+            address: address.parse().unwrap(),
+            port_id: 0x0102,
+            kind,
+        };
+        let storage = entry(&record(DiscoveryKind::Storage, "192.0.2.7:4420"));
+        let bytes = storage.as_bytes();
+        assert_eq!(bytes[..12], [3, 1, 2, 4, 2, 1, 0xFF, 0xFF, 128, 0, 0, 0]);
+        assert_eq!(&bytes[32..38], b"4420  ");
+        assert_eq!(&bytes[256..262], b"nqn.x\0");
+        assert_eq!(&bytes[512..522], b"192.0.2.7 ");
+        let current = entry(&record(DiscoveryKind::Current, "[2001:db8::7]:8009"));
+        let bytes = current.as_bytes();
+        assert_eq!(bytes[..12], [3, 2, 3, 4, 2, 1, 0xFF, 0xFF, 128, 0, 2, 0]);
+        assert_eq!(&bytes[512..525], b"2001:db8::7  ");
+    }
 }

@@ -10,13 +10,13 @@ use crate::{
     wire::{
         identify::{
             CDFS_0, CMIC_ANA, CMIC_CONTROLLERS, CMIC_PORTS, CNTRLTYPE_DISCOVERY, CNTRLTYPE_IO,
-            CTRATT_HOST_ID_128, CTRATT_TBKAS, DLFEAT_ZEROES, IdentifyController, IdentifyNamespace,
-            IndependentNamespace, LPA_EFFECTS, LPA_EXTENDED, LPA_SUPPORTED_PAGES, LbaFormat, NIDT_CSI,
-            NIDT_NGUID, NIDT_UUID, NMIC_SHARED, NSATTR_WRITE_PROTECTED, NSFEAT_INDEPENDENT_NO_CACHE,
-            NSFEAT_NSABP, NSFEAT_OPTPERF, NSFEAT_THIN, NSTAT_READY, NvmController, OAES_ANA_CHANGE,
-            OAES_DISCOVERY_CHANGE, OAES_NAMESPACE_ATTRIBUTE, ONCS_COMPARE, ONCS_COPY, ONCS_DSM,
-            ONCS_SAVE_AND_SELECT, ONCS_VERIFY, ONCS_WRITE_ZEROES, SGLS_OFFSET, SGLS_SUPPORTED,
-            SGLS_TRANSPORT, VWC_FLUSH_ALL, VWC_PRESENT,
+            CTRATT_HOST_ID_128, CTRATT_TBKAS, DCTYPE_DIRECT, DLFEAT_ZEROES, IdentifyController,
+            IdentifyNamespace, IndependentNamespace, LPA_EFFECTS, LPA_EXTENDED, LPA_SUPPORTED_PAGES,
+            LbaFormat, NIDT_CSI, NIDT_NGUID, NIDT_UUID, NMIC_SHARED, NSATTR_WRITE_PROTECTED,
+            NSFEAT_INDEPENDENT_NO_CACHE, NSFEAT_NSABP, NSFEAT_OPTPERF, NSFEAT_THIN, NSTAT_READY,
+            NvmController, OAES_ANA_CHANGE, OAES_DISCOVERY_CHANGE, OAES_NAMESPACE_ATTRIBUTE, ONCS_COMPARE,
+            ONCS_COPY, ONCS_DSM, ONCS_SAVE_AND_SELECT, ONCS_VERIFY, ONCS_WRITE_ZEROES, SGLS_OFFSET,
+            SGLS_SUPPORTED, SGLS_TRANSPORT, VWC_FLUSH_ALL, VWC_PRESENT,
         },
         opcode::{CSI_NVM, Cns, NSID_ALL},
         property::VERSION_2_1,
@@ -163,6 +163,7 @@ fn controller(
     match kind {
         ControllerKind::Discovery => {
             data.cntrltype = CNTRLTYPE_DISCOVERY;
+            data.dctype = DCTYPE_DIRECT;
             data.oaes = OAES_DISCOVERY_CHANGE.into();
         }
         ControllerKind::Io => io_controller(&mut data, view),

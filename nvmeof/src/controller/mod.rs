@@ -19,7 +19,7 @@ mod tests;
 use std::time::Duration;
 
 pub use connect::{ConnectRefusal, ConnectRequest, HostIdentity, JoinView};
-pub use description::{AnaState, DiscoveryRecord, Health, Namespace, Subsystem, View};
+pub use description::{AnaState, DiscoveryKind, DiscoveryRecord, Health, Namespace, Subsystem, View};
 pub use events::{Event, EventCompletion};
 pub use keep_alive::KeepAliveVerdict;
 pub use lifecycle::{LifecycleEffect, LifecycleState};

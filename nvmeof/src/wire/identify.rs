@@ -276,3 +276,5 @@ pub const NIDT_CSI: u8 = 4;
 /// CNTRLTYPE.
 pub const CNTRLTYPE_IO: u8 = 1;
 pub const CNTRLTYPE_DISCOVERY: u8 = 2;
+/// DCTYPE: a direct discovery controller, which tells of its own subsystem only.
+pub const DCTYPE_DIRECT: u8 = 1;

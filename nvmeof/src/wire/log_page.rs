@@ -147,5 +147,9 @@ pub const ADRFAM_IPV4: u8 = 1;
 pub const ADRFAM_IPV6: u8 = 2;
 /// `subtype`: an NVM subsystem.
 pub const SUBTYPE_NVM: u8 = 2;
+/// `subtype`: the discovery subsystem that the log comes from.
+pub const SUBTYPE_CURRENT_DISCOVERY: u8 = 3;
+/// `eflags`: a host may stay connected to this discovery subsystem (Explicit Persistent Connection).
+pub const EFLAGS_EPCSD: u16 = 1 << 1;
 /// `treq`: nothing said of a secure channel; flow control may be off.
 pub const TREQ_NO_SQ_FLOW_CONTROL: u8 = 1 << 2;

@@ -3,6 +3,7 @@
 mod attach;
 mod bad_input;
 mod commands;
+mod discovery;
 mod filesystem;
 mod fio;
 mod full_drive;
@@ -44,7 +45,7 @@ pub type Scenario = (&'static str, fn(Stage<'_>) -> Result<()>);
 pub type PowerScenario = (&'static str, fn(&Lab, &Bootable, &Path) -> Result<()>);
 
 /// The whole of a host's life, in the order in which it runs.
-pub const ALL: [Scenario; 20] = [
+pub const ALL: [Scenario; 22] = [
     ("harness_with_the_kernels_own_target", kernel_target::run),
     ("discover_connect_list_identify", attach::run),
     ("ext4_and_xfs_files", filesystem::files),
@@ -58,6 +59,8 @@ pub const ALL: [Scenario; 20] = [
     ("unpublish_takes_the_namespace_away", publish::unpublish),
     ("bad_commands_are_refused", bad_input::commands),
     ("bad_pdus_end_their_connection_only", bad_input::pdus),
+    ("discovery_stays_and_follows", discovery::persistent),
+    ("discovery_connects_all", discovery::connect_all),
     ("nvme_cli_compares_verifies_copies_and_clears", commands::data),
     ("nvme_cli_reads_the_logs", commands::logs),
     ("full_drive_fails_new_writes_only", full_drive::run),

@@ -1,13 +1,12 @@
 //! Who comes in, what connected hosts hear, and how controllers end.
 
 use nvmeof::{
-    Nqn, Status,
+    Status,
     command::Instance,
     host::sqe,
     transport::{HostTransfer, ICRequest},
     wire::{
         identify::IdentifyController,
-        log_page::{DiscoveryEntry, DiscoveryHeader},
         opcode::{Cns, FeatureId, LogPageId},
         property::Property,
     },
@@ -16,47 +15,12 @@ use zerocopy::FromBytes;
 
 use super::{
     HOST, NQN, Node, VOLUME_BYTES,
+    discovery::discover,
     host::{bring_up, io_queue},
 };
 use crate::node::{NamespaceSpec, SubsystemSpec};
 
-const STRANGER: &str = "nqn.2026-11.io.basalt:stranger";
-
-/// The names that a host finds.
-async fn discover(address: std::net::SocketAddr, host: &str) -> Vec<(String, String)> {
-    let (mut admin, _) = bring_up_discovery(address, host).await;
-    let page = sqe::get_log_page(LogPageId::DISCOVERY, 0, 1024);
-    let (cqe, bytes) = admin.command(page, HostTransfer::In(1024), &[]).await.unwrap();
-    assert_eq!(cqe.status(), Status::SUCCESS);
-    let count = DiscoveryHeader::read_from_bytes(&bytes).unwrap().numrec.get() as u32;
-    let mut found = Vec::new();
-    for index in 0..count {
-        let page = sqe::get_log_page(LogPageId::DISCOVERY, 1024 * u64::from(index + 1), 1024);
-        let (_, bytes) = admin.command(page, HostTransfer::In(1024), &[]).await.unwrap();
-        let entry = DiscoveryEntry::read_from_bytes(&bytes).unwrap();
-        let address = format!(
-            "{}:{}",
-            String::from_utf8_lossy(&entry.traddr).trim_end(),
-            String::from_utf8_lossy(&entry.trsvcid).trim_end()
-        );
-        found.push((Nqn::parse(&entry.subnqn).unwrap().to_string(), address));
-    }
-    found
-}
-
-/// Discovery controllers have no I/O queues, so that bringing one up ends before asking for them.
-async fn bring_up_discovery(address: std::net::SocketAddr, host: &str) -> (super::host::HostQueue, Status) {
-    let mut queue = super::host::HostQueue::open(address, ICRequest::default()).await.unwrap();
-    let (host, discovery) = (Nqn::new(host).unwrap(), Nqn::new(Nqn::DISCOVERY).unwrap());
-    let data = sqe::connect_data(&host, uuid::Uuid::from_u128(1), &discovery, 0xFFFF);
-    let connect = sqe::connect(0, 16, 0, true);
-    let payload = zerocopy::IntoBytes::as_bytes(&data);
-    let status = queue.status(connect, HostTransfer::InCapsule(1024), payload).await;
-    assert_eq!(status, Status::SUCCESS);
-    let enable = sqe::property_set(Property::CC, nvmeof::wire::property::ControllerConfiguration::USUAL);
-    assert_eq!(queue.status(enable, HostTransfer::None, &[]).await, Status::SUCCESS);
-    (queue, status)
-}
+pub(super) const STRANGER: &str = "nqn.2026-11.io.basalt:stranger";
 
 #[test]
 fn only_an_allowed_host_discovers_and_connects() {
@@ -75,28 +39,6 @@ fn only_an_allowed_host_discovers_and_connects() {
         assert_eq!(twice, Some(Status::COMMAND_SEQUENCE_ERROR));
         let unknown = io_queue(address, request, cntlid + 1, 1, true).await.err();
         assert_eq!(unknown, Some(Status::CONNECT_INVALID_PARAMETERS));
-    });
-}
-
-#[test]
-fn a_discovery_controller_is_told_of_what_comes() {
-    let node = Node::start(2);
-    let (target, volume) = (node.target.clone(), node.volume.clone());
-    node.run(|address| async move {
-        let (mut admin, _) = bring_up_discovery(address, HOST).await;
-        let events = sqe::set_features(FeatureId::ASYNC_EVENT_CONFIGURATION, 1 << 31);
-        assert_eq!(admin.status(events, HostTransfer::None, &[]).await, Status::SUCCESS);
-        let request = admin.begin(sqe::async_event_request(), HostTransfer::None, &[]).await.unwrap();
-        let uuid = volume.uuid();
-        let spec = SubsystemSpec {
-            nqn: "nqn.2026-11.io.basalt:second".into(),
-            allowed_hosts: vec![HOST.into()],
-            namespaces: vec![NamespaceSpec { nsid: 1, volume: uuid, uuid }],
-        };
-        target.set_subsystem(&spec, &[volume]).unwrap();
-        let (slot, event) = admin.other().await.unwrap();
-        assert_eq!((slot, event.result.get()), (request, 0x0070_F002));
-        assert_eq!(discover(address, HOST).await.len(), 2);
     });
 }
 

@@ -1,6 +1,7 @@
 //! The target over real sockets on loopback, by a host that can do what a good one does not. What good hosts do
 //! stands in `tests/target`.
 
+mod discovery;
 mod host;
 mod life;
 mod limits;
@@ -37,7 +38,12 @@ impl Node {
     fn with_stall_max(cores: usize, stall_max: std::time::Duration) -> Self {
         let runtime = Runtime::start(cores).unwrap();
         let portals = vec![PortalConfig { listen: "127.0.0.1:0".parse().unwrap(), advertise: None }];
-        let config = TargetConfig { portals, node_id: "test".into(), stall_max };
+        let config = TargetConfig {
+            portals,
+            node_id: "test".into(),
+            nqn_prefix: "nqn.2026-11.io.basalt:".into(),
+            stall_max,
+        };
         let target = Target::start(&runtime.handle(), &config).unwrap();
         target.open();
         let (drive, volume) = on_core_0(&runtime, make_volume);
