@@ -33,6 +33,8 @@ pub(crate) enum Kind {
     VolumeCreated,
     VolumeExpanded,
     VolumeDeleted,
+    VolumePublished,
+    VolumeUnpublished,
     SnapshotCreated,
     SnapshotDeleted,
     DriveAdded,

@@ -31,8 +31,11 @@ async fn what_is_done_is_told_in_order_and_over_a_restart() {
     let snapshot = made["persistentId"].as_str().unwrap();
     client.delete(&format!("/snapshots/{snapshot}")).await;
     client.patch(&format!("/volumes/{volume}"), json!({"newCapacity": 2})).await;
+    client.host("h").await;
+    client.publish(&volume, "h").await;
+    client.unpublish(&volume, "h").await;
     client.delete(&format!("/volumes/{volume}")).await;
-    let told = events(&client, 0, 6).await;
+    let told = events(&client, 0, 8).await;
     let kinds: Vec<&str> = told.iter().map(|e| e["kind"].as_str().unwrap()).collect();
     let expected = [
         "server-started",
@@ -40,6 +43,8 @@ async fn what_is_done_is_told_in_order_and_over_a_restart() {
         "snapshot-created",
         "snapshot-deleted",
         "volume-expanded",
+        "volume-published",
+        "volume-unpublished",
         "volume-deleted",
     ];
     assert_eq!(kinds, expected);
@@ -51,8 +56,8 @@ async fn what_is_done_is_told_in_order_and_over_a_restart() {
     }
     let (dir, node) = running.stop().await;
     let running = Running::on(dir, node, |_| {}).await;
-    let news = events(&running.client(), 6, 1).await;
-    assert_eq!((&news[0]["sequence"], &news[0]["kind"]), (&json!(7), &json!("server-started")));
+    let news = events(&running.client(), 8, 1).await;
+    assert_eq!((&news[0]["sequence"], &news[0]["kind"]), (&json!(9), &json!("server-started")));
 }
 
 #[tokio::test]

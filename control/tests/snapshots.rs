@@ -3,7 +3,8 @@
 
 mod common;
 
-use common::{Client, GIB, Running, uuid};
+use common::{Client, GIB, Running, memory_drive, node_config, uuid};
+use dataplane::node::Node;
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -271,6 +272,25 @@ async fn groups_are_all_or_nothing() {
         told.iter()
             .all(|s| s["snapshotID"] == first["snapshotID"] || s["snapshotID"] == second["snapshotID"])
     );
+}
+
+#[tokio::test]
+async fn a_group_that_the_node_refuses_leaves_nothing() {
+    let drives = vec![memory_drive("one", 8), memory_drive("two", 8)];
+    let node = Node::start(node_config(drives)).unwrap();
+    let running = Running::on(tempfile::tempdir().unwrap(), node, |_| {}).await;
+    let client = running.client();
+    // The second one goes to the drive with more room.
+    let (a, b) = (client.volume("a", 1).await, client.volume("b", 1).await);
+    let body = json!({"alias": "g", "volumes": [a, b]}).to_string();
+    let answer = client.send(Method::POST, "/basalt/v1/snapshot-groups", body).await;
+    assert_eq!((answer.status.as_u16(), &answer.body["code"]), (400, &json!("invalid_input")));
+    assert!(answer.body["message"].as_str().unwrap().contains("different drives"), "{}", answer.body);
+    assert_eq!(client.get("/snapshots").await, json!([]));
+    assert!(running.node.snapshots().await.is_empty());
+    for volume in [a, b] {
+        assert_eq!(client.delete(&format!("/volumes/{volume}")).await["status"], "Success");
+    }
 }
 
 #[tokio::test]

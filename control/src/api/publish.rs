@@ -9,6 +9,7 @@ use crate::{
     Replication,
     app::{App, SharedApp, retry},
     envelope::{ApiError, Code, Failure, Reply, success},
+    events::Kind,
     fields::Fields,
     limits,
     model::{
@@ -56,7 +57,8 @@ pub(crate) async fn publish(State(app): State<SharedApp>, tenant: Tenant, JsonBo
         let _host = this.host_locks.lock(&host).await;
         let nqns = retry(|| record_publish(&this, tenant.id(), &host, &pair)).await?;
         let Err(failure) = exported(Code::PublishFailed, &nqns, reconcile::subsystems(&this).await?) else {
-            tracing::info!(volume = pair.volume, host, "published");
+            let published = format!("published volume {} to host {host}", pair.volume);
+            this.events.add(Kind::VolumePublished, &pair.volume, published).await;
             return Ok(());
         };
         retry(|| take_back(&this, tenant.id(), &host, &pair)).await?;
@@ -157,7 +159,9 @@ pub(crate) async fn unpublish(
         let nqns = retry(|| record_unpublish(&this, tenant.id(), &pair)).await?;
         // Once recorded it is not taken back: the node is told again until it has done it.
         exported(Code::UnpublishFailed, &nqns, reconcile::subsystems(&this).await?)?;
-        tracing::info!(volume = pair.volume, host = pair.host, "unpublished");
+        let host = pair.host.as_ref().map_or("every host".to_owned(), |host| format!("host {host}"));
+        let unpublished = format!("unpublished volume {} from {host}", pair.volume);
+        this.events.add(Kind::VolumeUnpublished, &pair.volume, unpublished).await;
         Ok(())
     })
     .await?;

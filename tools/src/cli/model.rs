@@ -161,6 +161,7 @@ pub(crate) struct VolumeCounts {
     pub(crate) published: u64,
     pub(crate) capacity_bytes: u64,
     pub(crate) used_bytes: u64,
+    pub(crate) snapshots: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]

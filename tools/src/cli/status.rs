@@ -31,11 +31,12 @@ fn status_text(status: &Status, url: &str) -> String {
     }
     text += &format!("\n{}\n", drive_table(drives));
     text += &format!(
-        "volumes: {}, {} of them published; {} in all, {} used\n",
+        "volumes: {}, {} of them published; {} in all, {} used; snapshots: {}\n",
         volumes.total,
         volumes.published,
         ByteSize(volumes.capacity_bytes),
-        ByteSize(volumes.used_bytes)
+        ByteSize(volumes.used_bytes),
+        volumes.snapshots
     );
     if !hosts.is_empty() {
         let rows = hosts.iter().map(|host| {
@@ -86,7 +87,8 @@ mod tests {
                 "capacityBytes": 10u64 << 30, "unreservedBytes": 5u64 << 30, "usedBytes": 1u64 << 20,
                 "writeThrough": false,
             }],
-            "volumes": {"total": 2, "published": 1, "capacityBytes": 3u64 << 30, "usedBytes": 1u64 << 20},
+            "volumes": {"total": 2, "published": 1, "capacityBytes": 3u64 << 30, "usedBytes": 1u64 << 20,
+                "snapshots": 5},
             "hosts": [{"id": "h", "name": "web", "nqn": "nqn.web", "volumes": 1, "connected": true}],
             "problems": ["drive a.img takes no writes: a flush failed"],
             "next": ["replace the drive"],
@@ -98,7 +100,7 @@ NVMe/TCP on 192.0.2.7:4420
 DRIVE  STATE      CAPACITY  USED   UNRESERVED  MODE        ID
 a.img  read-only  10 GiB    1 MiB  5 GiB       write-back  d
 
-volumes: 2, 1 of them published; 3 GiB in all, 1 MiB used
+volumes: 2, 1 of them published; 3 GiB in all, 1 MiB used; snapshots: 5
 
 HOST  VOLUMES  CONNECTED  NQN
 web   1        yes        nqn.web
