@@ -120,6 +120,10 @@ pub(super) async fn execute(queue: &Rc<Queue>, admin: &AdminQueue, slot: Slot, s
             Flow::Continue
         }
         AdminReply::Held => Flow::Continue,
+        AdminReply::AbortOther { sqid, cid } => {
+            rt::spawn(abort_other(queue.clone(), slot, sqid, cid));
+            Flow::Continue
+        }
         AdminReply::ResetOther { cntlid, instance } => {
             let sibling = admin.shared.sibling(association, cntlid, instance);
             rt::spawn(reset_other(queue.clone(), slot, sibling));
@@ -132,6 +136,12 @@ pub(super) async fn execute(queue: &Rc<Queue>, admin: &AdminQueue, slot: Slot, s
     };
     answer_events(queue, admin).await;
     flow
+}
+
+/// Abort of an I/O command, whose queue may live on another core; bit 0 of the result says that it was not aborted.
+async fn abort_other(queue: Rc<Queue>, slot: Slot, sqid: u16, cid: u16) {
+    let aborted = queue.association.abort(sqid, cid).await;
+    queue.answer(slot, Answer { status: Status::SUCCESS, result: u64::from(!aborted), data: None }).await;
 }
 
 /// Cross-Controller Reset: answered when none of the other controller's commands can be executed any more, so that

@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use futures_channel::oneshot;
 use nvmeof::{
     command::Instance,
     controller::{ConnectRefusal, ConnectRequest, ControllerKind, ErrorRecord, HostIdentity, JoinView},
@@ -21,12 +22,29 @@ use super::{
     wait::{Gate, Signal},
 };
 
-/// What ends a queue pair from outside, and what it counted.
+/// What ends a queue pair or its commands from outside, and what it counted.
 #[derive(Debug, Default)]
 pub(super) struct QueueHandle {
     /// The queue pair shall end.
     pub(super) end: Signal,
+    /// There are commands to abort.
+    pub(super) abort: Signal,
+    aborts: Mutex<Vec<AbortRequest>>,
     pub(super) counters: QueueCounters,
+}
+
+/// A command to abort. Answered when it was, or with false if it has begun or is not there.
+#[derive(Debug)]
+pub(super) struct AbortRequest {
+    pub(super) cid: u16,
+    pub(super) aborted: oneshot::Sender<bool>,
+}
+
+impl QueueHandle {
+    /// Takes what shall be aborted.
+    pub(super) fn take_aborts(&self) -> Vec<AbortRequest> {
+        std::mem::take(&mut self.aborts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// A controller. Lives from its admin Connect until its last queue pair ended.
@@ -149,6 +167,19 @@ impl Association {
         if let Some(admin) = queues.open.get(&0) {
             admin.end.raise();
         }
+    }
+
+    /// Aborts a command of an I/O queue; whether it did.
+    pub(super) async fn abort(&self, sqid: u16, cid: u16) -> bool {
+        let (aborted, wait) = oneshot::channel();
+        // The handle is let go at once: a queue pair that ends drops the request with it.
+        {
+            let queues = self.queues();
+            let Some(handle) = queues.open.get(&sqid) else { return false };
+            handle.aborts.lock().unwrap_or_else(PoisonError::into_inner).push(AbortRequest { cid, aborted });
+            handle.abort.raise();
+        }
+        wait.await.unwrap_or(false)
     }
 
     /// I/O queue pairs that are open now.

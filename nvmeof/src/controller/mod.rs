@@ -61,6 +61,9 @@ pub enum AdminReply {
     Held,
     /// Answer, then end the association.
     Disconnect,
+    /// Abort that command of an I/O queue, if it has not begun; answer when it was answered, with Success and bit 0
+    /// set if it was not aborted.
+    AbortOther { sqid: u16, cid: u16 },
     /// End that controller of the same host and subsystem, if it still is that instance; answer when it is gone,
     /// with Success and [`IMMEDIATE_RESET_SUCCESSFUL`].
     ResetOther { cntlid: u16, instance: Instance },
@@ -221,11 +224,9 @@ impl Controller {
             AdminCommand::CrossControllerReset { cntlid, instance } => {
                 Ok(AdminReply::ResetOther { cntlid, instance })
             }
-            AdminCommand::Abort { sqid, cid } => {
-                // Bit 0 set: not aborted. Only held requests can be; anything else ends by itself soon.
-                let aborted = sqid == 0 && self.events.abort(cid);
-                done(u64::from(!aborted))
-            }
+            // Of admin commands only held requests can be aborted; anything else ends by itself soon.
+            AdminCommand::Abort { sqid: 0, cid } => done(u64::from(!self.events.abort(cid))),
+            AdminCommand::Abort { sqid, cid } => Ok(AdminReply::AbortOther { sqid, cid }),
         }
     }
 

@@ -377,6 +377,18 @@ fn a_reset_aborts_held_requests_and_forgets_features() {
 }
 
 #[test]
+fn abort_ends_held_requests_and_hands_on_what_it_is_not_told_of() {
+    let mut world = World::ready(ControllerKind::Io);
+    assert_eq!(world.execute(3, &sqe::async_event_request()).0, AdminReply::Held);
+    let aborted = |reply: AdminReply| reply == AdminReply::Complete { status: Status::SUCCESS, result: 0 };
+    assert!(!aborted(world.execute(0, &sqe::abort(0, 4)).0), "no such command");
+    assert!(aborted(world.execute(0, &sqe::abort(0, 3)).0));
+    let event = world.controller.take_event().unwrap();
+    assert_eq!((event.slot, event.status), (Slot(3), Status::ABORT_REQUESTED));
+    assert_eq!(world.execute(0, &sqe::abort(2, 3)).0, AdminReply::AbortOther { sqid: 2, cid: 3 });
+}
+
+#[test]
 fn a_cross_controller_reset_names_another_instance() {
     let mut world = World::ready(ControllerKind::Io);
     let (reply, _) = world.execute(0, &sqe::cross_controller_reset(9, INSTANCE));

@@ -8,7 +8,7 @@ use crate::{
     command::Instance,
     wire::{
         Sqe,
-        admin::{CrossControllerResetSqe, FeaturesSqe, GetLogPageSqe, IdentifySqe},
+        admin::{AbortSqe, CrossControllerResetSqe, FeaturesSqe, GetLogPageSqe, IdentifySqe},
         connect::{CATTR_DISABLE_SQ_FLOW_CONTROL, ConnectData, ConnectSqe, PropertySqe},
         nvm::{CONTROL_DEAC, CONTROL_FUA, CopyRange, CopySqe, DSM_DEALLOCATE, DsmRange, DsmSqe, RwSqe},
         opcode::{AdminOpcode, Cns, FabricsType, FeatureId, LogPageId, NvmOpcode},
@@ -107,6 +107,14 @@ pub fn cross_controller_reset(cntlid: u16, instance: Instance) -> Sqe {
     reset.ciu = instance.ciu;
     reset.cirn = instance.cirn.into();
     transmute!(reset)
+}
+
+/// Abort of command `cid` of queue `sqid`.
+pub fn abort(sqid: u16, cid: u16) -> Sqe {
+    let mut abort: AbortSqe = transmute!(Sqe::new(AdminOpcode::ABORT.0));
+    abort.sqid = sqid.into();
+    abort.abort_cid = cid.into();
+    transmute!(abort)
 }
 
 /// Keep Alive.
@@ -240,6 +248,7 @@ mod tests {
         check(set_features(FeatureId::NUMBER_OF_QUEUES, 0x0003_0003), &[(0, 9), (40, 7), (44, 3), (46, 3)]);
         let reset = cross_controller_reset(0x0102, Instance { ciu: 3, cirn: 4 });
         check(reset, &[(0, 0x38), (40, 2), (41, 1), (42, 3), (48, 4)]);
+        check(abort(1, 0x0203), &[(0, 8), (40, 1), (42, 3), (43, 2)]);
         check(keep_alive(), &[(0, 0x18)]);
     }
 }

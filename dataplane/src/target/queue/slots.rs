@@ -5,6 +5,7 @@ use std::{
     rc::Rc,
 };
 
+use futures_channel::oneshot;
 use nvmeof::{
     Status,
     transport::Slot,
@@ -61,6 +62,10 @@ struct Place {
     arrived: Cell<Nanos>,
     subject: Cell<Subject>,
     task: Cell<Option<Task>>,
+    /// Its volume's limits keep the command from beginning.
+    held: Cell<bool>,
+    /// It shall not begin any more: whom to tell when it was answered.
+    abort: Cell<Option<oneshot::Sender<bool>>>,
     waker: WakeSlot,
     has_task: Cell<bool>,
 }
@@ -114,6 +119,20 @@ impl Slots {
         self.0[slot.index()].pending.take()
     }
 
+    /// The held command that is meant.
+    pub(super) fn held(&self, is_meant: impl Fn(Slot) -> bool) -> Option<Slot> {
+        let slots = (0..).map(Slot).zip(&self.0);
+        slots.filter(|(_, place)| place.held.get()).map(|(slot, _)| slot).find(|&slot| is_meant(slot))
+    }
+
+    /// Ends a held command.
+    pub(super) fn abort(&self, slot: Slot, aborted: oneshot::Sender<bool>) {
+        let place = &self.0[slot.index()];
+        assert!(place.held.replace(false), "only held commands are aborted");
+        place.abort.set(Some(aborted));
+        place.waker.wake();
+    }
+
     /// Gives work to the slot's task, which is made at its first use.
     pub(super) fn begin(queue: &Rc<Queue>, slot: Slot, task: Task) {
         let place = &queue.slots.0[slot.index()];
@@ -144,9 +163,13 @@ async fn slot_task(queue: Rc<Queue>, slot: Slot) {
             place.task.take().map(Some)
         });
         let Some(mut task) = next.await else { return };
-        if let Some(late) = hold(&queue, place, &mut task).await {
+        if let Some(answer) = hold(&queue, place, &mut task).await {
             drop(place.data.take());
-            queue.answer(slot, late).await;
+            queue.answer(slot, answer).await;
+            if let Some(aborted) = place.abort.take() {
+                // Whoever asked may be gone.
+                let _ = aborted.send(true);
+            }
             continue;
         }
         let (work, share) = match task {
@@ -175,16 +198,20 @@ async fn slot_task(queue: Rc<Queue>, slot: Slot) {
     }
 }
 
-/// Keeps a command until its volume's limits let it begin, or the queue stops: then it is dropped like any that has
-/// not begun. Writes are kept before their data is asked for, so that a slow volume does not fill the memory for
+/// Keeps a command until its volume's limits let it begin, it is aborted, or the queue stops: then it is dropped like
+/// any that has not begun. Writes are kept before their data is asked for, so that a slow volume does not fill the memory for
 /// it; they are answered when they have become too old (H1).
 async fn hold(queue: &Queue, place: &Place, task: &mut Task) -> Option<Answer> {
     let (Task::Execute { work, .. } | Task::Solicit { work, .. }) = task;
     let (lane, bytes) = work.lane(place.data.borrow().as_deref())?;
     work.let_in();
     let give_up = work.is_write().then(|| place.arrived.get().after(limits::WRITE_WAIT_MAX));
-    let stopping = place.waker.until(|| queue.stopping.get().then_some(()));
-    match race(stopping, lane.leave(bytes, give_up)).await {
+    place.held.set(true);
+    let ended = place.waker.until(|| (queue.stopping.get() || !place.held.get()).then_some(()));
+    let outcome = race(ended, lane.leave(bytes, give_up)).await;
+    let is_aborted = !place.held.replace(false);
+    match outcome {
+        _ if is_aborted => Some(Answer::status(Status::ABORT_REQUESTED)),
         Either::Second(Leave::TooLate) => Some(too_late()),
         Either::First(()) | Either::Second(Leave::Given) => None,
     }

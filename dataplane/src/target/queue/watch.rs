@@ -1,6 +1,7 @@
-//! The watch task: cuts off a peer that stalls, so that buffers held for it come back (E7).
+//! The watch task: cuts off a peer that stalls, so that buffers held for it come back (E7), and aborts commands that
+//! have not begun.
 
-use std::rc::Rc;
+use std::{pin::pin, rc::Rc};
 
 use super::Queue;
 use crate::{
@@ -8,13 +9,19 @@ use crate::{
     target::wait::{Either, race},
 };
 
-/// Looks now and then until the queue has ended.
+/// Looks now and then, and when a command shall be aborted, until the queue has ended.
 pub(super) async fn watch(queue: Rc<Queue>) {
     let mut seen = queue.data_received.get();
+    let mut nap = pin!(rt::sleep(queue.stall_max));
     loop {
         let over = queue.over.until(|| queue.ended.get().then_some(()));
-        if let Either::First(()) = race(over, rt::sleep(queue.stall_max)).await {
-            return;
+        match race(over, race(queue.handle.abort.raised(), nap.as_mut())).await {
+            Either::First(()) => return,
+            Either::Second(Either::First(())) => {
+                abort(&queue);
+                continue;
+            }
+            Either::Second(Either::Second(())) => nap.set(rt::sleep(queue.stall_max)),
         }
         let since = queue.outbox.sending_since();
         let takes_nothing = since.is_some_and(|since| rt::now().since(since) >= queue.stall_max);
@@ -23,6 +30,17 @@ pub(super) async fn watch(queue: Rc<Queue>) {
         if takes_nothing || sends_nothing {
             tracing::info!(peer = %queue.association.peer, qid = queue.qid, "cut off a host that stalls");
             queue.end();
+        }
+    }
+}
+
+fn abort(queue: &Queue) {
+    for request in queue.handle.take_aborts() {
+        let held = queue.slots.held(|slot| queue.connection.borrow().cid(slot) == request.cid);
+        match held {
+            Some(slot) => queue.slots.abort(slot, request.aborted),
+            // Whoever asked may be gone.
+            None => drop(request.aborted.send(false)),
         }
     }
 }

@@ -73,6 +73,39 @@ fn lifted_limits_let_everybody_through() {
 }
 
 #[test]
+fn a_command_that_waits_can_be_aborted_and_one_that_does_not_cannot() {
+    let node = Node::start(2);
+    let (target, uuid) = (node.target.clone(), node.volume.uuid());
+    target.set_limits(uuid, ALMOST_NOTHING);
+    node.run(move |address| async move {
+        let request = ICRequest::default();
+        let (mut admin, cntlid) = bring_up(address, request, NQN, HOST).await.unwrap();
+        let mut queue = io_queue(address, request, cntlid, 1, true).await.unwrap();
+        let first = queue.status(sqe::read(1, 0, 1), HostTransfer::In(512), &[]).await;
+        assert_eq!(first, Status::SUCCESS);
+        for transfer in [HostTransfer::InCapsule(512), HostTransfer::Out(512)] {
+            let slot = queue.begin(sqe::write(1, 0, 1, false), transfer, &[9; 512]).await.unwrap();
+            // It may still be on its way to its queue.
+            while !abort(&mut admin, 1, slot.0).await {}
+            let (aborted, cqe) = queue.other().await.unwrap();
+            assert_eq!((aborted, cqe.status()), (slot, Status::ABORT_REQUESTED));
+            assert!(!abort(&mut admin, 1, slot.0).await, "it is gone");
+        }
+        assert!(!abort(&mut admin, 2, 0).await, "there is no such queue");
+        target.set_limits(uuid, RateLimits::default());
+        let (_, data) = queue.command(sqe::read(1, 0, 1), HostTransfer::In(512), &[]).await.unwrap();
+        assert!(data.iter().all(|&byte| byte == 0), "neither was executed");
+    });
+}
+
+/// Whether the controller says that it aborted the command.
+async fn abort(admin: &mut HostQueue, sqid: u16, cid: u16) -> bool {
+    let (cqe, _) = admin.command(sqe::abort(sqid, cid), HostTransfer::None, &[]).await.unwrap();
+    assert_eq!(cqe.status(), Status::SUCCESS);
+    cqe.result.get() == 0
+}
+
+#[test]
 fn commands_that_wait_do_not_outlive_their_connection() {
     let node = Node::start(2);
     let target = node.target.clone();
