@@ -183,7 +183,8 @@ async fn delete(client: &mut Client, text: &str, force: bool) -> Result<Report, 
 async fn in_use(client: &mut Client, snapshot: &Snapshot) -> Result<String, CliError> {
     let volumes: Vec<Volume> = client.get("/volumes").await?;
     let shows = volumes.iter().filter(|volume| volume.snapshot_id.as_ref() == Some(&snapshot.uuid));
-    let names: Vec<&str> = shows.map(|volume| volume.alias.as_str()).collect();
+    let mut names: Vec<&str> = shows.map(|volume| volume.alias.as_str()).collect();
+    names.sort_unstable();
     Ok(format!(
         "{} is shown by {}. Delete them first (basalt volume delete NAME), or let them live on as clones with \
          --force",

@@ -119,7 +119,7 @@ async fn show(client: &mut Client, text: &str) -> Result<Report, CliError> {
     let (volume, mut json) = read(client, &uuid).await?;
     let (targets, hosts) = hosts(client, &uuid).await?;
     json["targets"] = targets;
-    let snapshots: Vec<String> = snapshots(client, &uuid).await?.into_iter().map(|s| s.alias).collect();
+    let snapshots = snapshots(client, &uuid).await?;
     let size = |bytes: u64| format!("{} ({bytes} bytes)", ByteSize(bytes));
     let all = |names: &[String]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
     let mut lines = vec![
@@ -150,8 +150,13 @@ async fn hosts(client: &mut Client, uuid: &str) -> Result<(Value, Vec<String>), 
     Ok((json, targets.into_iter().map(|target| target.host_target_connected_to).collect()))
 }
 
-async fn snapshots(client: &mut Client, uuid: &str) -> Result<Vec<Snapshot>, CliError> {
-    client.get(&format!("/snapshots_by_vol/{}?uniqueBytes=false", encode(uuid))).await
+/// Names of the volume's snapshots, in order.
+async fn snapshots(client: &mut Client, uuid: &str) -> Result<Vec<String>, CliError> {
+    let path = format!("/snapshots_by_vol/{}?uniqueBytes=false", encode(uuid));
+    let snapshots: Vec<Snapshot> = client.get(&path).await?;
+    let mut names: Vec<String> = snapshots.into_iter().map(|snapshot| snapshot.alias).collect();
+    names.sort_unstable();
+    Ok(names)
 }
 
 async fn expand(client: &mut Client, text: &str, size: ByteSize) -> Result<Report, CliError> {
@@ -178,8 +183,7 @@ async fn delete(client: &mut Client, text: &str) -> Result<Report, CliError> {
 /// What stands against a deletion, and what to do.
 async fn in_use(client: &mut Client, volume: &Volume) -> Result<String, CliError> {
     let (_, hosts) = hosts(client, &volume.uuid).await?;
-    let snapshots: Vec<String> =
-        snapshots(client, &volume.uuid).await?.into_iter().map(|snapshot| snapshot.alias).collect();
+    let snapshots = snapshots(client, &volume.uuid).await?;
     let mut text = format!("{} cannot be deleted:", volume.alias);
     if !hosts.is_empty() {
         let step = format!("basalt unpublish {} --all", volume.alias);
