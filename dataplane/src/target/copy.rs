@@ -8,8 +8,9 @@ use nvmeof::{
 
 use super::{
     counters::QueueCounters,
-    io_command::{Direction, read_piece, status_of},
+    io_command::{Direction, status_of},
     queue::Answer,
+    read::read_piece,
 };
 use crate::engine::{EngineError, Volume};
 

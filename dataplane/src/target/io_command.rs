@@ -1,11 +1,6 @@
 //! NVM commands on volumes: the one place where a command becomes a volume operation and an engine's error a status.
 
-use std::{
-    cell::RefCell,
-    collections::BTreeMap,
-    rc::Rc,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{rc::Rc, sync::atomic::Ordering};
 
 use nvmeof::{
     Status,
@@ -18,54 +13,16 @@ use super::{
     association::Association,
     copy::{copy, total_bytes},
     counters::QueueCounters,
+    exports_view::ExportsView,
     qos::Lane,
     queue::Answer,
-    subsystem::{Exports, TargetNamespace},
-    verify::{compare, verify},
+    read::{compare, read, verify},
+    subsystem::TargetNamespace,
 };
 use crate::{
     engine::{EngineError, Volume},
     rt::Buf,
 };
-
-/// A core's own snapshot of what its host may use.
-#[derive(Debug)]
-pub(super) struct ExportsView {
-    generation: u64,
-    exports: Arc<Exports>,
-    allowed: bool,
-    /// To limited volumes, by index of their namespace; made at the first command.
-    lanes: RefCell<BTreeMap<usize, Rc<Lane>>>,
-}
-
-impl ExportsView {
-    pub(super) fn of(association: &Association) -> Self {
-        // The number first: a change between both lines is then seen next time.
-        let generation = association.subsystem.generation();
-        let exports = association.subsystem.exports();
-        let allowed = !exports.visible_to(&association.host.nqn).is_empty();
-        Self { generation, exports, allowed, lanes: RefCell::default() }
-    }
-
-    /// The snapshot, renewed if something changed: one comparison per command.
-    pub(super) fn current(cached: &RefCell<Rc<Self>>, association: &Association) -> Rc<Self> {
-        let mut cached = cached.borrow_mut();
-        if cached.generation != association.subsystem.generation() {
-            *cached = Rc::new(Self::of(association));
-        }
-        cached.clone()
-    }
-
-    fn namespaces(&self) -> &[TargetNamespace] {
-        if self.allowed { &self.exports.namespaces } else { &[] }
-    }
-
-    fn index_of(&self, nsid: u32) -> Result<usize, Status> {
-        self.namespaces()
-            .binary_search_by_key(&nsid, |namespace| namespace.nsid)
-            .map_err(|_| Status::INVALID_NAMESPACE_OR_FORMAT)
-    }
-}
 
 /// What to do with a command that came.
 #[derive(Debug)]
@@ -209,9 +166,7 @@ impl IoWork {
                 return None;
             }
         };
-        let mut lanes = self.view.lanes.borrow_mut();
-        let lane = lanes.entry(self.namespace).or_insert_with(|| Rc::new(Lane::new(&namespace.limiter)));
-        Some((lane.clone(), bytes))
+        Some((self.view.lane(self.namespace), bytes))
     }
 
     /// Its volume's limits let it in: it waits for them no more.
@@ -330,37 +285,6 @@ fn operation(command: NvmCommand, volume: &Volume) -> Result<Operation, Status> 
 
 fn blocks(volume: &Volume) -> u64 {
     volume.size_bytes() / u64::from(volume.block_bytes())
-}
-
-async fn read(
-    volume: &Volume,
-    offset_bytes: u64,
-    len_bytes: u32,
-    fua: bool,
-    counters: &QueueCounters,
-) -> Answer {
-    match read_piece(volume, offset_bytes, len_bytes as usize, fua).await {
-        Ok(buf) => {
-            counters.reads.add(1);
-            counters.bytes_read.add(u64::from(len_bytes));
-            Answer { status: Status::SUCCESS, result: 0, data: Some(buf) }
-        }
-        Err(error) => status_of(Err(error), Direction::Read, counters),
-    }
-}
-
-/// Reads into a fresh buffer. With `fua`, what is read cannot be lost afterwards.
-pub(super) async fn read_piece(
-    volume: &Volume,
-    offset_bytes: u64,
-    len_bytes: usize,
-    fua: bool,
-) -> Result<Buf, EngineError> {
-    if fua {
-        volume.flush().await?;
-    }
-    let (buf, result) = volume.read(offset_bytes, Buf::alloc(len_bytes).await).await;
-    result.map(|()| buf)
 }
 
 /// All ranges are checked before the first one is deallocated.

@@ -10,15 +10,16 @@ mod association;
 mod copy;
 mod counters;
 mod discovery;
+mod exports_view;
 mod io_command;
 mod place;
 mod portal;
 mod qos;
 mod queue;
+mod read;
 mod subsystem;
 #[cfg(test)]
 mod tests;
-mod verify;
 mod wait;
 
 use std::{

@@ -36,7 +36,7 @@ use super::{
     Shared,
     admin::{self, AdminQueue},
     association::{Association, QueueHandle},
-    io_command::ExportsView,
+    exports_view::ExportsView,
     place::Place,
     wait::{Either, WakeSlot, race},
 };

@@ -17,7 +17,8 @@ use crate::{
     rt::Buf,
     target::{
         admin,
-        io_command::{ExportsView, IoWork, Prepared},
+        exports_view::ExportsView,
+        io_command::{IoWork, Prepared},
     },
 };
 

@@ -1,13 +1,48 @@
-//! Commands that read and tell the host no more than how it went: Compare and Verify (NVM §3.3.1, §3.3.5).
+//! Commands that read: Read, and Compare and Verify, which tell the host no more than how it went (NVM §3.3).
 
 use nvmeof::{Status, limits::TRANSFER_BYTES_MAX};
 
 use super::{
     counters::QueueCounters,
-    io_command::{Direction, read_piece, status_of},
+    io_command::{Direction, status_of},
     queue::Answer,
 };
-use crate::engine::Volume;
+use crate::{
+    engine::{EngineError, Volume},
+    rt::Buf,
+};
+
+/// Sends what the volume holds.
+pub(super) async fn read(
+    volume: &Volume,
+    offset_bytes: u64,
+    len_bytes: u32,
+    fua: bool,
+    counters: &QueueCounters,
+) -> Answer {
+    match read_piece(volume, offset_bytes, len_bytes as usize, fua).await {
+        Ok(buf) => {
+            counters.reads.add(1);
+            counters.bytes_read.add(u64::from(len_bytes));
+            Answer { status: Status::SUCCESS, result: 0, data: Some(buf) }
+        }
+        Err(error) => status_of(Err(error), Direction::Read, counters),
+    }
+}
+
+/// Reads into a fresh buffer. With `fua`, what is read cannot be lost afterwards.
+pub(super) async fn read_piece(
+    volume: &Volume,
+    offset_bytes: u64,
+    len_bytes: usize,
+    fua: bool,
+) -> Result<Buf, EngineError> {
+    if fua {
+        volume.flush().await?;
+    }
+    let (buf, result) = volume.read(offset_bytes, Buf::alloc(len_bytes).await).await;
+    result.map(|()| buf)
+}
 
 /// Whether the volume holds what came from the host.
 pub(super) async fn compare(
