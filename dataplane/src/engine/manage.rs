@@ -126,6 +126,8 @@ impl DriveShared {
         }
         volume.set_gone();
         lock(&self.volumes).remove(&volume.uuid);
+        // Without it more of them may be hidden.
+        volume.chain().layers().iter().for_each(|layer| layer.set_thinned_at(0));
         let ticket = {
             let record = *lock(&volume.record);
             self.note_records(Records { layers: Vec::new(), volumes: vec![record] })

@@ -31,9 +31,10 @@ enum Step {
     Hand { upper: Entry, extent: MergedExtent },
 }
 
-/// Whether an extent of `lower` comes back when it is merged into `upper`.
-pub(super) fn frees_extent(lower: Entry, upper: Entry) -> bool {
-    let stored = lower.stored().without(upper.known());
+/// Whether an extent of `lower` comes back when it is merged into `upper`, which covers these blocks: itself, or
+/// with what stands on it.
+pub(super) fn frees_extent(lower: Entry, upper: Entry, covered: BlockMask) -> bool {
+    let stored = lower.stored().without(covered);
     lower.extent().is_some() && (stored.is_empty() || upper.extent().is_some())
 }
 
@@ -124,6 +125,8 @@ impl DriveShared {
         self.journal.barrier().await?;
         let _room = self.admit_clear().await?;
         upper.set_parent(lower.parent());
+        // Some of what it got may be hidden.
+        upper.set_thinned_at(0);
         for volume in lock(&self.volumes).values() {
             let shorter = {
                 let chain = volume.chain();
@@ -290,7 +293,7 @@ mod tests {
             let step = Step::plan(lower, upper, shows_through);
             assert_eq!(step, expected, "{lower:x?} under {upper:x?}");
             let frees = matches!(step, Step::Copy { .. } | Step::Hand { extent: MergedExtent::Freed(_), .. });
-            assert_eq!(frees_extent(lower, upper), frees);
+            assert_eq!(frees_extent(lower, upper, upper.known()), frees);
         }
     }
 }

@@ -40,15 +40,7 @@ enum Job {
 #[derive(Debug)]
 struct Thinned {
     next_leaf: u32,
-    /// Written when it began.
-    sequence: u64,
     done: bool,
-}
-
-impl Thinned {
-    fn begin(drive: &DriveShared) -> Self {
-        Self { next_leaf: 0, sequence: drive.journal.written_sequence(), done: false }
-    }
 }
 
 /// Tells those who wait for space that some may have come back.
@@ -153,8 +145,16 @@ impl DriveShared {
                 self.unlink(&lower, &upper).await
             }
             Job::Thin(lower) => {
-                let progress = thinned.entry(lower.id).or_insert_with(|| Thinned::begin(self));
-                self.thin_leaf(&lower, progress).await
+                let progress = thinned.entry(lower.id).or_insert_with(|| {
+                    // Said before: a deletion meanwhile takes it back.
+                    lower.set_thinned_at(self.journal.written_sequence());
+                    Thinned { next_leaf: 0, done: false }
+                });
+                let outcome = self.thin_leaf(&lower, progress).await;
+                if outcome.is_err() {
+                    lower.set_thinned_at(0);
+                }
+                outcome
             }
         }
     }
@@ -179,8 +179,8 @@ impl DriveShared {
                     return Some(Job::Merge { lower: lower.clone(), upper: upper.clone() });
                 }
                 [_] => {}
-                several => {
-                    let has_news = several.iter().any(|upper| upper.recorded_at() > lower.thinned_at());
+                _ => {
+                    let has_news = structure.recorded_above(lower) > lower.thinned_at();
                     let is_due = thinned.get(&lower.id).map_or(has_news, |progress| !progress.done);
                     if is_due && thin.is_none() {
                         thin = Some(Job::Thin(lower.clone()));
@@ -215,7 +215,6 @@ impl DriveShared {
     async fn thin_leaf(&self, lower: &Arc<Layer>, progress: &mut Thinned) -> Result<(), EngineError> {
         let Some(leaf) = self.next_leaf(&lower.tree, progress.next_leaf).await? else {
             self.journal.barrier().await?;
-            lower.set_thinned_at(progress.sequence);
             progress.done = true;
             return Ok(());
         };

@@ -42,6 +42,15 @@ impl Structure {
         self.uppers.get(&layer.id).map_or(&[], Vec::as_slice)
     }
 
+    /// The last journal sequence that changed what hides blocks of this layer.
+    pub(super) fn recorded_above(&self, layer: &Layer) -> u64 {
+        let hides = |upper: &Arc<Layer>| {
+            let further = if self.is_named(upper) { 0 } else { self.recorded_above(upper) };
+            upper.recorded_at().max(further)
+        };
+        self.uppers(layer).iter().map(hides).max().unwrap_or(0)
+    }
+
     /// The layer that this one stands on.
     pub(super) fn lower(&self, layer: &Layer) -> Option<&Arc<Layer>> {
         self.shown.get(&layer.parent()?)

@@ -86,8 +86,9 @@ impl DriveShared {
                     None
                 }
                 ([upper], None) => {
-                    freed += u64::from(frees_extent(entry, self.present(upper, logical).await?));
-                    Some(self.covered(after, upper, logical).await?)
+                    let covered = self.covered(after, upper, logical).await?;
+                    freed += u64::from(frees_extent(entry, self.present(upper, logical).await?, covered));
+                    Some(covered)
                 }
                 (several, covers) => {
                     let by_others = match several {
