@@ -31,7 +31,7 @@ pub(super) async fn run(drive: Arc<DriveShared>) {
         let (mut clean, mut regions) = (Vec::new(), Vec::new());
         for (frame, owner) in drive.frames.candidates(BATCH) {
             match owner {
-                Owner::Region(key) => regions.push((frame, key)),
+                Owner::Region(key) => regions.push(key),
                 Owner::Page(layer, leaf) if !drive.is_dirty(&layer, leaf) => {
                     clean.push(Page { frame, layer, leaf });
                 }
@@ -91,16 +91,16 @@ impl DriveShared {
         }
     }
 
-    /// False: there was none, or others are at it already.
-    async fn evict_regions(&self, candidates: &[(u32, RegionKey)]) -> bool {
-        let hidden = |&(frame, key): &(u32, RegionKey)| Some((frame, self.regions.hide(key)?));
-        let leaving: Vec<_> = candidates.iter().filter_map(hidden).collect();
+    /// False: there was none, or others are at it already. One that is on its way out may be shown again in another
+    /// frame by now: then that one goes.
+    async fn evict_regions(&self, candidates: &[RegionKey]) -> bool {
+        let leaving: Vec<_> = candidates.iter().filter_map(|&key| self.regions.hide(key)).collect();
         if leaving.is_empty() {
             return false;
         }
         self.grace.period().await;
-        for (frame, way) in leaving {
-            self.frames.give_back(frame);
+        for way in leaving {
+            self.frames.give_back(way.frame());
             way.free();
         }
         true

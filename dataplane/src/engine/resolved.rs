@@ -146,7 +146,8 @@ pub(super) struct Leaving<'a> {
 }
 
 impl Leaving<'_> {
-    fn frame(&self) -> u32 {
+    /// Where it was.
+    pub(super) fn frame(&self) -> u32 {
         self.set.frames[self.way].load(Ordering::Relaxed)
     }
 
