@@ -17,13 +17,8 @@ const VOLUME_BYTES: u64 = 64 << 20;
 /// A node with one volume of 4 KiB blocks, on a memory drive.
 async fn node() -> Node {
     let drive = DriveConfig {
-        medium: DriveMedium::Memory("bench".to_owned()),
         size_bytes: Some(1 << 30),
-        format: false,
-        write_through: None,
-        torn: None,
-        lossy: false,
-        fault: None,
+        ..DriveConfig::new(DriveMedium::Memory("bench".to_owned()))
     };
     let config = NodeConfig {
         cores: 1,

@@ -121,7 +121,7 @@ impl From<NodeError> for Failure {
             NodeError::AlreadyExists(_) => Code::AlreadyExists,
             NodeError::Invalid(_) => Code::InvalidInput,
             NodeError::NoFreeSpace { .. } => Code::NoFreeSpace,
-            NodeError::InUse(_) => Code::VolumeIsInUse,
+            NodeError::InUse(_) | NodeError::NotEmpty { .. } => Code::VolumeIsInUse,
             NodeError::Drive(_) | NodeError::ShuttingDown => Code::NotAvailable,
         };
         Self::new(code, error.to_string())

@@ -66,6 +66,8 @@ mod tests {
             uuid: Uuid::nil(),
             name: String::new(),
             state,
+            sequence: 1,
+            size_bytes: 120,
             capacity_bytes: 100,
             unreserved_bytes: 40,
             used_bytes: 10,

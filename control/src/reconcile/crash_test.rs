@@ -29,13 +29,8 @@ struct Crashed {
 impl Crashed {
     async fn new() -> Self {
         let drive = DriveConfig {
-            medium: DriveMedium::Memory("crash".to_owned()),
             size_bytes: Some(16 * GIB),
-            format: false,
-            write_through: None,
-            torn: None,
-            lossy: false,
-            fault: None,
+            ..DriveConfig::new(DriveMedium::Memory("crash".to_owned()))
         };
         let node = NodeConfig {
             cores: 1,

@@ -38,15 +38,7 @@ pub(crate) fn file_drive(path: &Path, size_gib: u64) -> DriveConfig {
 }
 
 fn drive(medium: DriveMedium, size_gib: u64) -> DriveConfig {
-    DriveConfig {
-        medium,
-        size_bytes: Some(size_gib * GIB),
-        format: false,
-        write_through: None,
-        torn: None,
-        lossy: false,
-        fault: None,
-    }
+    DriveConfig { size_bytes: Some(size_gib * GIB), ..DriveConfig::new(medium) }
 }
 
 pub(crate) fn node_config(drives: Vec<DriveConfig>) -> NodeConfig {

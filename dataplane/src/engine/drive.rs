@@ -90,6 +90,8 @@ pub(super) struct DriveShared {
     writable: AtomicBool,
     closed: AtomicBool,
     closing: Signal,
+    /// It is on its way out: no volume is made any more.
+    pub(super) retired: AtomicBool,
 
     pub(super) grace: Grace,
     pub(super) frames: Frames,
@@ -220,6 +222,11 @@ impl Drive {
         self.shared.uuid
     }
 
+    /// Of the newest superblock: grows with every checkpoint.
+    pub fn sequence(&self) -> u64 {
+        lock(&self.shared.superblock).sequence
+    }
+
     /// Bytes that volumes can use: what the format and its reserve take is off already.
     pub fn capacity_bytes(&self) -> u64 {
         self.shared.ledger.capacity_bytes()
@@ -302,6 +309,7 @@ impl DriveShared {
             writable: AtomicBool::new(true),
             closed: AtomicBool::new(false),
             closing: Signal::default(),
+            retired: AtomicBool::new(false),
             grace: Grace::new(cores),
             regions: Regions::new(frames.total()),
             frames,

@@ -89,6 +89,8 @@ pub enum Probe {
     Ours {
         uuid: Uuid,
         size_bytes: u64,
+        /// Of the newest superblock; grows with every checkpoint.
+        sequence: u64,
     },
     /// The text says what it looks like.
     Foreign(String),

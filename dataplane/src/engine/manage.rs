@@ -39,6 +39,9 @@ impl Drive {
         let (_turn, layer) = self
             .while_space_comes_back(async || {
                 let turn = drive.structure.take().await;
+                if drive.retired.load(Ordering::Relaxed) {
+                    return Err(EngineError::Invalid("the drive is being removed".into()));
+                }
                 drive.check_unused(&[uuid])?;
                 let layer = drive.new_layer(None);
                 self.reserve(&layer.account, reserved_bytes).await?;
@@ -107,6 +110,14 @@ impl Drive {
                 })
             }
         }
+    }
+
+    /// From now on no volume is made here. False, and nothing changed, if there is a volume or snapshot.
+    pub async fn retire(&self) -> bool {
+        let _turn = self.shared.structure.take().await;
+        let empty = lock(&self.shared.volumes).is_empty();
+        self.shared.retired.store(empty, Ordering::Relaxed);
+        empty
     }
 
     /// Deletes a volume. Durable when it answers; what nothing else refers to is given back in the background.

@@ -195,7 +195,11 @@ async fn newest(disk: &Disk) -> Result<Option<Slot>, DiskError> {
 /// Says what a medium holds, without changing it.
 pub(crate) async fn probe(disk: &Disk) -> Result<Probe, DiskError> {
     if let Some(slot) = newest(disk).await? {
-        return Ok(Probe::Ours { uuid: Uuid::from_bytes(slot.drive), size_bytes: slot.size_bytes.get() });
+        return Ok(Probe::Ours {
+            uuid: Uuid::from_bytes(slot.drive),
+            size_bytes: slot.size_bytes.get(),
+            sequence: slot.sequence.get(),
+        });
     }
     let len = disk.size_bytes().min(PROBE_BYTES) / BLOCK_BYTES * BLOCK_BYTES;
     let (head, result) = disk.read(Buf::alloc(len as usize).await, 0).await;

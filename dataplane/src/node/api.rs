@@ -37,6 +37,35 @@ pub struct DriveConfig {
     pub lossy: bool,
     /// Test of the tests only: how a lossy drive cheats.
     pub fault: Option<TestFault>,
+    /// What was there when it was last open. Anything else, and an older copy of it, is refused.
+    pub identity: Option<DriveIdentity>,
+    /// If it cannot be opened when the node starts, it is reported as failed and the others are served.
+    pub optional: bool,
+}
+
+impl DriveConfig {
+    /// A drive without any option.
+    pub fn new(medium: DriveMedium) -> Self {
+        Self {
+            medium,
+            size_bytes: None,
+            format: false,
+            write_through: None,
+            torn: None,
+            lossy: false,
+            fault: None,
+            identity: None,
+            optional: false,
+        }
+    }
+}
+
+/// Tells a drive from every other, and from its own past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DriveIdentity {
+    pub uuid: Uuid,
+    /// Of its superblock: grows with every checkpoint, so an older copy has a smaller one.
+    pub sequence: u64,
 }
 
 /// A defect on request, which the tests of durability must notice.
@@ -95,6 +124,10 @@ pub struct DriveInfo {
     /// The path or `mem:NAME`.
     pub name: String,
     pub state: DriveState,
+    /// Of its superblock, see [`DriveIdentity`]; 0 if it is not open.
+    pub sequence: u64,
+    /// Of the medium that the drive divides up; 0 if it is not open.
+    pub size_bytes: u64,
     /// Bytes that volumes can use (what the format and its reserve take is already off).
     pub capacity_bytes: u64,
     /// Capacity not yet promised: minus thick sizes and thin reserves.
@@ -255,11 +288,23 @@ pub enum NodeError {
     NoFreeSpace { needed_bytes: u64, available_bytes: u64 },
     #[error("{0} is in use")]
     InUse(&'static str),
+    /// A drive that is to be removed still has these.
+    #[error("the drive is not empty: {}", contents(volumes, snapshots))]
+    NotEmpty { volumes: Vec<Uuid>, snapshots: Vec<Uuid> },
     /// The disk failed, or stored bytes are wrong.
     #[error("{0}")]
     Drive(String),
     #[error("the node is shutting down")]
     ShuttingDown,
+}
+
+fn contents(volumes: &[Uuid], snapshots: &[Uuid]) -> String {
+    let list = |what: &str, uuids: &[Uuid]| {
+        let uuids: Vec<_> = uuids.iter().map(Uuid::to_string).collect();
+        (!uuids.is_empty()).then(|| format!("{what} {}", uuids.join(", ")))
+    };
+    let lists = [list("volumes", volumes), list("snapshots", snapshots)];
+    lists.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 /// Why a node could not start; the text names the drive or portal and what to do.

@@ -1,162 +1,176 @@
-//! Opening, formatting and closing a node's drives.
+//! A node's drives: they come, grow and go while it serves.
 
-use futures_channel::oneshot;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{DriveConfig, DriveInfo, DriveMedium, StartError, TestFault, TornPolicy};
-use crate::{
-    engine::{Drive, DriveOptions, Fault, FormatOptions, Probe},
-    rt::{
-        CoreId, RuntimeHandle,
-        disk::{Disk, Lossy, OpenOptions},
-    },
+use uuid::Uuid;
+
+use super::{
+    DriveConfig, DriveInfo, DriveState, Node, NodeError, StartError,
+    open_drive::{self, OpenDrive},
 };
+use crate::rt::{CoreId, RuntimeHandle};
 
-/// Size of a drive file that is made on demand and was given none.
-const DEFAULT_SIZE_BYTES: u64 = 16 << 30;
-/// Smaller ones would be all journal and reserve.
-const SMALLEST_BYTES: u64 = 64 << 20;
-
-/// A drive that serves, with what only its configuration knows.
+/// Every drive that the node was given, in the order in which they came.
 #[derive(Debug)]
-pub(super) struct OpenDrive {
-    pub(super) drive: Drive,
-    pub(super) name: String,
-    /// The core that runs its journal and its structural changes.
-    pub(super) home: CoreId,
-}
-
-impl OpenDrive {
-    pub(super) fn info(&self) -> DriveInfo {
-        DriveInfo {
-            uuid: self.drive.uuid(),
-            name: self.name.clone(),
-            state: self.drive.state(),
-            capacity_bytes: self.drive.capacity_bytes(),
-            unreserved_bytes: self.drive.unreserved_bytes(),
-            used_bytes: self.drive.used_bytes(),
-            write_through: self.drive.is_write_through(),
-        }
-    }
-}
-
-/// Opens one drive on its home core, formatting it if it is new or was named for that. Blocks.
-pub(super) fn open(
-    handle: &RuntimeHandle,
-    home: CoreId,
-    config: DriveConfig,
+pub(super) struct Drives {
+    places: Mutex<Vec<Place>>,
+    /// Memory for resident map pages of each drive.
     map_memory_bytes: u64,
-) -> Result<OpenDrive, StartError> {
-    let name = name_of(&config.medium);
-    let disk = open_medium(&config, &name)?;
-    let (answer, wait) = oneshot::channel();
-    let place = name.clone();
-    handle.spawn_on(home, move || async move {
-        // The starter waits; were it gone, the drive would close again.
-        let _ = answer.send(open_engine(disk, &config, &place, map_memory_bytes).await);
-    });
-    let drive =
-        block_on(wait).map_err(|_| StartError(format!("{name}: its core stopped while opening it")))??;
-    Ok(OpenDrive { drive, name, home })
 }
 
-/// Writes a checkpoint so that the next start replays nothing.
-pub(super) async fn close(handle: &RuntimeHandle, drive: &OpenDrive) {
-    let engine = drive.drive.clone();
-    let closed = handle.call_on(drive.home, move || async move { engine.close().await }).await;
-    if let Some(Err(error)) = closed {
-        tracing::error!(drive = drive.name, %error, "closing the drive failed; the next start replays its journal");
-    }
+#[derive(Debug, Clone)]
+enum Place {
+    Open(Arc<OpenDrive>),
+    /// One that could not be opened.
+    Absent(DriveInfo),
 }
 
-fn name_of(medium: &DriveMedium) -> String {
-    match medium {
-        DriveMedium::Path(path) => path.display().to_string(),
-        DriveMedium::Memory(name) => format!("mem:{name}"),
-    }
-}
-
-fn open_medium(config: &DriveConfig, name: &str) -> Result<Disk, StartError> {
-    let size_bytes = config.size_bytes.unwrap_or(DEFAULT_SIZE_BYTES);
-    if size_bytes < SMALLEST_BYTES {
-        return Err(StartError(format!(
-            "{name}: size: {size_bytes} bytes is below the smallest drive of {SMALLEST_BYTES}"
-        )));
-    }
-    match &config.medium {
-        DriveMedium::Memory(_) => {
-            Disk::memory(size_bytes).map_err(|error| StartError(format!("{name}: {error}")))
-        }
-        DriveMedium::Path(path) => {
-            let no_flush = config.fault == Some(TestFault::NoFlush);
-            let lossy = config.lossy.then_some(Lossy { no_flush });
-            let options = OpenOptions { create_bytes: Some(size_bytes), lossy };
-            Disk::open(path, options).map_err(|error| StartError(error.to_string()))
+impl Place {
+    fn info(&self) -> DriveInfo {
+        match self {
+            Self::Open(drive) => drive.info(),
+            Self::Absent(info) => info.clone(),
         }
     }
 }
 
-async fn open_engine(
-    disk: Disk,
-    config: &DriveConfig,
-    name: &str,
-    map_memory_bytes: u64,
-) -> Result<Drive, StartError> {
-    let failed = |error: &dyn std::fmt::Display| StartError(format!("{name}: {error}"));
-    let torn = config.torn.or_else(|| default_torn(&disk, name));
-    match Drive::probe(&disk).await.map_err(|error| failed(&error))? {
-        Probe::Ours { .. } if !config.format => {}
-        Probe::Foreign(reason) if !config.format => {
-            return Err(StartError(format!(
-                "{name} holds something else ({reason}): give another path, or --format {name} to overwrite it"
-            )));
+impl Drives {
+    /// Opens all of them. One that is optional may fail, which is remembered.
+    pub(super) fn open_all(
+        handle: &RuntimeHandle,
+        configs: Vec<DriveConfig>,
+        map_memory_bytes: u64,
+    ) -> Result<Self, StartError> {
+        let drives = Self { places: Mutex::default(), map_memory_bytes };
+        for config in configs {
+            match open_drive::block_on(drives.open(handle, config.clone())) {
+                Ok(drive) => drives.places().push(Place::Open(drive)),
+                Err(StartError(reason)) if config.optional => {
+                    tracing::error!(reason, "a drive cannot be opened; the others are served");
+                    drives.places().push(Place::Absent(absent(&config, reason)));
+                }
+                Err(error) => return Err(error),
+            }
         }
-        Probe::Blank | Probe::Ours { .. } | Probe::Foreign(_) => {
-            let options = FormatOptions { overwrite: config.format };
-            Drive::format(&disk, options).await.map_err(|error| failed(&error))?;
-            tracing::info!(drive = name, size_bytes = disk.size_bytes(), "formatted");
+        Ok(drives)
+    }
+
+    /// Opens one on the next core; it is not among the others yet.
+    async fn open(&self, handle: &RuntimeHandle, config: DriveConfig) -> Result<Arc<OpenDrive>, StartError> {
+        let open = self.all();
+        let home = core_of(open.len(), handle.cores());
+        let taken = open.iter().map(|drive| drive.drive.uuid()).collect();
+        open_drive::open(handle, home, config, self.map_memory_bytes, taken).await.map(Arc::new)
+    }
+
+    /// The drives that are open.
+    pub(super) fn all(&self) -> Vec<Arc<OpenDrive>> {
+        let open = |place: &Place| match place {
+            Place::Open(drive) => Some(drive.clone()),
+            Place::Absent(_) => None,
+        };
+        self.places().iter().filter_map(open).collect()
+    }
+
+    /// The open drive of that name.
+    pub(super) fn get(&self, uuid: Uuid) -> Result<Arc<OpenDrive>, NodeError> {
+        self.all().into_iter().find(|drive| drive.drive.uuid() == uuid).ok_or(NodeError::NotFound("drive"))
+    }
+
+    fn infos(&self) -> Vec<DriveInfo> {
+        self.places().iter().map(Place::info).collect()
+    }
+
+    /// Adds one, in the place of an absent one of that name. False if another copy of it came first.
+    fn put(&self, drive: &Arc<OpenDrive>) -> bool {
+        let mut places = self.places();
+        let is_open = |place: &Place| matches!(place, Place::Open(_));
+        if places.iter().any(|place| is_open(place) && place.info().uuid == drive.drive.uuid()) {
+            return false;
         }
+        places.retain(|place| is_open(place) || place.info().name != drive.name);
+        places.push(Place::Open(drive.clone()));
+        true
     }
-    if disk.is_buffered() {
-        tracing::warn!(drive = name, "the file system refuses O_DIRECT: writes go through the page cache");
+
+    fn forget(&self, uuid: Uuid) {
+        self.places().retain(|place| place.info().uuid != uuid);
     }
-    let fault = (config.fault == Some(TestFault::EarlyAnswer)).then_some(Fault::EarlyAnswer);
-    let options = DriveOptions { write_through: config.write_through, torn, map_memory_bytes, fault };
-    Drive::open(disk, options).await.map_err(|error| failed(&error))
+
+    fn places(&self) -> MutexGuard<'_, Vec<Place>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// E8: a file's atomic unit is a guess, so its user's statement is assumed, with a warning.
-fn default_torn(disk: &Disk, name: &str) -> Option<TornPolicy> {
-    if disk.atomic_bytes() >= 4096 || !disk.is_file() {
-        return None;
+impl Node {
+    /// The drives in the order in which they came, those that could not be opened included.
+    pub async fn drives(&self) -> Vec<DriveInfo> {
+        self.inner.drives.infos()
     }
-    tracing::warn!(
-        drive = name,
-        atomic_bytes = disk.atomic_bytes(),
-        "4 KiB writes to this file are assumed to be atomic over a power cut; torn-safe makes them so"
-    );
-    Some(TornPolicy::Assume4kAtomic)
+
+    /// Takes a drive in while the node serves: opens it, or formats it if it is blank or was named for that. What is
+    /// in use, a copy of another drive, and foreign content are refused unchanged.
+    pub async fn add_drive(&self, config: DriveConfig) -> Result<DriveInfo, NodeError> {
+        let name = open_drive::name_of(&config.medium);
+        if self.inner.drives.all().iter().any(|drive| drive.name == name) {
+            return Err(NodeError::AlreadyExists("drive"));
+        }
+        let opened = self.inner.drives.open(&self.inner.handle, config).await;
+        let drive = opened.map_err(|StartError(reason)| NodeError::Invalid(reason))?;
+        if !self.inner.drives.put(&drive) {
+            open_drive::close(&self.inner.handle, &drive).await;
+            return Err(NodeError::AlreadyExists("drive"));
+        }
+        Ok(drive.info())
+    }
+
+    /// Makes a drive larger: to `size_bytes`, or as large as its medium has become. Asking again is no error.
+    pub async fn grow_drive(&self, uuid: Uuid, size_bytes: Option<u64>) -> Result<DriveInfo, NodeError> {
+        let drive = self.inner.drives.get(uuid)?;
+        let engine = drive.drive.clone();
+        self.on_home(&drive, move || async move { engine.grow(size_bytes).await }).await?;
+        Ok(drive.info())
+    }
+
+    /// Closes a drive that holds no volume and no snapshot, and forgets it. Its file stays. One that could not be
+    /// opened is forgotten.
+    pub async fn remove_drive(&self, uuid: Uuid) -> Result<(), NodeError> {
+        let drive = match self.inner.drives.get(uuid) {
+            Ok(drive) => drive,
+            Err(error) => {
+                let known = self.inner.drives.infos().iter().any(|info| info.uuid == uuid);
+                self.inner.drives.forget(uuid);
+                return if known { Ok(()) } else { Err(error) };
+            }
+        };
+        let engine = drive.drive.clone();
+        if !self.on_home(&drive, move || async move { Ok(engine.retire().await) }).await? {
+            let volumes = drive.drive.volumes().iter().map(|volume| volume.uuid()).collect();
+            let snapshots = drive.drive.snapshots().iter().map(|snapshot| snapshot.uuid()).collect();
+            return Err(NodeError::NotEmpty { volumes, snapshots });
+        }
+        self.inner.drives.forget(uuid);
+        open_drive::close(&self.inner.handle, &drive).await;
+        Ok(())
+    }
 }
 
-/// Waits on a thread that is no core.
-fn block_on<T>(mut wait: oneshot::Receiver<T>) -> Result<T, oneshot::Canceled> {
-    use std::{
-        future::Future,
-        pin::Pin,
-        task::{Context, Poll, Wake, Waker},
-        thread::{self, Thread},
-    };
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: std::sync::Arc<Self>) {
-            self.0.unpark();
-        }
+/// What is known of a drive that is not there.
+fn absent(config: &DriveConfig, reason: String) -> DriveInfo {
+    DriveInfo {
+        uuid: config.identity.map_or(Uuid::nil(), |identity| identity.uuid),
+        name: open_drive::name_of(&config.medium),
+        state: DriveState::Failed(reason),
+        sequence: 0,
+        size_bytes: 0,
+        capacity_bytes: 0,
+        unreserved_bytes: 0,
+        used_bytes: 0,
+        write_through: false,
     }
-    let waker = Waker::from(std::sync::Arc::new(Unpark(thread::current())));
-    let mut cx = Context::from_waker(&waker);
-    loop {
-        if let Poll::Ready(answer) = Pin::new(&mut wait).poll(&mut cx) {
-            return answer;
-        }
-        thread::park();
-    }
+}
+
+/// Home cores go round: each drive's journal and checkpoints run on one core.
+fn core_of(index: usize, cores: usize) -> CoreId {
+    CoreId(u16::try_from(index % cores).expect("limits::CORES fits"))
 }

@@ -2,6 +2,8 @@
 
 mod api;
 mod drives;
+mod identity;
+mod open_drive;
 mod rate_limits;
 mod snapshots;
 mod volumes;
@@ -15,7 +17,7 @@ use std::{
 use uuid::Uuid;
 
 pub use self::api::*;
-use self::drives::OpenDrive;
+use self::drives::Drives;
 use crate::{
     engine::Volume,
     limits,
@@ -33,7 +35,7 @@ pub struct Node {
 #[derive(Debug)]
 struct Inner {
     handle: RuntimeHandle,
-    drives: Vec<OpenDrive>,
+    drives: Drives,
     target: Target,
     /// Volumes in the making, so that two requests cannot make one UUID on two drives.
     creating: Mutex<HashSet<Uuid>>,
@@ -64,12 +66,7 @@ impl Node {
         }
         let runtime = Runtime::start(config.cores).map_err(|error| StartError(error.to_string()))?;
         let handle = runtime.handle();
-        let mut drives = Vec::new();
-        for (index, drive) in config.drives.iter().enumerate() {
-            let home = core_of(index, config.cores);
-            drives.push(drives::open(&handle, home, drive.clone(), config.map_memory_bytes)?);
-        }
-        refuse_twins(&drives)?;
+        let drives = Drives::open_all(&handle, config.drives, config.map_memory_bytes)?;
         let target_config = TargetConfig {
             portals: config.portals,
             node_id: config.node_id,
@@ -91,16 +88,11 @@ impl Node {
     pub async fn shutdown(&self) {
         let target = self.inner.target.clone();
         self.inner.handle.call_on(CoreId(0), move || async move { target.stop().await }).await;
-        for drive in &self.inner.drives {
-            drives::close(&self.inner.handle, drive).await;
+        for drive in self.inner.drives.all() {
+            open_drive::close(&self.inner.handle, &drive).await;
         }
         let runtime = self.inner.runtime.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(runtime);
-    }
-
-    /// The drives in the order of their configuration.
-    pub async fn drives(&self) -> Vec<DriveInfo> {
-        self.inner.drives.iter().map(OpenDrive::info).collect()
     }
 
     /// Where hosts connect to: advertised addresses; without one, as bound.
@@ -129,24 +121,4 @@ impl Node {
     pub async fn controllers(&self) -> Vec<ControllerInfo> {
         self.inner.target.controllers()
     }
-}
-
-/// Home cores go round: each drive's journal and checkpoints run on one core.
-fn core_of(index: usize, cores: usize) -> CoreId {
-    CoreId(u16::try_from(index % cores).expect("limits::CORES fits"))
-}
-
-/// Two paths to one drive, or a copied file, would give two owners to one set of volumes.
-fn refuse_twins(drives: &[OpenDrive]) -> Result<(), StartError> {
-    let mut seen = HashSet::new();
-    for drive in drives {
-        if !seen.insert(drive.drive.uuid()) {
-            return Err(StartError(format!(
-                "{} is the same drive as another one given: {}",
-                drive.name,
-                drive.drive.uuid()
-            )));
-        }
-    }
-    Ok(())
 }

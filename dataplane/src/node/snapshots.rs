@@ -1,10 +1,12 @@
 //! A node's snapshots, snapshot volumes and clones.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use super::{
-    CloneSpec, Node, NodeError, OpenDrive, SnapshotInfo, SnapshotSpec, SnapshotVolumeSpec, VolumeInfo,
-    api::BlockSize, volumes::Creating,
+    CloneSpec, Node, NodeError, SnapshotInfo, SnapshotSpec, SnapshotVolumeSpec, VolumeInfo, api::BlockSize,
+    open_drive::OpenDrive, volumes::Creating,
 };
 use crate::engine::{Drive, Snapshot, Volume};
 
@@ -28,17 +30,18 @@ impl Node {
         });
         let wanted = wanted.collect::<Result<Vec<_>, _>>()?;
         let (engine, uuid) = (drive.drive.clone(), drive.drive.uuid());
-        let made = self.on_home(drive, move || async move { engine.create_snapshots(&wanted).await }).await?;
+        let made =
+            self.on_home(&drive, move || async move { engine.create_snapshots(&wanted).await }).await?;
         Ok(made.iter().map(|snapshot| snapshot_info(snapshot, uuid)).collect())
     }
 
     /// Every snapshot of every drive.
     pub async fn snapshots(&self) -> Vec<SnapshotInfo> {
-        let of_drive = |drive: &OpenDrive| {
+        let of_drive = |drive: &Arc<OpenDrive>| {
             let uuid = drive.drive.uuid();
             drive.drive.snapshots().iter().map(|snapshot| snapshot_info(snapshot, uuid)).collect::<Vec<_>>()
         };
-        self.inner.drives.iter().flat_map(of_drive).collect()
+        self.inner.drives.all().iter().flat_map(of_drive).collect()
     }
 
     pub async fn snapshot(&self, uuid: Uuid) -> Result<SnapshotInfo, NodeError> {
@@ -49,14 +52,14 @@ impl Node {
     /// Bytes that come back when this snapshot alone is deleted (provisioner D63). Walks its map.
     pub async fn snapshot_unique_bytes(&self, uuid: Uuid) -> Result<u64, NodeError> {
         let (drive, snapshot) = self.locate_snapshot(uuid)?;
-        self.on_home(drive, move || async move { snapshot.unique_bytes().await }).await
+        self.on_home(&drive, move || async move { snapshot.unique_bytes().await }).await
     }
 
     /// Deletes a snapshot, whatever depends on it: its volumes live on as clones.
     pub async fn delete_snapshot(&self, uuid: Uuid) -> Result<(), NodeError> {
         let (drive, snapshot) = self.locate_snapshot(uuid)?;
         let engine = drive.drive.clone();
-        self.on_home(drive, move || async move { engine.delete_snapshot(&snapshot).await }).await
+        self.on_home(&drive, move || async move { engine.delete_snapshot(&snapshot).await }).await
     }
 
     pub async fn create_snapshot_volume(&self, spec: SnapshotVolumeSpec) -> Result<VolumeInfo, NodeError> {
@@ -65,7 +68,7 @@ impl Node {
         let (drive, snapshot) = self.locate_snapshot(spec.snapshot)?;
         let engine = drive.drive.clone();
         let volume = self
-            .on_home(drive, move || async move {
+            .on_home(&drive, move || async move {
                 let SnapshotVolumeSpec { uuid, writable, size_bytes, reserved_bytes, .. } = spec;
                 engine.create_snapshot_volume(&snapshot, uuid, writable, size_bytes, reserved_bytes).await
             })
@@ -80,18 +83,19 @@ impl Node {
         let (drive, source): (_, Volume) = self.locate(spec.source)?;
         let engine = drive.drive.clone();
         let volume = self
-            .on_home(drive, move || async move {
+            .on_home(&drive, move || async move {
                 engine.clone_volume(&source, spec.uuid, spec.size_bytes, spec.reserved_bytes).await
             })
             .await?;
         Ok(self.info(&volume, drive.drive.uuid()))
     }
 
-    fn locate_snapshot(&self, uuid: Uuid) -> Result<(&OpenDrive, Snapshot), NodeError> {
+    fn locate_snapshot(&self, uuid: Uuid) -> Result<(Arc<OpenDrive>, Snapshot), NodeError> {
         let holds = |drive: &Drive| drive.snapshots().into_iter().find(|snapshot| snapshot.uuid() == uuid);
         self.inner
             .drives
-            .iter()
+            .all()
+            .into_iter()
             .find_map(|drive| holds(&drive.drive).map(|snapshot| (drive, snapshot)))
             .ok_or(NodeError::NotFound("snapshot"))
     }

@@ -1,20 +1,20 @@
 //! A node's volumes: made on a drive with room, found on whichever drive holds them.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use uuid::Uuid;
 
-use super::{BlockSize, Node, NodeError, OpenDrive, VolumeInfo, VolumeSpec};
+use super::{BlockSize, Node, NodeError, VolumeInfo, VolumeSpec, open_drive::OpenDrive};
 use crate::engine::{Drive, EngineError, Volume};
 
 impl Node {
     /// Every volume of every drive, those being deleted included.
     pub async fn volumes(&self) -> Vec<VolumeInfo> {
-        let of_drive = |drive: &OpenDrive| {
+        let of_drive = |drive: &Arc<OpenDrive>| {
             let uuid = drive.drive.uuid();
             drive.drive.volumes().iter().map(|volume| self.info(volume, uuid)).collect::<Vec<_>>()
         };
-        self.inner.drives.iter().flat_map(of_drive).collect()
+        self.inner.drives.all().iter().flat_map(of_drive).collect()
     }
 
     pub async fn volume(&self, uuid: Uuid) -> Result<VolumeInfo, NodeError> {
@@ -29,7 +29,7 @@ impl Node {
         let drive = self.choose(&spec)?;
         let (engine, uuid) = (drive.drive.clone(), drive.drive.uuid());
         let volume = self
-            .on_home(drive, move || async move {
+            .on_home(&drive, move || async move {
                 let block_bytes = spec.block_size.bytes();
                 engine.create_volume(spec.uuid, spec.size_bytes, block_bytes, spec.reserved_bytes).await
             })
@@ -46,7 +46,7 @@ impl Node {
     ) -> Result<VolumeInfo, NodeError> {
         let (drive, volume) = self.locate(uuid)?;
         let (engine, expanding) = (drive.drive.clone(), volume.clone());
-        self.on_home(drive, move || async move {
+        self.on_home(&drive, move || async move {
             engine.expand_volume(&expanding, size_bytes, reserved_bytes).await
         })
         .await?;
@@ -62,7 +62,7 @@ impl Node {
             return Err(NodeError::InUse("volume"));
         }
         let engine = drive.drive.clone();
-        self.on_home(drive, move || async move { engine.delete_volume(&volume).await }).await?;
+        self.on_home(&drive, move || async move { engine.delete_volume(&volume).await }).await?;
         self.inner.target.forget_limits(uuid);
         Ok(())
     }
@@ -71,11 +71,12 @@ impl Node {
         self.locate(uuid).map(|(_, volume)| volume)
     }
 
-    pub(super) fn locate(&self, uuid: Uuid) -> Result<(&OpenDrive, Volume), NodeError> {
+    pub(super) fn locate(&self, uuid: Uuid) -> Result<(Arc<OpenDrive>, Volume), NodeError> {
         let holds = |drive: &Drive| drive.volumes().into_iter().find(|volume| volume.uuid() == uuid);
         self.inner
             .drives
-            .iter()
+            .all()
+            .into_iter()
             .find_map(|drive| holds(&drive.drive).map(|volume| (drive, volume)))
             .ok_or(NodeError::NotFound("volume"))
     }
@@ -95,12 +96,11 @@ impl Node {
         }
     }
 
-    fn choose(&self, spec: &VolumeSpec) -> Result<&OpenDrive, NodeError> {
+    fn choose(&self, spec: &VolumeSpec) -> Result<Arc<OpenDrive>, NodeError> {
         if let Some(uuid) = spec.drive {
-            let named = self.inner.drives.iter().find(|drive| drive.drive.uuid() == uuid);
-            return named.ok_or(NodeError::NotFound("drive"));
+            return self.inner.drives.get(uuid);
         }
-        let roomiest = self.inner.drives.iter().max_by_key(|drive| drive.drive.unreserved_bytes());
+        let roomiest = self.inner.drives.all().into_iter().max_by_key(|drive| drive.drive.unreserved_bytes());
         roomiest.ok_or(NodeError::NoFreeSpace { needed_bytes: spec.reserved_bytes, available_bytes: 0 })
     }
 

@@ -36,13 +36,8 @@ impl Bench {
     /// A node without its volume yet, which lets nobody in.
     pub(crate) fn closed(cores: usize) -> Self {
         let drive = DriveConfig {
-            medium: DriveMedium::Memory("test".to_owned()),
             size_bytes: Some(256 * MIB),
-            format: false,
-            write_through: None,
-            torn: None,
-            lossy: false,
-            fault: None,
+            ..DriveConfig::new(DriveMedium::Memory("test".to_owned()))
         };
         let portal = PortalConfig { listen: "127.0.0.1:0".parse().unwrap(), advertise: None };
         let node = Node::start_closed(NodeConfig {

@@ -113,6 +113,8 @@ mod tests {
             uuid: uuid::Uuid::nil(),
             name: "a.img".to_owned(),
             state: DriveState::Online,
+            sequence: 1,
+            size_bytes: 6 * GIB,
             capacity_bytes: 5 * GIB,
             unreserved_bytes: 4 * GIB + 1,
             used_bytes: 0,

@@ -181,7 +181,6 @@ impl Settings {
             _ => false,
         };
         DriveConfig {
-            medium: drive.medium.clone(),
             size_bytes: drive.size.map(|size| size.0),
             format,
             // Without the flag the node decides by the drive's cache (E2).
@@ -189,6 +188,7 @@ impl Settings {
             torn: drive.torn,
             lossy: drive.lossy,
             fault: self.test_fault.map(TestFault::from),
+            ..DriveConfig::new(drive.medium.clone())
         }
     }
 
