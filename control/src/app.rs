@@ -21,6 +21,7 @@ use crate::{
     auth::Authenticator,
     envelope::{ApiError, Code, Failure},
     events::Events,
+    known_drives::KnownDrives,
     limits,
     reconcile::Liveness,
     state::State,
@@ -32,6 +33,8 @@ pub(crate) struct App {
     pub(crate) node: Node,
     /// persistentID of the node in this process.
     pub(crate) node_id: String,
+    /// Held while drives come, grow and go.
+    pub(crate) known_drives: Mutex<KnownDrives>,
     pub(crate) state: State,
     pub(crate) events: Events,
     pub(crate) auth: Authenticator,

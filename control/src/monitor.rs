@@ -1,4 +1,4 @@
-//! Watches the drives and makes events of what changes: states, and a pool that is getting full.
+//! Watches the drives, remembers how far they are, and makes events of what changes: states, and a pool that is getting full.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -24,7 +24,11 @@ pub(crate) async fn run(app: Arc<App>) {
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         looks.tick().await;
-        for News { kind, object, message } in monitor.look(&app.node.drives().await) {
+        let drives = app.node.drives().await;
+        if let Err(error) = app.known_drives.lock().await.see(&drives) {
+            tracing::warn!(%error, "how far the drives are could not be written down");
+        }
+        for News { kind, object, message } in monitor.look(&drives) {
             app.events.add(kind, object, message).await;
         }
     }
@@ -121,6 +125,8 @@ mod tests {
             uuid: Uuid::from_u128(id),
             name: format!("d{id}"),
             state,
+            sequence: 1,
+            size_bytes: 120,
             capacity_bytes: 100 * GIB,
             unreserved_bytes: unreserved * GIB,
             used_bytes: used * GIB,

@@ -15,6 +15,7 @@ use crate::{
     credentials::{Credentials, ServerNames},
     events::Events,
     identity::node_id,
+    known_drives::KnownDrives,
     limits,
     model::target::TargetRecord,
     reconcile::Liveness,
@@ -58,7 +59,10 @@ pub(crate) async fn open(
     let lease = liveness.beat(&node, None).await;
     let state = State::new(Arc::clone(&store));
     let targets = store.watch(TargetRecord::PREFIX);
+    let mut known_drives = KnownDrives::load(&config.data_dir)?;
+    known_drives.see(&node.drives().await)?;
     let app = Arc::new(App {
+        known_drives: Mutex::new(known_drives),
         config,
         node,
         node_id,

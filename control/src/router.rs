@@ -56,7 +56,8 @@ fn provisioner() -> Router<SharedApp> {
 fn basalt_v1() -> Router<SharedApp> {
     Router::new()
         .route("/status", get(basalt::status))
-        .route("/drives", get(basalt::drives))
+        .route("/drives", get(basalt::drives).post(basalt::add_drive))
+        .route("/drives/{id}", post(basalt::act_on_drive).delete(basalt::remove_drive))
         .route("/events", get(basalt::events))
         .route("/snapshot-groups", post(basalt::create_snapshot_group))
         .route("/tokens:rotate", post(basalt::rotate_token))

@@ -90,7 +90,7 @@ mod tests {
             let refused = check(&found, &config, "m", &taken).err().map(|StartError(text)| text);
             match expected {
                 Some(part) => {
-                    assert!(refused.as_deref().is_some_and(|text| text.contains(part)), "{refused:?}")
+                    assert!(refused.as_deref().is_some_and(|text| text.contains(part)), "{refused:?}");
                 }
                 None => assert_eq!(refused, None, "{found:?}"),
             }

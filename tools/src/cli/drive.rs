@@ -1,27 +1,121 @@
-//! `basalt drive list`.
+//! `basalt drive …`
 
 use clap::Subcommand;
-use serde_json::Value;
+use dataplane::node::{DriveMedium, TornPolicy};
+use hyper::Method;
+use serde_json::{Value, json};
 
 use super::{
     client::Client,
     error::CliError,
     model::Drive,
     report::{Report, table},
+    resolve,
 };
-use crate::size::ByteSize;
+use crate::{serve::DriveFlag, size::ByteSize};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DriveCommand {
     /// List drives and their room
     List,
+    /// Take a drive in while the server runs, at every later start too
+    Add {
+        /// As `serve --drive` has it: a file or block device of the server, or mem:NAME
+        #[arg(value_name = "PATH[,size=SIZE][,OPTION]…")]
+        drive: DriveFlag,
+        /// Format it, whatever is on it: everything there is lost
+        #[arg(long)]
+        format: bool,
+    },
+    /// Make a drive larger while it serves
+    Grow {
+        /// Path as listed, UUID or the beginning of a UUID
+        drive: String,
+        /// What a file shall have then, as in 20G [default: what the block device has become]
+        size: Option<ByteSize>,
+    },
+    /// Let go of an empty drive; its file stays
+    Remove {
+        /// Path as listed, UUID or the beginning of a UUID
+        drive: String,
+    },
 }
 
 pub(crate) async fn run(client: &mut Client, command: DriveCommand) -> Result<Report, CliError> {
-    let DriveCommand::List = command;
+    match command {
+        DriveCommand::List => list(client).await,
+        DriveCommand::Add { drive, format } => add(client, drive, format).await,
+        DriveCommand::Grow { drive, size } => grow(client, &drive, size).await,
+        DriveCommand::Remove { drive } => remove(client, &drive).await,
+    }
+}
+
+async fn list(client: &mut Client) -> Result<Report, CliError> {
     let json: Value = client.get("/basalt/v1/drives").await?;
     let drives: Vec<Drive> = client.parse(json.clone())?;
-    Ok(Report::new(drive_table(&drives), json))
+    let mut text = drive_table(&drives);
+    for (drive, reason) in drives.iter().filter_map(|drive| Some((drive, drive.reason.as_ref()?))) {
+        text += &format!("\n{} is {}: {reason}\n", drive.name, drive.state);
+    }
+    Ok(Report::new(text, json))
+}
+
+async fn add(client: &mut Client, drive: DriveFlag, format: bool) -> Result<Report, CliError> {
+    if drive.lossy {
+        return Err(CliError::Usage("`lossy` is for tests: only `basalt serve --drive` takes it".to_owned()));
+    }
+    let mut body = json!({
+        "sizeBytes": drive.size.map(|size| size.0),
+        "writeThrough": drive.write_through,
+        "tornPolicy": drive.torn.map(|torn| match torn {
+            TornPolicy::Assume4kAtomic => "assume-4k-atomic",
+            TornPolicy::TornSafe => "torn-safe",
+        }),
+        "format": format,
+    });
+    match &drive.medium {
+        DriveMedium::Path(path) => {
+            // Of this directory, not of the server's.
+            let path = std::path::absolute(path)
+                .map_err(|error| CliError::Usage(format!("{}: {error}", path.display())))?;
+            body["path"] = json!(path);
+        }
+        DriveMedium::Memory(name) => body["memory"] = json!(name),
+    }
+    let json = client.call(Method::POST, "/basalt/v1/drives", Some(body)).await?;
+    let drive: Drive = client.parse(json.clone())?;
+    let text = format!(
+        "added drive {} with {} for volumes, {}",
+        drive.name,
+        ByteSize(drive.capacity_bytes),
+        drive.id
+    );
+    Ok(Report::new(text, json))
+}
+
+async fn grow(client: &mut Client, text: &str, size: Option<ByteSize>) -> Result<Report, CliError> {
+    let before = resolve::drive(client, text).await?;
+    let path = format!("/basalt/v1/drives/{}:grow", before.id);
+    let body = json!({ "sizeBytes": size.map(|size| size.0) });
+    let json = client.call(Method::POST, &path, Some(body)).await?;
+    let drive: Drive = client.parse(json.clone())?;
+    let (name, size, room) = (&drive.name, ByteSize(drive.size_bytes), ByteSize(drive.capacity_bytes));
+    let text = if drive.size_bytes == before.size_bytes {
+        format!("{name} has {size} as before: no more was found there; name a size to extend a file")
+    } else {
+        format!("{name} has {size} now, {room} of them for volumes")
+    };
+    Ok(Report::new(text, json))
+}
+
+async fn remove(client: &mut Client, text: &str) -> Result<Report, CliError> {
+    let drive = resolve::drive(client, text).await?;
+    let json = client.call(Method::DELETE, &format!("/basalt/v1/drives/{}", drive.id), None).await?;
+    let text = format!(
+        "removed drive {}; what is there stays. A `--drive` that names it would bring it back",
+        drive.name
+    );
+    Ok(Report::new(text, json))
 }
 
 /// Also part of `basalt status`.

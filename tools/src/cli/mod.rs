@@ -55,7 +55,7 @@ pub(crate) enum CliCommand {
     Status,
     /// What happened: changes, drives that fail, a pool that is getting full
     Events(events::EventsArguments),
-    /// List drives
+    /// List, add, grow and remove drives
     #[command(subcommand)]
     Drive(drive::DriveCommand),
     /// Replace the access token

@@ -148,6 +148,11 @@ pub(crate) struct Drive {
     pub(crate) name: String,
     /// `online`, `read-only` or `failed`.
     pub(crate) state: String,
+    /// Why it is not online.
+    #[serde(default)]
+    pub(crate) reason: Option<String>,
+    /// Of the medium.
+    pub(crate) size_bytes: u64,
     pub(crate) capacity_bytes: u64,
     pub(crate) unreserved_bytes: u64,
     pub(crate) used_bytes: u64,

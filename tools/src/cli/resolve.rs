@@ -3,7 +3,7 @@
 use super::{
     client::Client,
     error::CliError,
-    model::{Host, Snapshot, Volume},
+    model::{Drive, Host, Snapshot, Volume},
 };
 
 /// Something with an id and a name.
@@ -45,6 +45,23 @@ impl Named for Snapshot {
     fn name(&self) -> &str {
         &self.alias
     }
+}
+
+impl Named for Drive {
+    const WHAT: &'static str = "drive";
+    const LIST: &'static str = "basalt drive list";
+    fn id(&self) -> &str {
+        &self.id
+    }
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// The drive with this UUID, path as listed, or beginning of a UUID.
+pub(crate) async fn drive(client: &mut Client, text: &str) -> Result<Drive, CliError> {
+    let drives = client.get("/basalt/v1/drives").await?;
+    pick(drives, text)
 }
 
 /// The volume with this UUID, alias, or beginning of a UUID.

@@ -84,7 +84,7 @@ mod tests {
             },
             "drives": [{
                 "id": "d", "name": "a.img", "state": "read-only", "reason": "a flush failed",
-                "capacityBytes": 10u64 << 30, "unreservedBytes": 5u64 << 30, "usedBytes": 1u64 << 20,
+                "sizeBytes": 10u64 << 30, "capacityBytes": 10u64 << 30, "unreservedBytes": 5u64 << 30, "usedBytes": 1u64 << 20,
                 "writeThrough": false,
             }],
             "volumes": {"total": 2, "published": 1, "capacityBytes": 3u64 << 30, "usedBytes": 1u64 << 20,

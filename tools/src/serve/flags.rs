@@ -32,6 +32,11 @@ pub(crate) struct ServeFlags {
     #[arg(long, value_name = "PATH")]
     pub(crate) format: Option<PathBuf>,
 
+    /// Go on with what lies at this place, though it is another drive than was there before, or an older copy of
+    /// it. Repeatable
+    #[arg(long, value_name = "PATH")]
+    pub(crate) accept_drive: Vec<PathBuf>,
+
     /// Where the REST API listens. Repeatable [default: 127.0.0.1:30100]
     #[arg(long, value_name = "ADDR:PORT", value_parser = parse_listen)]
     pub(crate) api: Vec<SocketAddr>,
@@ -152,6 +157,7 @@ impl ServeFlags {
             data_dir: self.data_dir.or(file.data_dir),
             drive: if self.drive.is_empty() { file.drive } else { self.drive },
             format: self.format.or(file.format),
+            accept_drive: if self.accept_drive.is_empty() { file.accept_drive } else { self.accept_drive },
             api: if self.api.is_empty() { file.api } else { self.api },
             nvme: if self.nvme.is_empty() { file.nvme } else { self.nvme },
             cores: self.cores.or(file.cores),

@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use control::ControlError;
+use control::{ControlError, KnownDrives};
 use dataplane::node::{Node, StartError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -25,6 +25,8 @@ mod logging;
 mod portal_flag;
 mod ready;
 mod settings;
+
+pub(crate) use self::drive_flag::DriveFlag;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServeArguments {
@@ -94,7 +96,8 @@ fn serve(settings: &Settings) -> Result<(), ServeError> {
     // The handlers come first: a signal during a long recovery shall end in order too.
     let stop = runtime.block_on(async { Stop::new() })?;
     // The control plane lets hosts in, once what was published is exported again.
-    let node = Node::start_closed(settings.node_config(node_id))?;
+    let known = KnownDrives::load(&settings.data_dir)?;
+    let node = Node::start_closed(settings.node_config(node_id, &known)?)?;
     runtime.block_on(run_node(settings, &data_dir, node, stop))
 }
 
@@ -124,7 +127,11 @@ async fn run_node(
         node.shutdown().await;
     };
     tokio::select! {
-        () = end => tracing::info!("stopped"),
+        () = end => {
+            // The checkpoints of the end, which nobody looked at any more.
+            KnownDrives::load(&settings.data_dir)?.see(&node.drives().await)?;
+            tracing::info!("stopped");
+        }
         signal = stop.received() => {
             // As killed: the next start replays what was not written down yet.
             tracing::warn!(signal, "not waiting for a clean end");

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use control::{AuthSettings, ControlConfig, Replication, Require};
+use control::{AuthSettings, ControlConfig, KnownDrives, Replication, Require};
 use dataplane::node::{DriveConfig, DriveMedium, NodeConfig, TestFault};
 
 use super::{
@@ -24,6 +24,7 @@ pub(crate) struct Settings {
     pub(crate) drives: Vec<DriveFlag>,
     /// One of `drives`.
     pub(crate) format: Option<PathBuf>,
+    pub(crate) accept_drive: Vec<PathBuf>,
     pub(crate) api: Vec<SocketAddr>,
     pub(crate) nvme: Vec<PortalFlag>,
     pub(crate) cores: usize,
@@ -64,6 +65,8 @@ pub(crate) enum SettingsError {
     ApiIsNvme(SocketAddr),
     #[error("--format {} names no drive of this server: write its path as --drive does", .0.display())]
     FormatNoDrive(PathBuf),
+    #[error("--accept-drive {} names no drive of this server: write its path as --drive does", .0.display())]
+    AcceptNoDrive(PathBuf),
     #[error(
         "--nqn-prefix {0}: write nqn.YYYY-MM.REVERSED.DOMAIN: in printable ASCII, {MAX_NQN_PREFIX_BYTES} bytes at most"
     )]
@@ -84,6 +87,7 @@ impl Settings {
                 DriveFlag::file(data_dir.join(DEFAULT_DRIVE_FILE), DEFAULT_DRIVE_SIZE)
             }),
             format: flags.format,
+            accept_drive: flags.accept_drive,
             api: or_one(flags.api, || local(DEFAULT_API_PORT)),
             nvme: or_one(flags.nvme, || PortalFlag { listen: local(DEFAULT_NVME_PORT), advertise: None }),
             cores: flags.cores.unwrap_or_else(default_cores),
@@ -164,18 +168,34 @@ impl Settings {
     }
 
     /// What the data plane is told. `node_id` is the node's persistentID.
-    pub(crate) fn node_config(&self, node_id: String) -> NodeConfig {
-        NodeConfig {
+    pub(crate) fn node_config(
+        &self,
+        node_id: String,
+        known: &KnownDrives,
+    ) -> Result<NodeConfig, SettingsError> {
+        let mut drives: Vec<_> = self.drives.iter().map(|drive| self.drive_config(drive, known)).collect();
+        for added in known.added() {
+            // What the command line says about a drive counts.
+            if !drives.iter().any(|named| is_same_place(&named.medium, &added.medium)) {
+                drives.push(added);
+            }
+        }
+        for path in &self.accept_drive {
+            let medium = DriveMedium::Path(path.clone());
+            let drive = drives.iter_mut().find(|drive| is_same_place(&drive.medium, &medium));
+            drive.ok_or_else(|| SettingsError::AcceptNoDrive(path.clone()))?.identity = None;
+        }
+        Ok(NodeConfig {
             cores: self.cores,
-            drives: self.drives.iter().map(|drive| self.drive_config(drive)).collect(),
+            drives,
             portals: self.nvme.iter().map(PortalFlag::to_config).collect(),
             map_memory_bytes: self.map_memory.0,
             nqn_prefix: self.nqn_prefix.clone(),
             node_id,
-        }
+        })
     }
 
-    fn drive_config(&self, drive: &DriveFlag) -> DriveConfig {
+    fn drive_config(&self, drive: &DriveFlag, known: &KnownDrives) -> DriveConfig {
         let format = match (&drive.medium, &self.format) {
             (DriveMedium::Path(drive), Some(format)) => drive == format,
             _ => false,
@@ -188,6 +208,7 @@ impl Settings {
             torn: drive.torn,
             lossy: drive.lossy,
             fault: self.test_fault.map(TestFault::from),
+            identity: known.identity(&drive.medium),
             ..DriveConfig::new(drive.medium.clone())
         }
     }
@@ -249,6 +270,16 @@ pub(crate) fn drive_name(medium: &DriveMedium) -> String {
     match medium {
         DriveMedium::Path(path) => path.display().to_string(),
         DriveMedium::Memory(name) => format!("mem:{name}"),
+    }
+}
+
+/// One file under two spellings of its path, links apart.
+fn is_same_place(one: &DriveMedium, other: &DriveMedium) -> bool {
+    match (one, other) {
+        (DriveMedium::Path(one), DriveMedium::Path(other)) => {
+            std::path::absolute(one).ok() == std::path::absolute(other).ok()
+        }
+        (one, other) => one == other,
     }
 }
 

@@ -51,7 +51,9 @@ fn the_node_and_the_control_plane_get_what_was_said() {
          --require token --default-replication host --reserve-floor-gib 2",
     )
     .expect("no contradiction");
-    let node = settings.node_config("02:00:00:00:00:01".to_owned());
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let known = KnownDrives::load(directory.path()).expect("nothing is known yet");
+    let node = settings.node_config("02:00:00:00:00:01".to_owned(), &known).expect("no contradiction");
     let drives: Vec<_> =
         node.drives.iter().map(|drive| (drive.size_bytes, drive.format, drive.write_through)).collect();
     assert_eq!(drives, [(Some(1 << 30), false, None), (None, true, Some(true))]);
@@ -60,6 +62,16 @@ fn the_node_and_the_control_plane_get_what_was_said() {
     assert_eq!(control.auth.require, Require::Token);
     assert_eq!(control.default_replication, Replication::Host);
     assert_eq!(control.reserve_floor_gib, Some(2));
+}
+
+#[test]
+fn a_drive_that_is_accepted_must_be_named() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let known = KnownDrives::load(directory.path()).expect("nothing is known yet");
+    let configure = |line| resolve(line).expect("the flags go together").node_config("id".to_owned(), &known);
+    assert!(configure("--drive a.img --accept-drive ./a.img").is_ok());
+    let refused = configure("--drive a.img --accept-drive b.img").map(drop);
+    assert_eq!(refused, Err(SettingsError::AcceptNoDrive("b.img".into())));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The program as people use it: a real `basalt serve` in a directory of its own, commands beside it.
 #![forbid(unsafe_code)]
 
+mod drives;
 mod first_volume;
 mod life;
 mod refusals;

@@ -1,15 +1,25 @@
-//! GET drives.
+//! Drives: GET and POST drives, POST drives/{id}:grow, DELETE drives/{id}.
+
+use std::path::PathBuf;
 
 use axum::{
     Json,
     extract::State,
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
-use dataplane::node::{DriveInfo, DriveState};
+use dataplane::node::{DriveConfig, DriveInfo, DriveMedium, DriveState, NodeError, TornPolicy};
 use serde::Serialize;
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::app::SharedApp;
+use super::error::BasaltError;
+use crate::{
+    app::SharedApp,
+    envelope::{ApiError, Code, Failure},
+    fields::{Fields, parse_uuid},
+    request::{JsonBody, Params},
+};
 
 /// A drive of this node; sizes in bytes.
 #[derive(Debug, Serialize)]
@@ -21,6 +31,8 @@ pub(super) struct DriveView {
     /// Why it is not online.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// Of the medium; journal and metadata included.
+    size_bytes: u64,
     capacity_bytes: u64,
     unreserved_bytes: u64,
     used_bytes: u64,
@@ -39,6 +51,7 @@ impl From<DriveInfo> for DriveView {
             name: drive.name,
             state,
             reason,
+            size_bytes: drive.size_bytes,
             capacity_bytes: drive.capacity_bytes,
             unreserved_bytes: drive.unreserved_bytes,
             used_bytes: drive.used_bytes,
@@ -50,4 +63,140 @@ impl From<DriveInfo> for DriveView {
 pub(crate) async fn list(State(app): State<SharedApp>) -> Response {
     let drives = app.observe().await.drives.into_iter().map(DriveView::from);
     Json(drives.collect::<Vec<_>>()).into_response()
+}
+
+/// Opens a drive and remembers it: it is opened at every start from now on.
+pub(crate) async fn add(
+    State(app): State<SharedApp>,
+    body: Result<JsonBody, ApiError>,
+) -> Result<Response, BasaltError> {
+    let mut config = parse(&body?.0)?;
+    let this = SharedApp::clone(&app);
+    let change = async move {
+        let mut known = this.known_drives.lock().await;
+        config.identity = known.identity(&config.medium);
+        let drive = this.node.add_drive(config.clone()).await?;
+        known.add(&config, &drive).map_err(|error| not_remembered(&error))?;
+        Ok(drive)
+    };
+    let drive = app.complete(change).await?;
+    Ok((StatusCode::CREATED, Json(DriveView::from(drive))).into_response())
+}
+
+fn parse(body: &Map<String, Value>) -> Result<DriveConfig, Failure> {
+    let fields = Fields::new(body);
+    let path = fields.text("path", LONGEST_PATH)?.map(PathBuf::from);
+    let memory = fields.label("memory", LONGEST_NAME)?;
+    let medium = match (path, memory) {
+        (Some(path), None) => DriveMedium::Path(checked(path)?),
+        (None, Some(name)) => DriveMedium::Memory(name.to_owned()),
+        (None, None) => return Err(Failure::of_field("path", "is required, or memory")),
+        (Some(_), Some(_)) => return Err(Failure::of_field("memory", "excludes path")),
+    };
+    let size_bytes = fields.whole("sizeBytes")?;
+    if size_bytes.is_none() && matches!(medium, DriveMedium::Memory(_)) {
+        return Err(Failure::of_field("sizeBytes", "is required for a drive in memory"));
+    }
+    let torn = [("assume-4k-atomic", TornPolicy::Assume4kAtomic), ("torn-safe", TornPolicy::TornSafe)];
+    Ok(DriveConfig {
+        size_bytes,
+        format: fields.truth("format")?.unwrap_or(false),
+        write_through: fields.truth("writeThrough")?.filter(|yes| *yes),
+        torn: fields.word("tornPolicy", &torn)?,
+        ..DriveConfig::new(medium)
+    })
+}
+
+/// The server's working directory is nobody's business, and a mistyped device must not become a file.
+fn checked(path: PathBuf) -> Result<PathBuf, Failure> {
+    if !path.is_absolute() {
+        return Err(Failure::of_field("path", "must begin with /"));
+    }
+    if path.starts_with("/dev") && !path.exists() {
+        return Err(Failure::of_field("path", format!("names no device: there is no {}", path.display())));
+    }
+    Ok(path)
+}
+
+/// POST on a drive: which action, the path's last part says.
+pub(crate) async fn act(
+    State(app): State<SharedApp>,
+    params: Params,
+    body: Result<JsonBody, ApiError>,
+) -> Result<Response, BasaltError> {
+    let Some((id, "grow")) = params.get("id").split_once(':') else {
+        return Err(Failure::new(Code::NotExists, format!("there is no drives/{}", params.get("id"))).into());
+    };
+    let drive = parse_id(id)?;
+    let size_bytes = Fields::new(&body?.0).whole("sizeBytes")?;
+    let this = SharedApp::clone(&app);
+    let change = async move {
+        let mut known = this.known_drives.lock().await;
+        let drive = this.node.grow_drive(drive, size_bytes).await.map_err(|error| match error {
+            NodeError::Invalid(reason) => {
+                Failure::of_field("sizeBytes", format!("cannot be: {reason}")).into()
+            }
+            other => ApiError::from(other),
+        })?;
+        known.see(std::slice::from_ref(&drive)).map_err(|error| not_remembered(&error))?;
+        Ok(drive)
+    };
+    Ok(Json(DriveView::from(app.complete(change).await?)).into_response())
+}
+
+/// Closes an empty drive and forgets it. Its file stays.
+pub(crate) async fn remove(State(app): State<SharedApp>, params: Params) -> Result<Response, BasaltError> {
+    let drive = parse_id(params.get("id"))?;
+    let this = SharedApp::clone(&app);
+    let change = async move {
+        let mut known = this.known_drives.lock().await;
+        this.node.remove_drive(drive).await?;
+        known.forget(drive).map_err(|error| not_remembered(&error))
+    };
+    app.complete(change).await?;
+    Ok(Json(json!({ "removed": drive })).into_response())
+}
+
+fn parse_id(id: &str) -> Result<Uuid, Failure> {
+    parse_uuid(id).ok_or_else(|| Failure::new(Code::NotExists, format!("there is no drive {id:?}")))
+}
+
+/// It is done, but the next start will not know.
+fn not_remembered(error: &crate::ControlError) -> ApiError {
+    tracing::error!(%error, "a change of the drives was made but not written down");
+    ApiError::internal(format!("the change was made, but it could not be written down: {error}"))
+}
+
+/// Of Linux.
+const LONGEST_PATH: usize = 4095;
+const LONGEST_NAME: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_wrong_field_is_named() {
+        let wrong = [
+            ("path", json!({})),
+            ("path", json!({"path": 7})),
+            ("path", json!({"path": "relative.img"})),
+            ("path", json!({"path": "/dev/basalt-none"})),
+            ("memory", json!({"path": "/a", "memory": "m"})),
+            ("sizeBytes", json!({"memory": "m"})),
+            ("sizeBytes", json!({"path": "/a", "sizeBytes": "16G"})),
+            ("format", json!({"path": "/a", "format": "yes"})),
+            ("tornPolicy", json!({"path": "/a", "tornPolicy": "never"})),
+        ];
+        for (field, body) in wrong {
+            let failure = parse(body.as_object().unwrap()).unwrap_err();
+            assert_eq!(failure.field.as_deref(), Some(field), "{body}");
+        }
+        let body =
+            json!({"path": "/a", "sizeBytes": 1 << 30, "tornPolicy": "torn-safe", "writeThrough": false});
+        let config = parse(body.as_object().unwrap()).unwrap();
+        assert_eq!(config.medium, DriveMedium::Path("/a".into()));
+        assert_eq!((config.size_bytes, config.torn), (Some(1 << 30), Some(TornPolicy::TornSafe)));
+        assert_eq!((config.write_through, config.format), (None, false), "the drive's cache decides");
+    }
 }

@@ -8,7 +8,7 @@ mod groups;
 mod status;
 mod tokens;
 
-pub(crate) use drives::list as drives;
+pub(crate) use drives::{act as act_on_drive, add as add_drive, list as drives, remove as remove_drive};
 pub(crate) use error::{method_not_allowed, not_found, unauthorized};
 pub(crate) use events::list as events;
 pub(crate) use groups::create as create_snapshot_group;
