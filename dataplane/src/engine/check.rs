@@ -13,7 +13,7 @@ use super::{
     layer::Layer,
     map::{BlockState, Extent},
     sync::lock,
-    walk::extents_of,
+    walk::{extents_of, first_leaf_behind},
 };
 
 /// What a check found.
@@ -48,10 +48,16 @@ pub async fn check(drive: &Drive) -> Result<CheckReport, EngineError> {
             other => other?,
         };
         let recorded = layer.recorded_extents.load(Ordering::Relaxed);
-        if owned != recorded {
+        if let Some(corruption) = layer.damage() {
+            let lost = recorded.saturating_sub(owned);
+            let id = layer.id.0;
+            report
+                .problem(format!("layer {id} is damaged, {lost} of its extents are not found: {corruption}"));
+        } else if owned != recorded {
             report.problem(format!("layer {} owns {owned} extents, its counter says {recorded}", layer.id.0));
         }
-        report.owned_extents += owned;
+        // What a damaged one cannot show is taken all the same.
+        report.owned_extents += if layer.is_damaged() { recorded } else { owned };
     }
     shared.check_counters(&owners, &mut report);
     Ok(report)
@@ -73,9 +79,23 @@ impl DriveShared {
     ) -> Result<u64, EngineError> {
         let mut owned = 0;
         let mut from = 0;
-        while let Some(leaf) = self.next_leaf(&layer.tree, from).await? {
+        loop {
+            let leaf = match self.next_leaf(&layer.tree, from).await {
+                Ok(Some(leaf)) => leaf,
+                Ok(None) => return Ok(owned),
+                Err(EngineError::Corruption(corruption)) => {
+                    from = first_leaf_behind(&corruption, from);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             for logical in extents_of(leaf) {
-                let entry = self.present(layer, logical).await?;
+                let entry = match self.present(layer, logical).await {
+                    Ok(entry) => entry,
+                    // It counts as damage of the layer from now on.
+                    Err(EngineError::Corruption(_)) => break,
+                    Err(error) => return Err(error),
+                };
                 let Some(extent) = entry.extent() else {
                     if (0..16).any(|block| entry.state(block) == BlockState::Data) {
                         report.problem(format!("{logical:?} of layer {} has data nowhere", layer.id.0));
@@ -96,7 +116,6 @@ impl DriveShared {
             }
             from = leaf + 1;
         }
-        Ok(owned)
     }
 
     fn check_counters(&self, owners: &BTreeMap<Extent, LayerId>, report: &mut CheckReport) {

@@ -7,7 +7,7 @@
 //!    replaying them from the cut on gives the right end.
 //! 3. A grace period and a barrier: every change that a copy may hold is in a written group. A flush with its mark:
 //!    all of that, the data behind it and the pages are durable.
-//! 4. The superblock. Only then are the cut moved and the old pages given up.
+//! 4. The superblock, unless somebody else wrote one meanwhile. Only then are the cut moved and the old pages given up.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,7 +19,7 @@ use zerocopy::IntoBytes;
 use super::{
     catalogue::{Catalogue, LayerRecord, VolumeRecord},
     drive::DriveShared,
-    error::EngineError,
+    error::{Corruption, EngineError},
     format::{
         CATALOGUE, Child, ChildPointer, ENTRIES_PER_PAGE, FANOUT, FREE_MAP, LayerId, PAGE_BYTES, PageId,
     },
@@ -40,7 +40,7 @@ pub(super) async fn run(drive: Arc<DriveShared>) {
         if drive.check_writable().is_ok()
             && let Err(error) = drive.checkpoint().await
         {
-            drive.fail(&format!("checkpoint: {error}"));
+            drive.fail_by("checkpoint", &error);
         }
         drive.checkpoints.end(round);
         // Much was written since the last one: layers may hide more of what is below.
@@ -95,6 +95,10 @@ impl DriveShared {
         self.grace.period().await;
         self.journal.barrier().await?;
         self.flush().await?;
+        let previous = lock(&self.superblock).clone();
+        if !previous.is_newest(&self.disk).await? {
+            return Err(Corruption::Superblock.into());
+        }
         superblock.write(&self.disk).await?;
         self.publish(instant, changes, released, superblock, catalogue_pages);
         Ok(())

@@ -19,7 +19,9 @@ use super::{
     chain::Chain,
     checkpoint,
     error::{Corruption, EngineError, OpenError, Probe},
-    evict, flush,
+    evict,
+    fault::Health,
+    flush,
     format::{DRIVE_MIN_BYTES, EXTENT_BYTES, FREE_MAP, Geometry, LayerId, MAX_BYTES},
     frames::Frames,
     free_map::{FreeMap, Run},
@@ -86,8 +88,7 @@ pub(super) struct DriveShared {
     /// Nothing is overwritten in place (E8).
     pub(super) torn_safe: bool,
     pub(super) fault: Option<Fault>,
-    state: Mutex<DriveState>,
-    writable: AtomicBool,
+    pub(super) health: Health,
     closed: AtomicBool,
     closing: Signal,
     /// It is on its way out: no volume is made any more.
@@ -136,7 +137,7 @@ pub(super) struct DriveShared {
     pub(super) reclaims: Rounds,
     pub(super) reclaimed: Reclaimed,
     /// Some layer is damaged.
-    damaged: AtomicBool,
+    pub(super) damaged: AtomicBool,
 }
 
 impl Drive {
@@ -305,8 +306,7 @@ impl DriveShared {
             atomic_4k: disk.atomic_bytes() >= 4096 || options.torn.is_some(),
             torn_safe,
             fault: options.fault,
-            state: Mutex::new(DriveState::Online),
-            writable: AtomicBool::new(true),
+            health: Health::default(),
             closed: AtomicBool::new(false),
             closing: Signal::default(),
             retired: AtomicBool::new(false),
@@ -389,37 +389,6 @@ impl DriveShared {
     /// As the newest superblock says. Its size and end may grow.
     pub(super) fn geometry(&self) -> Geometry {
         lock(&self.superblock).geometry
-    }
-
-    pub(super) fn state(&self) -> DriveState {
-        lock(&self.state).clone()
-    }
-
-    pub(super) fn check_writable(&self) -> Result<(), EngineError> {
-        if self.writable.load(Ordering::Acquire) { Ok(()) } else { Err(EngineError::ReadOnly) }
-    }
-
-    /// A layer is not what was written: its volumes take no writes any more, the others go on (E9).
-    pub(super) fn damage(&self, layer: &Layer, corruption: Corruption) {
-        layer.set_damage(corruption);
-        self.damaged.store(true, Ordering::Release);
-    }
-
-    /// Whether it is worth asking which layers are damaged.
-    pub(super) fn has_damage(&self) -> bool {
-        self.damaged.load(Ordering::Relaxed)
-    }
-
-    /// The drive takes no writes any more; reads go on. The first reason stays.
-    pub(super) fn fail(&self, reason: &str) {
-        let mut state = lock(&self.state);
-        if *state == DriveState::Online {
-            tracing::error!(drive = %self.uuid, reason, "the drive takes no writes any more");
-            *state = DriveState::ReadOnly(reason.into());
-        }
-        drop(state);
-        self.writable.store(false, Ordering::Release);
-        self.journal.fail();
     }
 }
 

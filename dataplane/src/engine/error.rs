@@ -50,6 +50,8 @@ pub enum Corruption {
     ExtentOutOfRange { layer: u32, extent: u32 },
     #[error("the catalogue or a journal record makes no sense")]
     Catalogue,
+    #[error("the superblock is not the one written last: something else writes to this drive")]
+    Superblock,
     #[error("a block is marked unreadable")]
     Unreadable,
 }

@@ -12,7 +12,7 @@ pub(super) async fn run(drive: Arc<DriveShared>) {
             && let Err(error) = drive.flush_and_mark().await
         {
             // What the drive lost cannot be known: a second flush that succeeds would lie.
-            drive.fail(&format!("flush: {error}"));
+            drive.fail_by("flush", &error);
         }
         drive.flushes.end(round);
     }

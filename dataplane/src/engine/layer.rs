@@ -13,6 +13,7 @@ use super::{
     space::Account,
     sync::lock,
     tree::Tree,
+    walk::first_leaf_behind,
 };
 
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub(super) struct Layer {
     changed: AtomicBool,
     /// Nothing refers to it and it owns nothing since this journal sequence; the next checkpoint leaves it out.
     pub(super) emptied_at: Mutex<Option<u64>>,
+    /// Nothing refers to it, and what it still owns cannot be found: its map is damaged.
+    lost: AtomicBool,
     /// What was found wrong first; its volumes take no writes any more.
     damage: OnceLock<Corruption>,
     damaged: AtomicBool,
@@ -57,6 +60,7 @@ impl Layer {
             recorded_at: AtomicU64::new(1),
             thinned_at: AtomicU64::new(0),
             emptied_at: Mutex::new(None),
+            lost: AtomicBool::new(false),
             damage: OnceLock::new(),
             damaged: AtomicBool::new(false),
         }
@@ -115,6 +119,13 @@ impl Layer {
         self.merged_before.store(logical, Ordering::Relaxed);
     }
 
+    /// Goes on behind a page that cannot be read, as if everything below it were given up. Only for layers that no
+    /// volume shows.
+    pub(super) fn pass_over(&self, corruption: &Corruption) {
+        let behind = first_leaf_behind(corruption, self.next_leaf());
+        self.set_merged_before(u64::from(behind) * ENTRIES_PER_PAGE as u64);
+    }
+
     /// An entry of this layer as its records show it.
     pub(super) fn recorded(&self, logical: LogicalExtent, entry: Entry) -> Entry {
         if self.is_merged(logical) { Entry::ABSENT } else { entry }
@@ -138,6 +149,22 @@ impl Layer {
 
     pub(super) fn is_emptied(&self) -> bool {
         lock(&self.emptied_at).is_some()
+    }
+
+    /// Extents that cannot be given back any more; 0 while some may be.
+    pub(super) fn lost_extents(&self) -> u64 {
+        if self.lost.load(Ordering::Relaxed) { self.account.owned() } else { 0 }
+    }
+
+    pub(super) fn set_lost(&self) {
+        if !self.lost.swap(true, Ordering::Relaxed) {
+            let extents = self.account.owned();
+            tracing::error!(
+                layer = self.id.0,
+                extents,
+                "extents of a deleted volume cannot be given back: its map is damaged"
+            );
+        }
     }
 
     pub(super) fn set_damage(&self, corruption: Corruption) {

@@ -10,7 +10,7 @@
 //! through. `reclaim` gives back in the background what nothing refers to any more, and `merge` takes a layer that
 //! one other shows alone into that one.
 //!
-//! `grow` takes in what a drive's medium has gained.
+//! `fault` says whom what goes wrong stops. `grow` takes in what a drive's medium has gained.
 //!
 //! What it does not do yet: changes across drives.
 #![forbid(unsafe_code)]
@@ -25,6 +25,7 @@ mod claims;
 mod drive;
 mod error;
 mod evict;
+mod fault;
 mod flush;
 mod format;
 mod frames;

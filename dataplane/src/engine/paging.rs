@@ -155,7 +155,10 @@ impl DriveShared {
                 Ok(children) => tree.put_upper(upper, children),
                 // Another loader was quicker, and a checkpoint may have moved the page since.
                 Err(_) if tree.upper(upper).is_some() => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.damage_by(tree.layer, &error);
+                    return Err(error);
+                }
             }
         }
         if tree.lower(lower).is_none() {
@@ -168,7 +171,10 @@ impl DriveShared {
                     tree.put_lower(lower, children, slots);
                 }
                 Err(_) if tree.lower(lower).is_some() => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.damage_by(tree.layer, &error);
+                    return Err(error);
+                }
             }
         }
         Ok(())

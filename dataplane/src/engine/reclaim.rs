@@ -165,7 +165,8 @@ impl DriveShared {
         let layers = lock(&self.layers);
         let works = |layer: &&Arc<Layer>| !layer.is_emptied() && !layer.is_damaged();
         let unshown = |layer: &&Arc<Layer>| !structure.shows(layer);
-        if let Some(layer) = layers.values().filter(works).find(unshown) {
+        let leaves_something = |layer: &&Arc<Layer>| !layer.is_emptied() && layer.lost_extents() == 0;
+        if let Some(layer) = layers.values().filter(leaves_something).find(unshown) {
             return Some(Job::Empty(layer.clone()));
         }
         let nameless = |layer: &&Arc<Layer>| !structure.is_named(layer);
@@ -191,18 +192,36 @@ impl DriveShared {
         thin
     }
 
-    /// Gives back one leaf of a layer that no volume shows; the last time, marks it as emptied.
+    /// Gives back one leaf of a layer that no volume shows; the last time, marks it as emptied. What a damaged page
+    /// led to stays behind.
     async fn empty_leaf(&self, layer: &Arc<Layer>) -> Result<(), EngineError> {
         // Operations that began before the deletion end first.
         self.grace.period().await;
-        let Some(leaf) = self.next_leaf(&layer.tree, layer.next_leaf()).await? else {
+        let leaf = match self.next_leaf(&layer.tree, layer.next_leaf()).await {
+            Err(EngineError::Corruption(corruption)) => {
+                layer.pass_over(&corruption);
+                return Ok(());
+            }
+            found => found?,
+        };
+        let Some(leaf) = leaf else {
             self.journal.barrier().await?;
+            if layer.is_damaged() && layer.account.owned() > 0 {
+                layer.set_lost();
+                return Ok(());
+            }
             *lock(&layer.emptied_at) = Some(self.journal.written_sequence());
             // The next checkpoint leaves it out.
             self.checkpoints.ask();
             return Ok(());
         };
-        self.page_in(layer, leaf, Purpose::Read).await?;
+        match self.page_in(layer, leaf, Purpose::Read).await {
+            Err(EngineError::Corruption(corruption)) => {
+                layer.pass_over(&corruption);
+                return Ok(());
+            }
+            other => other?,
+        }
         for logical in extents_of(leaf).filter(|logical| !layer.is_merged(*logical)) {
             self.clear_entry(layer, logical, |_| Entry::ABSENT).await?;
             layer.set_merged_before(u64::from(logical.0) + 1);

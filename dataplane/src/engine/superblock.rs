@@ -81,6 +81,13 @@ impl Superblock {
         disk.write(buf, slot_offset_bytes(self.sequence % 2), Durability::Durable).await.1
     }
 
+    /// Whether the newest one on the medium is this one: no other server, and no copy, came in between.
+    pub(crate) async fn is_newest(&self, disk: &Disk) -> Result<bool, DiskError> {
+        let newest = newest(disk).await?;
+        Ok(newest
+            .is_some_and(|slot| slot.drive == *self.uuid.as_bytes() && slot.sequence.get() == self.sequence))
+    }
+
     fn encode(&self) -> Slot {
         let mut catalogue = [ChildPointer::from(Child::None); CATALOGUE_ROOTS];
         for (pointer, child) in catalogue.iter_mut().zip(&self.catalogue) {

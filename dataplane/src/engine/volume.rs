@@ -192,7 +192,8 @@ impl Volume {
         if buf.is_empty() {
             return (buf, Ok(()));
         }
-        self.read_range(offset_bytes, buf).await
+        let (buf, result) = self.read_range(offset_bytes, buf).await;
+        (buf, result.map_err(|error| self.drive.judge(error)))
     }
 
     /// Writes `buf`. Done: the process may die without losing it; with `fua`, the machine may lose power, too (E2).
@@ -203,7 +204,8 @@ impl Volume {
         if buf.is_empty() {
             return (buf, Ok(()));
         }
-        self.write_range(offset_bytes, buf, fua || self.drive.write_through).await
+        let (buf, result) = self.write_range(offset_bytes, buf, fua || self.drive.write_through).await;
+        (buf, result.map_err(|error| self.drive.judge(error)))
     }
 
     /// Makes a range read as zeros. Space is given back whether or not `deallocate` asks for it: what is promised
@@ -216,7 +218,7 @@ impl Volume {
         fua: bool,
     ) -> Result<(), EngineError> {
         self.check_write(offset_bytes, len_bytes)?;
-        self.zero_range(offset_bytes, len_bytes).await?;
+        self.zero_range(offset_bytes, len_bytes).await.map_err(|error| self.drive.judge(error))?;
         if fua || self.drive.write_through { self.drive.flush().await } else { Ok(()) }
     }
 
@@ -224,7 +226,7 @@ impl Volume {
     /// elsewhere.
     pub async fn deallocate(&self, offset_bytes: u64, len_bytes: u64) -> Result<(), EngineError> {
         self.check_write(offset_bytes, len_bytes)?;
-        self.deallocate_range(offset_bytes, len_bytes).await?;
+        self.deallocate_range(offset_bytes, len_bytes).await.map_err(|error| self.drive.judge(error))?;
         if self.drive.write_through { self.drive.flush().await } else { Ok(()) }
     }
 
@@ -244,7 +246,7 @@ impl Volume {
         if offset_bytes.checked_add(len_bytes).is_none_or(|end| end > self.size_bytes()) {
             return Err(EngineError::OutOfRange);
         }
-        if self.volume.is_gone() { Err(EngineError::Offline) } else { Ok(()) }
+        if self.volume.is_gone() || self.drive.is_offline() { Err(EngineError::Offline) } else { Ok(()) }
     }
 
     fn check_write(&self, offset_bytes: u64, len_bytes: u64) -> Result<(), EngineError> {

@@ -2,7 +2,7 @@
 
 use super::{
     drive::DriveShared,
-    error::EngineError,
+    error::{Corruption, EngineError},
     format::{Child, ENTRIES_PER_PAGE, FANOUT, ROOT_CHILDREN},
     map::LogicalExtent,
     sync::lock,
@@ -13,6 +13,15 @@ use super::{
 pub(super) fn extents_of(leaf: u32) -> impl Iterator<Item = LogicalExtent> {
     let first = leaf * ENTRIES_PER_PAGE as u32;
     (first..=first + (ENTRIES_PER_PAGE as u32 - 1)).map(LogicalExtent)
+}
+
+/// Where a walk goes on that met damage at leaf `at`: behind all that the damaged page leads to.
+pub(super) fn first_leaf_behind(corruption: &Corruption, at: u32) -> u32 {
+    match corruption {
+        Corruption::Page { level, page, .. } => (page + 1) * (FANOUT as u32).pow(u32::from(*level)),
+        _ => at + 1,
+    }
+    .max(at + 1)
 }
 
 /// One behind the last leaf of a tree.

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use uuid::Uuid;
 
-use super::{BlockSize, Node, NodeError, VolumeInfo, VolumeSpec, open_drive::OpenDrive};
+use super::{BlockSize, DriveState, Node, NodeError, VolumeInfo, VolumeSpec, open_drive::OpenDrive};
 use crate::engine::{Drive, EngineError, Volume};
 
 impl Node {
@@ -100,7 +100,13 @@ impl Node {
         if let Some(uuid) = spec.drive {
             return self.inner.drives.get(uuid);
         }
-        let roomiest = self.inner.drives.all().into_iter().max_by_key(|drive| drive.drive.unreserved_bytes());
+        let roomiest = self
+            .inner
+            .drives
+            .all()
+            .into_iter()
+            .filter(|drive| drive.drive.state() == DriveState::Online)
+            .max_by_key(|drive| drive.drive.unreserved_bytes());
         roomiest.ok_or(NodeError::NoFreeSpace { needed_bytes: spec.reserved_bytes, available_bytes: 0 })
     }
 

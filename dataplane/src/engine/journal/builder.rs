@@ -89,7 +89,7 @@ pub(in crate::engine) async fn run(drive: Arc<DriveShared>) {
                     drive.checkpoints.nudge();
                 }
             }
-            Err(error) => drive.fail(&format!("writing the journal: {error}")),
+            Err(error) => drive.fail_by("writing the journal", &error),
         }
     }
 }

@@ -8,7 +8,7 @@ mod sim;
 
 use std::{path::Path, sync::Arc};
 
-pub use self::sim::SimMedia;
+pub use self::sim::{FaultyOperation, SimFault, SimMedia};
 use self::{file::FileDisk, lossy::LossyDisk, memory::MemoryDisk, sim::SimDisk};
 use super::Buf;
 

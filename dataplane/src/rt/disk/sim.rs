@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::poll_fn,
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Poll, Waker},
 };
@@ -22,6 +23,37 @@ pub struct SimMedia {
     atomic_bytes: u32,
     volatile_cache: bool,
     state: Arc<Mutex<State>>,
+}
+
+/// A defect of a medium, until it is taken away again.
+#[derive(Debug, Clone)]
+pub struct SimFault {
+    pub of: FaultyOperation,
+    /// Operations that touch these bytes fail. Flushes have none and always do.
+    pub bytes: Range<u64>,
+    pub error: DiskError,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultyOperation {
+    Read,
+    Write,
+    Flush,
+    All,
+}
+
+impl SimFault {
+    fn hits(&self, op: &Op) -> bool {
+        let (kind, touched) = match op {
+            Op::Read { offset, len } => (FaultyOperation::Read, Some(*offset..offset + *len as u64)),
+            Op::Write { offset, data, .. } => {
+                (FaultyOperation::Write, Some(*offset..offset + data.len() as u64))
+            }
+            Op::Flush { .. } => (FaultyOperation::Flush, None),
+        };
+        let overlaps = |touched: Range<u64>| touched.start < self.bytes.end && self.bytes.start < touched.end;
+        (self.of == FaultyOperation::All || self.of == kind) && touched.is_none_or(overlaps)
+    }
 }
 
 /// Versions of one atomic unit: what power loss leaves at least, then every later write not flushed yet.
@@ -47,6 +79,7 @@ struct State {
     no_flush: bool,
     /// Operations from this many completions on fail (a dying drive).
     fail_after: Option<u64>,
+    fault: Option<SimFault>,
 }
 
 #[derive(Debug, Clone)]
@@ -96,6 +129,7 @@ impl SimMedia {
             units: state.units.clone(),
             at_risk: state.at_risk.clone(),
             pending: pending.collect(),
+            fault: state.fault.clone(),
             ..*state
         };
         Self { state: Arc::new(Mutex::new(fork)), ..*self }
@@ -116,6 +150,11 @@ impl SimMedia {
     pub fn fail_after(&self, completions: Option<u64>) {
         let mut state = self.state();
         state.fail_after = completions.map(|n| state.completions + n);
+    }
+
+    /// From now on some operations fail, and do nothing; `None` ends that.
+    pub fn inject(&self, fault: Option<SimFault>) {
+        self.state().fault = fault;
     }
 
     /// The process ended, the drive kept power: completed writes are there, those under way in part.
@@ -155,7 +194,7 @@ impl SimMedia {
     }
 
     /// The atomic units that a write touches, each with the part of the write's data that falls into it.
-    fn units_of(&self, offset: u64, len: usize) -> Vec<(u64, std::ops::Range<usize>)> {
+    fn units_of(&self, offset: u64, len: usize) -> Vec<(u64, Range<usize>)> {
         let size = u64::from(self.atomic_bytes);
         let end = offset + len as u64;
         (offset / size..end.div_ceil(size))
@@ -173,7 +212,7 @@ impl SimMedia {
         unit: u64,
         offset: u64,
         data: &[u8],
-        part: std::ops::Range<usize>,
+        part: Range<usize>,
         durability: Durability,
     ) {
         let size = self.atomic_bytes as usize;
@@ -207,7 +246,12 @@ impl SimMedia {
         state.completions += 1;
         let failed = state.fail_after.is_some_and(|limit| state.completions > limit);
         state.changes += u64::from(!matches!(kind, Op::Read { .. }));
-        let result = if failed { Err(DiskError::Io(5)) } else { Ok(self.carry_out(&mut state, kind)) };
+        let fault = state.fault.as_ref().filter(|fault| fault.hits(&kind)).map(|fault| fault.error);
+        let result = match fault {
+            Some(error) => Err(error),
+            None if failed => Err(DiskError::Io(5)),
+            None => Ok(self.carry_out(&mut state, kind)),
+        };
         if let Some(pending) = state.pending.get_mut(&op) {
             pending.done = Some(result);
         }
