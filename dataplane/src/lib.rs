@@ -7,6 +7,7 @@ pub mod engine;
 pub mod host;
 pub mod limits;
 pub mod node;
+pub mod offline;
 mod outbox;
 pub mod rt;
 pub mod target;

@@ -25,17 +25,41 @@ pub struct CheckReport {
     pub owned_extents: u64,
     /// Extents that hold metadata.
     pub metadata_extents: u64,
+    /// Nothing changed while it was walked. If not, what is reported may be a change that was under way.
+    pub exact: bool,
     /// What is wrong, in words; empty on a sound drive.
     pub problems: Vec<String>,
 }
 
-/// Walks all maps and the free map of an open drive. Exact only while no writes, trims or deletes are under way.
+/// Walks all maps and the free map of an open drive. Where changes go on meanwhile and something seems wrong, it looks
+/// a few times for a moment without any.
 pub async fn check(drive: &Drive) -> Result<CheckReport, EngineError> {
+    let mut report = walk_once(drive).await?;
+    for _ in 1..TRIES {
+        if report.exact || report.problems.is_empty() {
+            break;
+        }
+        report = walk_once(drive).await?;
+    }
+    Ok(report)
+}
+
+const TRIES: usize = 4;
+
+async fn walk_once(drive: &Drive) -> Result<CheckReport, EngineError> {
     let shared = &*drive.shared;
     shared.journal.barrier().await?;
+    let before = shared.journal.next_point();
     let pages = lock(&shared.free).page_count();
     for page in 0..pages {
-        shared.load_bitmap(page).await?;
+        match shared.load_bitmap(page).await {
+            Ok(()) => {}
+            Err(EngineError::Corruption(corruption)) => {
+                let problem = format!("the free map is damaged, nothing else was looked at: {corruption}");
+                return Ok(CheckReport { exact: true, problems: vec![problem], ..CheckReport::default() });
+            }
+            Err(error) => return Err(error),
+        }
     }
     let mut report = CheckReport::default();
     let mut owners: BTreeMap<Extent, LayerId> = BTreeMap::new();
@@ -60,6 +84,8 @@ pub async fn check(drive: &Drive) -> Result<CheckReport, EngineError> {
         report.owned_extents += if layer.is_damaged() { recorded } else { owned };
     }
     shared.check_counters(&owners, &mut report);
+    shared.journal.barrier().await?;
+    report.exact = shared.journal.next_point() == before;
     Ok(report)
 }
 

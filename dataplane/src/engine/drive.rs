@@ -45,6 +45,9 @@ use crate::{
     rt::{self, Disk},
 };
 
+/// Map pages that are resident while somebody looks into a drive.
+const LOOKING_MEMORY_BYTES: u64 = 64 << 20;
+
 /// How to format.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FormatOptions {
@@ -208,6 +211,25 @@ impl Drive {
         // What was deleted or left to merge when the drive was left.
         drive.shared.reclaims.ask();
         Ok(drive)
+    }
+
+    /// Opens a drive to look into it. What its journal adds is seen, nothing is written, and nothing can be changed.
+    pub async fn look_into(disk: Disk) -> Result<Self, OpenError> {
+        let superblock = Superblock::load(&disk).await?;
+        let recovered = recovery::recover(&disk, &superblock).await?;
+        let options = DriveOptions {
+            write_through: None,
+            torn: None,
+            map_memory_bytes: LOOKING_MEMORY_BYTES,
+            fault: None,
+        };
+        let shared = Arc::new(DriveShared::new(disk, options, superblock, recovered)?);
+        shared.health.protect("it is only looked into");
+        // What moves pages in and out; a checkpoint of a drive that cannot be written to does nothing.
+        shared.serve(|drive| Grace::serve(drive, |drive: &DriveShared| &drive.grace));
+        shared.serve(checkpoint::run);
+        shared.serve(evict::run);
+        Ok(Self { shared })
     }
 
     /// Writes a last checkpoint and ends the drive's background work. Operations must have ended before.

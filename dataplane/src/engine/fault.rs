@@ -42,6 +42,14 @@ impl Default for Health {
     }
 }
 
+impl Health {
+    /// No changes from now on, though nothing is wrong.
+    pub(super) fn protect(&self, reason: &str) {
+        *lock(&self.state) = DriveState::ReadOnly(reason.into());
+        self.writable.store(false, Ordering::Release);
+    }
+}
+
 impl DriveShared {
     pub(super) fn state(&self) -> DriveState {
         lock(&self.health.state).clone()

@@ -32,6 +32,7 @@ mod frames;
 mod free_map;
 mod grace;
 mod grow;
+mod inspect;
 mod journal;
 mod layer;
 mod manage;
@@ -61,6 +62,7 @@ pub use self::{
     check::{CheckReport, check},
     drive::{Drive, DriveOptions, Fault, FormatOptions},
     error::{Corruption, EngineError, OpenError, Probe},
+    inspect::{Dump, GroupDump, LayerDump, MapRange, SectionDump, SuperblockDump, VolumeDump, dump},
     snapshot::Snapshot,
     volume::Volume,
 };

@@ -181,6 +181,17 @@ impl Slot {
     }
 }
 
+/// The valid superblocks, by slot.
+pub(crate) async fn slots(disk: &Disk) -> Result<[Option<Superblock>; 2], DiskError> {
+    let mut found = [None, None];
+    for (slot, found) in (0..).zip(&mut found) {
+        let (buf, result) = disk.read(Buf::alloc(PAGE_BYTES).await, slot_offset_bytes(slot)).await;
+        result?;
+        *found = Slot::parse(&buf).and_then(|slot| slot.check(disk.size_bytes()).ok());
+    }
+    Ok(found)
+}
+
 async fn newest(disk: &Disk) -> Result<Option<Slot>, DiskError> {
     let mut newest: Option<Slot> = None;
     for slot in 0..2 {

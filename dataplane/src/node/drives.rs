@@ -8,7 +8,10 @@ use super::{
     DriveConfig, DriveInfo, DriveState, Node, NodeError, StartError,
     open_drive::{self, OpenDrive},
 };
-use crate::rt::{CoreId, RuntimeHandle};
+use crate::{
+    engine::{self, CheckReport},
+    rt::{CoreId, RuntimeHandle},
+};
 
 /// Every drive that the node was given, in the order in which they came.
 #[derive(Debug)]
@@ -130,6 +133,14 @@ impl Node {
         let engine = drive.drive.clone();
         self.on_home(&drive, move || async move { engine.grow(size_bytes).await }).await?;
         Ok(drive.info())
+    }
+
+    /// Proves that every extent of a drive has one owner and that all counters and checksums are right, while it
+    /// serves.
+    pub async fn check_drive(&self, uuid: Uuid) -> Result<CheckReport, NodeError> {
+        let drive = self.inner.drives.get(uuid)?;
+        let engine = drive.drive.clone();
+        self.on_home(&drive, move || async move { engine::check(&engine).await }).await
     }
 
     /// Closes a drive that holds no volume and no snapshot, and forgets it. Its file stays. One that could not be

@@ -1,5 +1,7 @@
 //! `basalt drive …`
 
+use std::path::{Path, PathBuf};
+
 use clap::Subcommand;
 use dataplane::node::{DriveMedium, TornPolicy};
 use hyper::Method;
@@ -7,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     client::Client,
+    drive_inspect,
     error::CliError,
     model::Drive,
     report::{Report, table},
@@ -34,11 +37,38 @@ pub(crate) enum DriveCommand {
         /// What a file shall have then, as in 20G [default: what the block device has become]
         size: Option<ByteSize>,
     },
+    /// Prove that every extent has one owner and every counter and checksum is right; exits 1 if not
+    Check {
+        /// Path as listed, UUID or the beginning of a UUID; with --offline, a path on this machine
+        drive: String,
+        /// A drive that no server has open; nothing is written to it
+        #[arg(long)]
+        offline: bool,
+    },
+    /// Show superblocks, journal and catalogue of a drive that no server has open; nothing is written to it
+    Dump {
+        /// A file or block device of this machine
+        path: PathBuf,
+        /// Also where the blocks of this volume or snapshot are
+        #[arg(long, value_name = "UUID")]
+        volume: Option<uuid::Uuid>,
+    },
     /// Let go of an empty drive; its file stays
     Remove {
         /// Path as listed, UUID or the beginning of a UUID
         drive: String,
     },
+}
+
+impl DriveCommand {
+    /// Runs what needs no server; `None` for the rest.
+    pub(crate) fn run_offline(&self) -> Option<Result<Report, CliError>> {
+        match self {
+            Self::Check { drive, offline: true } => Some(drive_inspect::check_offline(Path::new(drive))),
+            Self::Dump { path, volume } => Some(drive_inspect::dump(path, *volume)),
+            _ => None,
+        }
+    }
 }
 
 pub(crate) async fn run(client: &mut Client, command: DriveCommand) -> Result<Report, CliError> {
@@ -47,6 +77,8 @@ pub(crate) async fn run(client: &mut Client, command: DriveCommand) -> Result<Re
         DriveCommand::Add { drive, format } => add(client, drive, format).await,
         DriveCommand::Grow { drive, size } => grow(client, &drive, size).await,
         DriveCommand::Remove { drive } => remove(client, &drive).await,
+        DriveCommand::Check { drive, .. } => drive_inspect::check_live(client, &drive).await,
+        DriveCommand::Dump { path, volume } => drive_inspect::dump(&path, volume),
     }
 }
 

@@ -1,6 +1,11 @@
 //! What can go wrong with a command, by whose fault it is, and the exit code that says so.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use dataplane::offline::OfflineError;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CliError {
@@ -36,6 +41,8 @@ pub(crate) enum CliError {
     Broken { url: String, reason: String },
     #[error("the answer of {url} is not Basalt's: {reason}")]
     BadAnswer { url: String, reason: String },
+    #[error("{}: {source}", path.display())]
+    Offline { path: PathBuf, source: OfflineError },
     #[error("cannot start: {0}")]
     Runtime(io::Error),
     #[error("cannot print: {0}")]
@@ -43,11 +50,15 @@ pub(crate) enum CliError {
 }
 
 impl CliError {
+    pub(crate) fn offline(path: &Path, source: OfflineError) -> Self {
+        Self::Offline { path: path.to_owned(), source }
+    }
+
     /// 1 refused by the server, 2 wrong usage (as clap), 3 no or no single such object, 4 no server or no
     /// answer, 5 not let in.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Refused { .. } | Self::Runtime(_) | Self::Output(_) => 1,
+            Self::Refused { .. } | Self::Offline { .. } | Self::Runtime(_) | Self::Output(_) => 1,
             Self::Usage(_) => 2,
             Self::NotFound { .. } | Self::Ambiguous { .. } => 3,
             Self::NoServer(_)
@@ -70,7 +81,7 @@ impl CliError {
             Self::Credentials { .. } | Self::BadCredentials { .. } => "Credentials",
             Self::NoServer(_) | Self::Unreachable { .. } | Self::Untrusted { .. } => "Unreachable",
             Self::Broken { .. } | Self::BadAnswer { .. } => "BadAnswer",
-            Self::Runtime(_) | Self::Output(_) => "Local",
+            Self::Offline { .. } | Self::Runtime(_) | Self::Output(_) => "Local",
         }
     }
 }

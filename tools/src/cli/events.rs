@@ -41,7 +41,7 @@ pub(crate) async fn run(
         let mut out = io::stdout().lock();
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                return Ok(Report { text: String::new(), json: Value::Null });
+                return Ok(Report { text: String::new(), json: Value::Null, has_problems: false });
             }
             done => done.map_err(CliError::Output)?,
         }

@@ -12,6 +12,7 @@ use self::{client::Client, error::CliError, report::Report, server::ServerOption
 
 mod client;
 mod drive;
+mod drive_inspect;
 mod error;
 mod events;
 mod host;
@@ -55,7 +56,7 @@ pub(crate) enum CliCommand {
     Status,
     /// What happened: changes, drives that fail, a pool that is getting full
     Events(events::EventsArguments),
-    /// List, add, grow and remove drives
+    /// List, add, grow, remove and check drives, and look into them
     #[command(subcommand)]
     Drive(drive::DriveCommand),
     /// Replace the access token
@@ -81,6 +82,11 @@ async fn execute(
     arguments: ClientArguments,
     data_dir: Option<PathBuf>,
 ) -> Result<Report, CliError> {
+    if let CliCommand::Drive(command) = &command
+        && let Some(report) = command.run_offline()
+    {
+        return report;
+    }
     let client = &mut Client::connect(arguments.server.find(data_dir)?).await?;
     match command {
         CliCommand::Volume(command) => volume::run(client, command).await,
@@ -100,6 +106,7 @@ fn print(report: &Report, json: bool) -> ExitCode {
     let text = if json { format!("{:#}\n", report.json) } else { report.text.clone() };
     match io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(&CliError::Output(error), json),
+        _ if report.has_problems => ExitCode::FAILURE,
         _ => ExitCode::SUCCESS,
     }
 }

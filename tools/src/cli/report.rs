@@ -8,6 +8,8 @@ pub(crate) struct Report {
     /// Ends with a line feed.
     pub(crate) text: String,
     pub(crate) json: Value,
+    /// The news is bad: it is printed, and the exit code is 1.
+    pub(crate) has_problems: bool,
 }
 
 impl Report {
@@ -16,7 +18,11 @@ impl Report {
         if !text.ends_with('\n') {
             text.push('\n');
         }
-        Self { text, json }
+        Self { text, json, has_problems: false }
+    }
+
+    pub(crate) fn with_problems(self, has_problems: bool) -> Self {
+        Self { has_problems, ..self }
     }
 }
 

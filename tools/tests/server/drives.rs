@@ -109,3 +109,27 @@ fn wrong_drives_change_nothing() {
     assert!(again.code == 1 && again.stderr.contains("exists already"), "{}", again.stderr);
     assert_eq!(place.json(&["drive", "list"]).as_array().map(Vec::len), Some(1));
 }
+
+#[test]
+fn drives_are_looked_into_live_and_offline() {
+    let place = Place::new();
+    let server = place.serve_file();
+    place.text(&["volume", "create", "vol1", "1G"]);
+    let volume = place.json(&["volume", "show", "vol1"])["uuid"].as_str().expect("a UUID").to_owned();
+    let path = place.path("drive.img").display().to_string();
+    assert!(place.text(&["drive", "check", &path]).contains("one owner"));
+    let held = place.run(&["drive", "check", "--offline", &path]);
+    assert!(held.code == 1 && held.stderr.contains("in use"), "{}", held.stderr);
+    assert_eq!(server.terminate().code(), Some(0));
+
+    let findings = place.json(&["drive", "check", "--offline", &path]);
+    assert_eq!(
+        (&findings["problems"], &findings["exact"]),
+        (&serde_json::json!([]), &serde_json::json!(true))
+    );
+    assert!(place.text(&["drive", "dump", &path]).contains(&volume));
+    let dump = place.json(&["drive", "dump", &path, "--volume", &volume]);
+    assert_eq!((&dump["volumes"][0]["uuid"], &dump["map"]), (&volume.into(), &serde_json::json!([])));
+    let nobody = place.run(&["drive", "dump", "/nonexistent.img"]);
+    assert!(nobody.code == 1 && nobody.stderr.contains("/nonexistent.img"), "{}", nobody.stderr);
+}

@@ -1,4 +1,4 @@
-//! Drives: GET and POST drives, POST drives/{id}:grow, DELETE drives/{id}.
+//! Drives: GET and POST drives, POST drives/{id}:grow and drives/{id}:check, DELETE drives/{id}.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::error::BasaltError;
 use crate::{
-    app::SharedApp,
+    app::{App, SharedApp},
     envelope::{ApiError, Code, Failure},
     fields::{Fields, parse_uuid},
     request::{JsonBody, Params},
@@ -124,11 +124,15 @@ pub(crate) async fn act(
     params: Params,
     body: Result<JsonBody, ApiError>,
 ) -> Result<Response, BasaltError> {
-    let Some((id, "grow")) = params.get("id").split_once(':') else {
-        return Err(Failure::new(Code::NotExists, format!("there is no drives/{}", params.get("id"))).into());
-    };
-    let drive = parse_id(id)?;
-    let size_bytes = Fields::new(&body?.0).whole("sizeBytes")?;
+    match params.get("id").split_once(':') {
+        Some((id, "grow")) => grow(app, parse_id(id)?, &body?.0).await,
+        Some((id, "check")) => check(&app, parse_id(id)?).await,
+        _ => Err(Failure::new(Code::NotExists, format!("there is no drives/{}", params.get("id"))).into()),
+    }
+}
+
+async fn grow(app: SharedApp, drive: Uuid, body: &Map<String, Value>) -> Result<Response, BasaltError> {
+    let size_bytes = Fields::new(body).whole("sizeBytes")?;
     let this = SharedApp::clone(&app);
     let change = async move {
         let mut known = this.known_drives.lock().await;
@@ -142,6 +146,19 @@ pub(crate) async fn act(
         Ok(drive)
     };
     Ok(Json(DriveView::from(app.complete(change).await?)).into_response())
+}
+
+/// Walks all maps of a drive; takes as long as there is metadata.
+async fn check(app: &App, drive: Uuid) -> Result<Response, BasaltError> {
+    let report = app.node.check_drive(drive).await.map_err(ApiError::from)?;
+    let findings = json!({
+        "layers": report.layers,
+        "ownedExtents": report.owned_extents,
+        "metadataExtents": report.metadata_extents,
+        "problems": report.problems,
+        "exact": report.exact,
+    });
+    Ok(Json(findings).into_response())
 }
 
 /// Closes an empty drive and forgets it. Its file stays.

@@ -64,14 +64,20 @@ fn record(drive: Uuid, sequence: u64) -> MarkRecord {
 
 /// The newest mark and its slot; sequence 0 if there is none.
 pub(in crate::engine) async fn read(disk: &Disk, drive: Uuid) -> Result<(u64, u64), DiskError> {
-    let mut newest = (0, 0);
-    for slot in 0..2 {
+    let [first, second] = slots(disk, drive).await?;
+    Ok((first.unwrap_or(0), 0).max((second.unwrap_or(0), 1)))
+}
+
+/// What the two slots say; `None`: no mark of this drive is there.
+pub(in crate::engine) async fn slots(disk: &Disk, drive: Uuid) -> Result<[Option<u64>; 2], DiskError> {
+    let mut found = [None, None];
+    for (slot, found) in (0..).zip(&mut found) {
         let buf = Buf::alloc(BLOCK_BYTES as usize).await;
         let (buf, result) = disk.read(buf, slot_offset_bytes(slot)).await;
         result?;
-        newest = newest.max((parse(&buf, drive).unwrap_or(0), slot));
+        *found = parse(&buf, drive);
     }
-    Ok(newest)
+    Ok(found)
 }
 
 /// The newest sequence in a slot's sectors.

@@ -21,6 +21,17 @@ use crate::rt::{
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 const LOCK_RETRY: Duration = Duration::from_millis(20);
 
+/// What it is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Reads and writes past the page cache, where that is allowed.
+    Direct,
+    /// Reads and writes through the page cache.
+    Buffered,
+    /// Reads only.
+    Read,
+}
+
 /// A locked, open file or block device.
 #[derive(Debug)]
 pub(super) struct FileDisk {
@@ -35,10 +46,10 @@ pub(super) struct FileDisk {
 }
 
 impl FileDisk {
-    pub(super) fn open(path: &Path, create_bytes: Option<u64>, direct: bool) -> Result<Self, OpenError> {
+    pub(super) fn open(path: &Path, create_bytes: Option<u64>, access: Access) -> Result<Self, OpenError> {
         let os = |source: io::Error| OpenError::Os { path: path.display().to_string(), source };
         let created = create_if_missing(path, create_bytes)?;
-        let (fd, is_buffered) = open_for_io(path, direct).map_err(os)?;
+        let (fd, is_buffered) = open_for_io(path, access).map_err(os)?;
         if !lock_patiently(&fd).map_err(os)? {
             return Err(OpenError::Locked(path.display().to_string()));
         }
@@ -245,9 +256,10 @@ fn create_if_missing(path: &Path, create_bytes: Option<u64>) -> Result<bool, Ope
 }
 
 /// Opens with O_DIRECT, or through the page cache where that is refused (the second value tells).
-fn open_for_io(path: &Path, direct: bool) -> io::Result<(OwnedFd, bool)> {
-    let flags = OFlags::RDWR | OFlags::CLOEXEC;
-    if direct {
+fn open_for_io(path: &Path, access: Access) -> io::Result<(OwnedFd, bool)> {
+    let rights = if access == Access::Read { OFlags::RDONLY } else { OFlags::RDWR };
+    let flags = rights | OFlags::CLOEXEC;
+    if access != Access::Buffered {
         match rustix::fs::open(path, flags | OFlags::DIRECT, Mode::empty()) {
             Ok(fd) => return Ok((fd, false)),
             Err(rustix::io::Errno::INVAL) => {}

@@ -9,7 +9,12 @@ mod sim;
 use std::{path::Path, sync::Arc};
 
 pub use self::sim::{FaultyOperation, SimFault, SimMedia};
-use self::{file::FileDisk, lossy::LossyDisk, memory::MemoryDisk, sim::SimDisk};
+use self::{
+    file::{Access, FileDisk},
+    lossy::LossyDisk,
+    memory::MemoryDisk,
+    sim::SimDisk,
+};
 use super::Buf;
 
 /// How far a write must have gone when it answers.
@@ -80,11 +85,17 @@ enum Kind {
 impl Disk {
     /// Opens a file or block device and locks it against a second server.
     pub fn open(path: &Path, options: OpenOptions) -> Result<Self, OpenError> {
-        let file = FileDisk::open(path, options.create_bytes, options.lossy.is_none())?;
+        let access = if options.lossy.is_some() { Access::Buffered } else { Access::Direct };
+        let file = FileDisk::open(path, options.create_bytes, access)?;
         Ok(Self(match options.lossy {
             Some(lossy) => Kind::Lossy(Arc::new(LossyDisk::new(file, lossy))),
             None => Kind::File(Arc::new(file)),
         }))
+    }
+
+    /// Opens a file or block device to read it. It is locked as if to serve it, and cannot be written to.
+    pub fn open_read_only(path: &Path) -> Result<Self, OpenError> {
+        Ok(Self(Kind::File(Arc::new(FileDisk::open(path, None, Access::Read)?))))
     }
 
     /// A medium in memory, gone with the process; pages are taken as they are first written.
