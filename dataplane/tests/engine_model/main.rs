@@ -7,11 +7,13 @@
 
 mod actor;
 mod crash_points;
+mod frozen;
 mod model;
 mod parallel;
 mod random;
 mod recovery;
 mod reference;
+mod space;
 mod workloads;
 
 use std::env;

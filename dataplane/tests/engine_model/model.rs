@@ -6,12 +6,15 @@ use std::{
 };
 
 use dataplane::{
-    engine::{Drive, Volume},
+    engine::{Drive, Snapshot, Volume},
     rt::sim::SimRng,
 };
 use uuid::Uuid;
 
-use crate::reference::{Moment, ReferenceVolume, Value};
+use crate::{
+    frozen::{Frozen, FrozenId, Instant, InstantId},
+    reference::{Crash, Moment, ReferenceVolume, Value},
+};
 
 /// What is known of a volume.
 #[derive(Debug, Clone)]
@@ -19,12 +22,48 @@ pub(crate) struct KnownVolume {
     pub(crate) block_bytes: u32,
     /// Sizes that it may have: two while an expansion is under way.
     pub(crate) sizes: Vec<u64>,
-    /// Creation or deletion under way at a crash leaves it open.
-    pub(crate) may_be_missing: bool,
-    pub(crate) must_be_missing: bool,
-    pub(crate) reference: ReferenceVolume,
+    pub(crate) presence: Presence,
+    pub(crate) content: Content,
     /// Where random operations go: starts of small areas, far apart on large volumes.
     pub(crate) spots: Vec<u64>,
+}
+
+/// Whether something is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Presence {
+    There,
+    /// Its creation or deletion is under way: a crash leaves it open.
+    Open,
+    /// Deleted, or never made: no crash may bring it back.
+    Gone,
+}
+
+/// What a volume shows.
+#[derive(Debug, Clone)]
+pub(crate) enum Content {
+    Own(ReferenceVolume),
+    /// It cannot be written to.
+    View(FrozenId),
+    /// Being cloned.
+    Unknown,
+}
+
+/// What is known of a snapshot.
+#[derive(Debug, Clone)]
+pub(crate) struct KnownSnapshot {
+    pub(crate) size_bytes: u64,
+    pub(crate) block_bytes: u32,
+    pub(crate) presence: Presence,
+    /// Unknown while it is being taken.
+    pub(crate) frozen: Option<FrozenId>,
+    pub(crate) spots: Vec<u64>,
+}
+
+/// What is being made of a volume's present content.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Copy {
+    Snapshot(Uuid),
+    Clone(Uuid),
 }
 
 /// Everything believed. A copy is what is known at that moment, should the machine end there.
@@ -36,11 +75,26 @@ pub(crate) struct Model {
     /// Beginnings of the reads under way.
     reads: BTreeSet<Moment>,
     pub(crate) volumes: BTreeMap<Uuid, KnownVolume>,
+    pub(crate) snapshots: BTreeMap<Uuid, KnownSnapshot>,
+    frozen: Vec<Frozen>,
+    instants: Vec<Instant>,
+    /// Copies under way, of which source, by their beginning.
+    copying: BTreeMap<Moment, Vec<(Uuid, Copy)>>,
 }
 
 impl Model {
     pub(crate) fn new(rng: SimRng) -> Self {
-        Self { rng, now: 1, next_value: 1, reads: BTreeSet::new(), volumes: BTreeMap::new() }
+        Self {
+            rng,
+            now: 1,
+            next_value: 1,
+            reads: BTreeSet::new(),
+            volumes: BTreeMap::new(),
+            snapshots: BTreeMap::new(),
+            frozen: Vec::new(),
+            instants: Vec::new(),
+            copying: BTreeMap::new(),
+        }
     }
 
     /// A moment later than all before.
@@ -63,6 +117,10 @@ impl Model {
         self.volumes.get_mut(&uuid).expect("volumes are forgotten only after a crash")
     }
 
+    pub(crate) fn snapshot(&mut self, uuid: Uuid) -> &mut KnownSnapshot {
+        self.snapshots.get_mut(&uuid).expect("snapshots are forgotten only after a crash")
+    }
+
     /// Something begins that sees what the volumes hold; the past that it may see is kept.
     pub(crate) fn begin_read(&mut self) -> Moment {
         let began = self.tick();
@@ -80,8 +138,103 @@ impl Model {
         self.reads.first().copied().unwrap_or(self.now)
     }
 
+    /// A read that ran from one moment to another saw that value.
+    ///
+    /// # Panics
+    /// If it may not.
+    pub(crate) fn saw(
+        &mut self,
+        uuid: Uuid,
+        sector: u64,
+        value: Option<Value>,
+        (began, ended): (Moment, Moment),
+    ) {
+        let reference = match &mut self.volume(uuid).content {
+            Content::Own(reference) => reference,
+            Content::View(frozen) => {
+                let frozen = *frozen;
+                return self.observe(frozen, sector, value);
+            }
+            Content::Unknown => unreachable!("nobody knows of it before it is cloned"),
+        };
+        let allowed = value.is_some_and(|value| reference.may_read(sector, value, began, ended));
+        let history = reference.history_of(sector);
+        assert!(allowed, "a read of {uuid} sector {sector} sees {value:?}: {history:?}");
+    }
+
+    /// Recovery found that value.
+    ///
+    /// # Panics
+    /// If the rules forbid it after that crash.
+    pub(crate) fn found(&mut self, uuid: Uuid, sector: u64, value: Option<Value>, crash: Crash, now: Moment) {
+        let reference = match &mut self.volume(uuid).content {
+            Content::Own(reference) => reference,
+            Content::View(frozen) => {
+                let frozen = *frozen;
+                return self.observe(frozen, sector, value);
+            }
+            Content::Unknown => unreachable!("a crash ends every cloning"),
+        };
+        let before = reference.history_of(sector);
+        let possible = value.is_some_and(|value| reference.settle(sector, value, crash, now));
+        assert!(possible, "{uuid} sector {sector} holds {value:?} after {crash:?}: {before:?}");
+    }
+
+    /// A flush of the volume that began then was answered.
+    pub(crate) fn flushed(&mut self, uuid: Uuid, began: Moment) {
+        if let Content::Own(reference) = &mut self.volume(uuid).content {
+            reference.flushed(began);
+        }
+    }
+
+    /// Copies begin, all at one instant.
+    pub(crate) fn begin_copies(&mut self, copies: Vec<(Uuid, Copy)>) -> Moment {
+        let began = self.begin_read();
+        self.copying.insert(began, copies);
+        began
+    }
+
+    /// Their instant has passed: what they may hold is known.
+    pub(crate) fn end_copies(&mut self, began: Moment) {
+        let now = self.end_read(began);
+        let instant = InstantId(self.instants.len());
+        self.instants.push(Instant::unknown());
+        for (source, copy) in self.copying.remove(&began).expect("they began then") {
+            let sectors = self.volume(source).reference().freeze(began, now);
+            match copy {
+                Copy::Clone(uuid) => {
+                    self.volume(uuid).content = Content::Own(ReferenceVolume::from_frozen(&sectors, now));
+                }
+                Copy::Snapshot(uuid) => {
+                    let frozen = FrozenId(self.frozen.len());
+                    self.frozen.push(Frozen { sectors, instant });
+                    self.snapshot(uuid).frozen = Some(frozen);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn frozen(&self, id: FrozenId) -> &Frozen {
+        &self.frozen[id.0]
+    }
+
+    /// Somebody saw a value in a snapshot.
+    ///
+    /// # Panics
+    /// If it cannot be there.
+    pub(crate) fn observe(&mut self, id: FrozenId, sector: u64, value: Option<Value>) {
+        let frozen = &mut self.frozen[id.0];
+        let instant = &mut self.instants[frozen.instant.0];
+        if let Err(wrong) = frozen.observe(instant, sector, value) {
+            panic!("sector {sector} of snapshot {id:?} {wrong}");
+        }
+    }
+
     /// The machine ended: nothing is under way any more.
     pub(crate) fn crashed(&mut self) {
+        while let Some((&began, _)) = self.copying.first_key_value() {
+            self.end_copies(began);
+        }
         self.reads.clear();
     }
 }
@@ -94,6 +247,7 @@ pub(crate) struct World {
     pub(crate) drive: Option<Drive>,
     /// Volumes that operations may use.
     pub(crate) handles: BTreeMap<Uuid, Volume>,
+    pub(crate) snapshots: BTreeMap<Uuid, Snapshot>,
     /// Workers shall end; so many have not yet.
     pub(crate) stopping: bool,
     pub(crate) working: usize,
@@ -109,25 +263,71 @@ pub(crate) fn lock(world: &Shared) -> MutexGuard<'_, World> {
 
 impl World {
     pub(crate) fn new(model: Model) -> Shared {
-        let handles = BTreeMap::new();
-        let world = Self { model, drive: None, handles, stopping: false, working: 0, finished: false };
-        Arc::new(Mutex::new(world))
+        Arc::new(Mutex::new(Self {
+            model,
+            drive: None,
+            handles: BTreeMap::new(),
+            snapshots: BTreeMap::new(),
+            stopping: false,
+            working: 0,
+            finished: false,
+        }))
     }
 
     /// Forgets the machine; the model stays.
     pub(crate) fn crashed(&mut self) {
         self.drive = None;
         self.handles.clear();
+        self.snapshots.clear();
         (self.stopping, self.working, self.finished) = (false, 0, false);
         self.model.crashed();
     }
 
     /// One of the usable volumes.
     pub(crate) fn pick_volume(&mut self) -> Option<Uuid> {
-        if self.handles.is_empty() {
-            return None;
+        pick(&mut self.model.rng, self.handles.keys().copied())
+    }
+
+    /// Those that can be written to.
+    pub(crate) fn writable_volumes(&self) -> Vec<Uuid> {
+        self.handles.keys().copied().filter(|uuid| !self.model.volumes[uuid].is_view()).collect()
+    }
+
+    pub(crate) fn pick_writable(&mut self) -> Option<Uuid> {
+        let writable = self.writable_volumes();
+        pick(&mut self.model.rng, writable.into_iter())
+    }
+
+    pub(crate) fn pick_snapshot(&mut self) -> Option<Uuid> {
+        pick(&mut self.model.rng, self.snapshots.keys().copied())
+    }
+}
+
+fn pick(rng: &mut SimRng, all: impl Iterator<Item = Uuid> + Clone) -> Option<Uuid> {
+    let count = all.clone().count();
+    if count == 0 { None } else { all.clone().nth(rng.below(count as u64) as usize) }
+}
+
+impl KnownVolume {
+    /// # Panics
+    /// If it has none of its own.
+    pub(crate) fn reference(&mut self) -> &mut ReferenceVolume {
+        match &mut self.content {
+            Content::Own(reference) => reference,
+            other => panic!("a volume with {other:?} is not written to"),
         }
-        let pick = self.model.rng.below(self.handles.len() as u64) as usize;
-        self.handles.keys().nth(pick).copied()
+    }
+
+    pub(crate) fn is_view(&self) -> bool {
+        matches!(self.content, Content::View(_))
+    }
+
+    /// Sectors that anything ever touched.
+    pub(crate) fn touched(&self, model: &Model) -> Vec<u64> {
+        match &self.content {
+            Content::Own(reference) => reference.touched(),
+            Content::View(frozen) => model.frozen(*frozen).sectors.keys().copied().collect(),
+            Content::Unknown => unreachable!("a crash ends every cloning"),
+        }
     }
 }

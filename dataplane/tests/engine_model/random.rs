@@ -18,6 +18,7 @@ use crate::{
     model::{Model, Shared, World, lock},
     recovery::{self, Opening},
     reference::{BLOCK, Crash},
+    space,
 };
 
 /// How the test cheats on itself.
@@ -31,7 +32,10 @@ pub(crate) struct Tampering {
 
 /// Bytes behind each spot that operations touch.
 const AREA: u64 = 256 << 10;
-const VOLUMES_MAX: usize = 4;
+/// Simulated time of a step: a merge rests, and the manager looks around, in a few hundred of them.
+const STEP_MAX: Duration = Duration::from_micros(50);
+const VOLUMES_MAX: usize = 6;
+const SNAPSHOTS_MAX: usize = 6;
 
 pub(crate) fn run_seed(seed: u64, tampering: Tampering) {
     let mut rng = SimRng::new(seed);
@@ -41,7 +45,7 @@ pub(crate) fn run_seed(seed: u64, tampering: Tampering) {
     let rounds = 2 + rng.below(4);
     for round in 0..=rounds {
         let cores = 1 + rng.below(3) as usize;
-        let sim = Sim::new(rng.next_u64(), cores);
+        let sim = Sim::with_step_time(rng.next_u64(), cores, STEP_MAX);
         start_machine(&sim, &world, &media, opening, crash);
         assert!(sim.run_until(|| lock(&world).drive.is_some()), "the drive did not open");
         if round == rounds {
@@ -83,7 +87,7 @@ fn prepare(rng: &mut SimRng, tampering: Tampering) -> (SimMedia, Opening) {
             1 => Some(TornPolicy::Assume4kAtomic),
             _ => Some(TornPolicy::TornSafe),
         },
-        map_memory_bytes: (8 + rng.below(24)) * 4096,
+        map_memory_bytes: (32 + rng.below(24)) * 4096,
         fault: tampering.fault,
     };
     // With mere trust in a drive that tears, blocks do tear.
@@ -110,6 +114,7 @@ fn start_machine(sim: &Sim, world: &Shared, media: &SimMedia, opening: Opening, 
             }
         }
         if lock(&world).working == 0 {
+            space::delete_everything(&actor).await;
             let drive = lock(&world).drive.clone().expect("it was opened above");
             recovery::check(&drive).await;
             drive.close().await.expect("a sound drive closes");
@@ -118,17 +123,38 @@ fn start_machine(sim: &Sim, world: &Shared, media: &SimMedia, opening: Opening, 
     });
 }
 
-/// Creates, expands or deletes a volume.
+/// Creates, expands, copies or deletes something.
 async fn manage(actor: &Actor) {
-    let (count, pick, volume) = {
+    let (volumes, snapshots, pick, any, writable, snapshot) = {
         let world = &mut *lock(&actor.world);
-        (world.handles.len(), world.model.rng.below(6), world.pick_volume())
+        let (volumes, snapshots) = (world.handles.len(), world.snapshots.len());
+        let pick = world.model.rng.below(12);
+        (volumes, snapshots, pick, world.pick_volume(), world.pick_writable(), world.pick_snapshot())
     };
-    let Some(volume) = volume else { return create(actor).await };
-    match pick {
-        0 if count < VOLUMES_MAX => create(actor).await,
-        1 if count > 1 => actor.delete(volume).await,
-        2 | 3 => actor.expand(volume, 1 << 20).await,
+    let (Some(any), Some(writable)) = (any, writable) else { return create(actor).await };
+    match (pick, snapshot) {
+        (0, _) if volumes < VOLUMES_MAX => create(actor).await,
+        (1, _) if volumes > 1 => actor.delete(any).await,
+        (2, _) => actor.expand(writable, 1 << 20).await,
+        (3 | 4, _) if snapshots < SNAPSHOTS_MAX => {
+            actor.snapshot(&[writable]).await;
+        }
+        (5, _) if snapshots < SNAPSHOTS_MAX => {
+            let group = lock(&actor.world).writable_volumes();
+            actor.snapshot(&group).await;
+        }
+        (6, _) if volumes < VOLUMES_MAX => {
+            let more = lock(&actor.world).model.rng.below(2) << 20;
+            actor.clone_volume(writable, more, 0).await;
+        }
+        (7, Some(snapshot)) if volumes < VOLUMES_MAX => {
+            let more = lock(&actor.world).model.rng.below(2) << 20;
+            actor.snapshot_volume(snapshot, true, more, 1 << 20).await;
+        }
+        (8, Some(snapshot)) if volumes < VOLUMES_MAX => {
+            actor.snapshot_volume(snapshot, false, 0, 0).await;
+        }
+        (9 | 10, Some(snapshot)) => actor.delete_snapshot(snapshot).await,
         _ => {}
     }
 }

@@ -8,6 +8,8 @@ use std::{
 
 use dataplane::rt::{disk::SimMedia, sim::SimRng};
 
+use crate::frozen::{Candidate, NEVER};
+
 /// A moment; grows with every beginning and end of an operation.
 pub(crate) type Moment = u64;
 
@@ -111,6 +113,35 @@ impl ReferenceVolume {
                         && later.ended.is_some_and(|end| end < began)
                 })
         })
+    }
+
+    /// What a snapshot that was taken between `began` and `ended` may hold. The past since `began` was kept.
+    pub(crate) fn freeze(&self, began: Moment, ended: Moment) -> BTreeMap<u64, Vec<Candidate>> {
+        let possible = |changes: &[Change]| {
+            let replaced = |change: &Change| {
+                let later = changes.iter().filter(|later| change.ended.is_some_and(|end| later.began > end));
+                later.filter_map(|later| later.ended).min().unwrap_or(NEVER)
+            };
+            let candidates = changes.iter().filter(|change| change.began <= ended);
+            let candidates = candidates.map(|change| Candidate {
+                value: change.value,
+                began: change.began,
+                replaced: replaced(change),
+            });
+            candidates.filter(|candidate| candidate.replaced >= began).collect()
+        };
+        self.sectors.iter().map(|(sector, changes)| (*sector, possible(changes))).collect()
+    }
+
+    /// A volume that begins with such content, durably.
+    pub(crate) fn from_frozen(sectors: &BTreeMap<u64, Vec<Candidate>>, now: Moment) -> Self {
+        let history = |candidates: &[Candidate]| {
+            let change =
+                |c: &Candidate| Change { value: c.value, began: now, ended: Some(now), durable: true };
+            candidates.iter().map(change).collect()
+        };
+        let sectors = sectors.iter().map(|(sector, candidates)| (*sector, history(candidates))).collect();
+        Self { sectors, at_risk: BTreeSet::new() }
     }
 
     /// Takes what recovery found. False if the rules forbid it.

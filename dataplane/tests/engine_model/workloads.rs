@@ -22,8 +22,20 @@ macro_rules! workloads {
     };
 }
 
-pub(crate) const ALL: [Workload; 7] =
-    workloads![allocate, overwrite, trim, expand, create_and_delete, checkpoint, close];
+pub(crate) const ALL: [Workload; 12] = workloads![
+    allocate,
+    overwrite,
+    trim,
+    expand,
+    create_and_delete,
+    checkpoint,
+    close,
+    snapshot,
+    group,
+    clone,
+    merge,
+    tree,
+];
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -119,4 +131,102 @@ async fn close(actor: Actor) {
     actor.expand(volume, MIB).await;
     let drive = lock(&actor.world).drive.clone().expect("it was opened");
     drive.close().await.expect("a sound drive closes");
+}
+
+/// One snapshot after the other, with every kind of change behind each.
+async fn snapshot(actor: Actor) {
+    let volume = volume(&actor).await;
+    actor.write(volume, 0, 2 * EXTENT, false).await;
+    for turn in 0..3 {
+        let taken = actor.snapshot(&[volume]).await;
+        actor.write(volume, turn * BLOCK, BLOCK, turn == 1).await;
+        actor.write(volume, EXTENT + 2 * turn * BLOCK, 3 * BLOCK, false).await;
+        actor.clear(volume, 8 * BLOCK, (1 + turn) * BLOCK, false, Clearing::Deallocate).await;
+        let view = actor.snapshot_volume(taken[0], false, 0, 0).await.expect("it needs no space");
+        actor.read(view, 0, 2 * EXTENT).await;
+        actor.write(view, 0, BLOCK, false).await;
+    }
+    actor.flush(volume).await;
+}
+
+/// Two volumes at one instant, while a host writes to the second what it depends on in the first.
+async fn group(actor: Actor) {
+    let first = volume(&actor).await;
+    let second = actor.create(MIB, 512, 0, Vec::new()).await.expect("the drive is empty");
+    actor.meanwhile(move |actor| async move {
+        for turn in 0..12 {
+            actor.write(first, turn % 3 * 2 * BLOCK, BLOCK, false).await;
+            actor.write(second, turn % 5 * 1024, 1024, false).await;
+        }
+    });
+    for _ in 0..3 {
+        let taken = actor.snapshot(&[first, second]).await;
+        for snapshot in taken {
+            let view = actor.snapshot_volume(snapshot, false, 0, 0).await.expect("it needs no space");
+            actor.read(view, 0, EXTENT).await;
+        }
+    }
+    actor.joined().await;
+}
+
+/// Clones, larger and of clones; all are written to, the source goes.
+async fn clone(actor: Actor) {
+    let source = volume(&actor).await;
+    actor.write(source, 0, 2 * EXTENT, false).await;
+    let clone = actor.clone_volume(source, MIB, MIB).await.expect("there is room");
+    actor.write(clone, BLOCK, 2 * BLOCK, false).await;
+    actor.write(source, 2 * BLOCK, 2 * BLOCK, true).await;
+    actor.write(clone, 2 * MIB, EXTENT, false).await;
+    let second = actor.clone_volume(clone, 0, 0).await.expect("there is room");
+    actor.clear(second, 0, EXTENT, false, Clearing::WriteZeroes).await;
+    actor.delete(source).await;
+    actor.write(clone, 0, BLOCK, false).await;
+    actor.settled().await;
+    actor.read(clone, 0, 4 * EXTENT).await;
+    actor.read(second, 0, 4 * EXTENT).await;
+}
+
+/// Snapshots of a volume that is written to all the time go in every order.
+async fn merge(actor: Actor) {
+    let volume = volume(&actor).await;
+    let mut taken = Vec::new();
+    for turn in 0..4 {
+        actor.write(volume, turn * EXTENT / 2, EXTENT, false).await;
+        actor.write(volume, MIB + turn * 3 * BLOCK, 5 * BLOCK, false).await;
+        actor.clear(volume, MIB + turn * 4 * BLOCK, BLOCK, false, Clearing::Deallocate).await;
+        taken.extend(actor.snapshot(&[volume]).await);
+    }
+    actor.meanwhile(move |actor| async move {
+        for turn in 0..10 {
+            actor.write(volume, turn * 5 % 7 * 3 * BLOCK, 2 * BLOCK, false).await;
+            actor.clear(volume, MIB + turn * 2 * BLOCK, BLOCK, false, Clearing::WriteZeroes).await;
+        }
+        actor.flush(volume).await;
+    });
+    for index in [1, 3, 0, 2] {
+        actor.delete_snapshot(taken[index]).await;
+        actor.read(volume, 0, 4 * EXTENT).await;
+    }
+    actor.joined().await;
+    actor.settled().await;
+}
+
+/// A deleted snapshot with several children gives back what none of them can see, and goes with the last but one.
+async fn tree(actor: Actor) {
+    let volume = volume(&actor).await;
+    actor.write(volume, 0, 4 * EXTENT, true).await;
+    let taken = actor.snapshot(&[volume]).await[0];
+    let writable = actor.snapshot_volume(taken, true, MIB, 0).await.expect("there is room");
+    let view = actor.snapshot_volume(taken, false, 0, 0).await.expect("it needs no space");
+    actor.write(volume, 0, EXTENT, false).await;
+    actor.write(writable, BLOCK, EXTENT, false).await;
+    actor.delete_snapshot(taken).await;
+    actor.clear(writable, 2 * EXTENT, EXTENT, false, Clearing::Deallocate).await;
+    actor.write(volume, 2 * EXTENT, EXTENT, false).await;
+    actor.delete(view).await;
+    actor.settled().await;
+    actor.read(writable, 0, 4 * EXTENT).await;
+    actor.delete(volume).await;
+    actor.settled().await;
+    actor.read(writable, 0, 4 * EXTENT).await;
 }

@@ -1,9 +1,15 @@
 //! One who asks the engine for something, and tells the model what was promised.
 
 mod io;
+mod snapshots;
 mod volumes;
 
-use dataplane::engine::{Drive, Volume};
+use std::time::Duration;
+
+use dataplane::{
+    engine::{Drive, Volume},
+    rt::{self, CoreId},
+};
 use uuid::Uuid;
 
 use crate::model::{Shared, lock};
@@ -23,6 +29,25 @@ impl Actor {
     pub(crate) fn new(world: &Shared) -> Self {
         let write_through = lock(world).drive.as_ref().expect("the drive is open").is_write_through();
         Self { world: world.clone(), write_through }
+    }
+
+    /// Does something on the machine's second core meanwhile; [`joined`](Self::joined) waits for it.
+    pub(crate) fn meanwhile<F: Future<Output = ()> + 'static>(
+        &self,
+        strand: impl FnOnce(Self) -> F + Send + 'static,
+    ) {
+        lock(&self.world).working += 1;
+        let actor = self.clone();
+        rt::spawn_on(CoreId(1), move || async move {
+            strand(actor.clone()).await;
+            lock(&actor.world).working -= 1;
+        });
+    }
+
+    pub(crate) async fn joined(&self) {
+        while lock(&self.world).working > 0 {
+            rt::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     fn drive(&self) -> Drive {

@@ -1,11 +1,11 @@
 //! Volumes come, grow and go.
 
-use dataplane::engine::EngineError;
+use dataplane::engine::{EngineError, Volume};
 use uuid::Uuid;
 
 use super::Actor;
 use crate::{
-    model::{KnownVolume, lock},
+    model::{Content, KnownVolume, Presence, lock},
     reference::ReferenceVolume,
 };
 
@@ -24,25 +24,28 @@ impl Actor {
             let known = KnownVolume {
                 block_bytes,
                 sizes: vec![size_bytes],
-                may_be_missing: true,
-                must_be_missing: false,
-                reference: ReferenceVolume::default(),
+                presence: Presence::Open,
+                content: Content::Own(ReferenceVolume::default()),
                 spots,
             };
             model.volumes.insert(uuid, known);
             uuid
         };
         let result = self.drive().create_volume(uuid, size_bytes, block_bytes, reserved_bytes).await;
+        self.created(uuid, result)
+    }
+
+    /// A volume's creation was answered.
+    pub(super) fn created(&self, uuid: Uuid, result: Result<Volume, EngineError>) -> Option<Uuid> {
         let mut world = lock(&self.world);
         match result {
             Ok(volume) => {
-                world.model.volume(uuid).may_be_missing = false;
+                world.model.volume(uuid).presence = Presence::There;
                 world.handles.insert(uuid, volume);
                 Some(uuid)
             }
-            // Not created: a crash must not create it either.
             Err(EngineError::NoFreeSpace { .. } | EngineError::Invalid(_)) => {
-                world.model.volume(uuid).must_be_missing = true;
+                world.model.volume(uuid).presence = Presence::Gone;
                 None
             }
             Err(error) => panic!("create: {error}"),
@@ -51,9 +54,9 @@ impl Actor {
 
     pub(crate) async fn delete(&self, uuid: Uuid) {
         let Some(volume) = lock(&self.world).handles.remove(&uuid) else { return };
-        lock(&self.world).model.volume(uuid).may_be_missing = true;
+        lock(&self.world).model.volume(uuid).presence = Presence::Open;
         self.drive().delete_volume(&volume).await.expect("nothing stands against it");
-        lock(&self.world).model.volume(uuid).must_be_missing = true;
+        lock(&self.world).model.volume(uuid).presence = Presence::Gone;
     }
 
     pub(crate) async fn expand(&self, uuid: Uuid, more_bytes: u64) {

@@ -1,0 +1,23 @@
+//! Space on a quiet drive: everything that is deleted comes back.
+
+use crate::{actor::Actor, model::lock, recovery};
+
+/// Deletes snapshots and volumes in a random order. Nothing else uses the drive meanwhile.
+pub(crate) async fn delete_everything(actor: &Actor) {
+    let drive = lock(&actor.world).drive.clone().expect("the drive is open");
+    loop {
+        recovery::check(&drive).await;
+        let (volume, snapshot, snapshot_first) = {
+            let world = &mut *lock(&actor.world);
+            (world.pick_volume(), world.pick_snapshot(), world.model.rng.below(3) > 0)
+        };
+        match (volume, snapshot) {
+            (Some(volume), None) => actor.delete(volume).await,
+            (Some(volume), Some(_)) if !snapshot_first => actor.delete(volume).await,
+            (_, Some(snapshot)) => actor.delete_snapshot(snapshot).await,
+            (None, None) => break,
+        }
+    }
+    drive.settled().await;
+    assert_eq!(drive.used_bytes(), 0, "nothing is left that could own an extent");
+}
