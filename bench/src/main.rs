@@ -1,6 +1,7 @@
 //! Measures: the ceiling that raw sockets set on this machine, in the same minutes as everything compared with it.
 
 mod ceiling;
+mod engine;
 mod run;
 
 use std::process::ExitCode;
@@ -15,6 +16,8 @@ enum Command {
     Ceiling(ceiling::Options),
     /// Reads and writes over NVMe/TCP, against any target.
     Run(Box<run::Options>),
+    /// What snapshots, clones and size cost, on the engine itself without network.
+    Engine(engine::Options),
     /// 4 KiB random reads and writes at several depths, as a table. Overwrites the volume.
     Matrix(run::matrix::MatrixOptions),
 }
@@ -22,6 +25,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Ceiling(options) => ceiling::run(&options),
+        Command::Engine(options) => engine::run(&options),
         Command::Run(options) => run::run(&options),
         Command::Matrix(options) => run::matrix::run(&options),
     };

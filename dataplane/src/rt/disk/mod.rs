@@ -1,7 +1,8 @@
-//! Open drive media behind one enum: a file or block device through io_uring, memory, a lossy test medium, the
-//! simulator's.
+//! Open drive media behind one enum: a file or block device through io_uring, memory, a lossy and a hollow test
+//! medium, the simulator's.
 
 mod file;
+mod hollow;
 mod lossy;
 mod memory;
 mod sim;
@@ -11,6 +12,7 @@ use std::{path::Path, sync::Arc};
 pub use self::sim::{FaultyOperation, SimFault, SimMedia};
 use self::{
     file::{Access, FileDisk},
+    hollow::HollowDisk,
     lossy::LossyDisk,
     memory::MemoryDisk,
     sim::SimDisk,
@@ -79,6 +81,7 @@ enum Kind {
     File(Arc<FileDisk>),
     Memory(Arc<MemoryDisk>),
     Lossy(Arc<LossyDisk>),
+    Hollow(Arc<HollowDisk>),
     Sim(SimDisk),
 }
 
@@ -103,11 +106,26 @@ impl Disk {
         Ok(Self(Kind::Memory(Arc::new(MemoryDisk::new(size_bytes)?))))
     }
 
+    /// For measurements only: a sparse file of that size, created if it is not there, whose data can be left out
+    /// ([`keep_only`](Self::keep_only)) and which never takes space in advance.
+    pub fn hollow(path: &Path, size_bytes: u64) -> Result<Self, OpenError> {
+        let file = FileDisk::open(path, Some(size_bytes), Access::Direct)?;
+        Ok(Self(Kind::Hollow(Arc::new(HollowDisk::new(file)))))
+    }
+
+    /// A hollow medium keeps nothing from that offset on: writes there vanish. Others are not changed.
+    pub fn keep_only(&self, kept_bytes: u64) {
+        if let Kind::Hollow(disk) = &self.0 {
+            disk.keep_only(kept_bytes);
+        }
+    }
+
     pub fn size_bytes(&self) -> u64 {
         match &self.0 {
             Kind::File(disk) => disk.size_bytes(),
             Kind::Memory(disk) => disk.size_bytes(),
             Kind::Lossy(disk) => disk.file().size_bytes(),
+            Kind::Hollow(disk) => disk.file().size_bytes(),
             Kind::Sim(disk) => disk.size_bytes(),
         }
     }
@@ -116,6 +134,7 @@ impl Disk {
     pub fn block_bytes(&self) -> u32 {
         match &self.0 {
             Kind::File(disk) => disk.block_bytes(),
+            Kind::Hollow(disk) => disk.file().block_bytes(),
             Kind::Memory(_) | Kind::Lossy(_) => 512,
             Kind::Sim(disk) => disk.block_bytes(),
         }
@@ -125,6 +144,7 @@ impl Disk {
     pub fn atomic_bytes(&self) -> u32 {
         match &self.0 {
             Kind::File(disk) => disk.atomic_bytes(),
+            Kind::Hollow(disk) => disk.file().atomic_bytes(),
             Kind::Memory(_) => 4096,
             Kind::Lossy(_) => 512,
             Kind::Sim(disk) => disk.atomic_bytes(),
@@ -135,6 +155,7 @@ impl Disk {
     pub fn is_volatile(&self) -> bool {
         match &self.0 {
             Kind::File(disk) => disk.is_volatile(),
+            Kind::Hollow(disk) => disk.file().is_volatile(),
             Kind::Memory(_) => false,
             Kind::Lossy(_) => true,
             Kind::Sim(disk) => disk.is_volatile(),
@@ -145,7 +166,7 @@ impl Disk {
     pub fn is_file(&self) -> bool {
         match &self.0 {
             Kind::File(disk) => disk.is_file(),
-            Kind::Lossy(_) => true,
+            Kind::Lossy(_) | Kind::Hollow(_) => true,
             Kind::Memory(_) | Kind::Sim(_) => false,
         }
     }
@@ -165,6 +186,7 @@ impl Disk {
             Kind::File(disk) => disk.boot_id(),
             Kind::Memory(disk) => disk.boot_id(),
             Kind::Lossy(disk) => disk.boot_id(),
+            Kind::Hollow(disk) => disk.file().boot_id(),
             Kind::Sim(disk) => disk.boot_id(),
         }
     }
@@ -175,6 +197,7 @@ impl Disk {
             Kind::File(disk) => disk.read(buf, offset_bytes).await,
             Kind::Memory(disk) => disk.read(buf, offset_bytes),
             Kind::Lossy(disk) => disk.read(buf, offset_bytes).await,
+            Kind::Hollow(disk) => disk.read(buf, offset_bytes).await,
             Kind::Sim(disk) => disk.read(buf, offset_bytes).await,
         }
     }
@@ -190,6 +213,7 @@ impl Disk {
             Kind::File(disk) => disk.write(buf, offset_bytes, durability).await,
             Kind::Memory(disk) => disk.write(buf, offset_bytes),
             Kind::Lossy(disk) => disk.write(buf, offset_bytes, durability).await,
+            Kind::Hollow(disk) => disk.write(buf, offset_bytes, durability).await,
             Kind::Sim(disk) => disk.write(buf, offset_bytes, durability).await,
         }
     }
@@ -200,6 +224,7 @@ impl Disk {
             Kind::File(disk) => disk.flush().await,
             Kind::Memory(_) => Ok(()),
             Kind::Lossy(disk) => disk.flush().await,
+            Kind::Hollow(disk) => disk.file().flush().await,
             Kind::Sim(disk) => disk.flush().await,
         }
     }
@@ -210,6 +235,7 @@ impl Disk {
         match &self.0 {
             Kind::File(disk) => disk.grow(size_bytes),
             Kind::Lossy(disk) => disk.file().grow(size_bytes),
+            Kind::Hollow(disk) => disk.file().grow(size_bytes),
             Kind::Memory(disk) => Ok(disk.size_bytes()),
             Kind::Sim(disk) => Ok(disk.grow(size_bytes)),
         }
@@ -220,7 +246,7 @@ impl Disk {
         match &self.0 {
             Kind::File(disk) => disk.allocate(offset_bytes, len_bytes).await,
             Kind::Lossy(disk) => disk.file().allocate(offset_bytes, len_bytes).await,
-            Kind::Memory(_) | Kind::Sim(_) => Ok(()),
+            Kind::Memory(_) | Kind::Hollow(_) | Kind::Sim(_) => Ok(()),
         }
     }
 
@@ -229,7 +255,7 @@ impl Disk {
         match &self.0 {
             Kind::File(disk) => disk.discard(offset_bytes, len_bytes).await,
             Kind::Memory(disk) => disk.discard(offset_bytes, len_bytes),
-            Kind::Lossy(_) | Kind::Sim(_) => Ok(()),
+            Kind::Lossy(_) | Kind::Hollow(_) | Kind::Sim(_) => Ok(()),
         }
     }
 }
