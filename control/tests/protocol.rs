@@ -40,7 +40,7 @@ async fn basalts_own_api_has_its_own_shape() {
     let running = Running::start().await;
     for (method, path, status, code) in [
         (Method::GET, "/basalt/v1/none", 404, "not_found"),
-        (Method::POST, "/basalt/v1/drives", 405, "method_not_allowed"),
+        (Method::POST, "/basalt/v1/status", 405, "method_not_allowed"),
     ] {
         let answer = running.client().send(method, path, "").await;
         assert_eq!((answer.status.as_u16(), &answer.body["code"]), (status, &json!(code)));

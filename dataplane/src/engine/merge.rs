@@ -202,7 +202,11 @@ impl Merge<'_> {
                     let mut book = drive.journal.book();
                     if upper_cell.change(before, after).is_ok() {
                         book.changed(upper, logical, first);
-                        book.close();
+                        let ticket = book.close();
+                        drop(operation);
+                        // The claim is kept until then, as a writer keeps it: an overwrite of the copy, answered
+                        // sooner, would be lost if the record were.
+                        drive.journal.written(ticket).await?;
                         return Ok(Outcome::Copied);
                     }
                 }
