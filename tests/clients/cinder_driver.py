@@ -199,7 +199,7 @@ def main(url, credentials):
         configuration = Configuration(kioxia_url=url, kioxia_cafile=credentials + "/ssdtoolbox.pem", **settings)
         driver = driver_class(configuration=configuration)
         life_of_a_volume(driver, 2)
-        life_of_a_snapshot(driver, 2)
+        life_of_a_snapshot(driver, 1)
 
 
 if __name__ == "__main__":

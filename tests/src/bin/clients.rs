@@ -19,7 +19,9 @@ fn main() -> ExitCode {
 fn run_clients() -> Result<()> {
     let lab = Lab::open()?;
     let directory = lab.directory("clients")?;
-    let mut server = Server::start(ServerSpec::new(&lab.binary, &directory)?)?;
+    // Every volume of theirs has its reserve.
+    let spec = ServerSpec { drive_size: "8G", ..ServerSpec::new(&lab.binary, &directory)? };
+    let mut server = Server::start(spec)?;
     let status = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/clients/run"))
         .arg(format!("https://{}", server.spec.api))
         .arg(server.spec.credentials())
