@@ -190,8 +190,8 @@ impl Merge<'_> {
             let cells = (drive.cell(lower, logical), drive.cell(upper, logical));
             let (Some(lower_cell), Some(upper_cell)) = cells else {
                 drop(operation);
-                drive.page_in(lower, logical.leaf(), Purpose::Change).await?;
-                drive.page_in(upper, logical.leaf(), Purpose::Change).await?;
+                drive.page_in(lower, logical.leaf(), Purpose::Merge).await?;
+                drive.page_in(upper, logical.leaf(), Purpose::Merge).await?;
                 continue;
             };
             let before = upper_cell.load();

@@ -27,6 +27,8 @@ pub(super) struct MetadataSpace {
 
 /// A new leaf may need itself and the two index pages above it.
 const PAGES_PER_NEW_LEAF: u64 = 3;
+/// Kept for merges, which give space back on a full drive: a leaf comes into being above before the one below goes.
+const MERGE_PAGES: u64 = 2 * 8 * PAGES_PER_NEW_LEAF;
 /// For free map pages, catalogue growth and rounding.
 const SLACK_PAGES: u64 = 48;
 
@@ -53,9 +55,10 @@ impl MetadataSpace {
 
     /// Counts on one more leaf page; `more` is asked for an extent when the share does not suffice. A checkpoint
     /// may have to write every page anew before it may let go of the old ones, hence twice.
-    fn charge(&mut self, more: impl Fn() -> bool) -> bool {
+    fn charge(&mut self, is_merge: bool, more: impl Fn() -> bool) -> bool {
         let pages = self.tree_pages + self.charged_pages + PAGES_PER_NEW_LEAF;
-        let needed = 2 * (pages + self.catalogue_pages) + SLACK_PAGES;
+        let kept = if is_merge { 0 } else { MERGE_PAGES };
+        let needed = 2 * (pages + self.catalogue_pages) + SLACK_PAGES + kept;
         while self.allowed_extents * u64::from(PAGES_PER_EXTENT) < needed {
             if !more() {
                 return false;
@@ -132,8 +135,8 @@ impl MetadataSpace {
 
 impl DriveShared {
     /// A leaf page is about to come into being; the next checkpoint must find room for it (E12).
-    pub(super) fn metadata_charge(&self) -> Result<(), EngineError> {
-        let charged = lock(&self.metadata).charge(|| self.ledger.charge_metadata());
+    pub(super) fn metadata_charge(&self, is_merge: bool) -> Result<(), EngineError> {
+        let charged = lock(&self.metadata).charge(is_merge, || self.ledger.charge_metadata());
         if charged { Ok(()) } else { Err(EngineError::CapacityExceeded) }
     }
 }

@@ -23,6 +23,8 @@ pub(super) enum Purpose {
     Read,
     /// The page needs a frame, whatever it holds.
     Change,
+    /// As `Change`, with the metadata pages kept for what gives space back.
+    Merge,
     /// As `Change`, with the frames kept for checkpoints.
     Checkpoint,
 }
@@ -89,15 +91,15 @@ impl DriveShared {
                     self.paged.wait_until(|| (slot.load() != Slot::Loading).then_some(())).await;
                 }
                 rest @ (Slot::Absent | Slot::Zero | Slot::OnDisk) => {
-                    if purpose == Purpose::Change {
+                    if matches!(purpose, Purpose::Change | Purpose::Merge) {
                         layer.set_changed();
-                    }
-                    if rest != Slot::OnDisk && purpose == Purpose::Change {
-                        self.metadata_charge()?;
+                        if rest != Slot::OnDisk {
+                            self.metadata_charge(purpose == Purpose::Merge)?;
+                        }
                     }
                     let frame = match purpose {
                         Purpose::Checkpoint => self.frames.take_reserved().await,
-                        Purpose::Read | Purpose::Change => self.frames.take().await,
+                        Purpose::Read | Purpose::Change | Purpose::Merge => self.frames.take().await,
                     };
                     if !slot.change(rest, Slot::Loading) {
                         self.frames.give_back(frame);

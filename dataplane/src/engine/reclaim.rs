@@ -117,17 +117,24 @@ impl DriveShared {
     async fn reclaim(&self) -> Result<(), EngineError> {
         // Once in a round: while hosts write there is always something more to thin out.
         let mut thinned = BTreeMap::new();
+        let mut has_made_room = false;
         while self.check_writable().is_ok() {
             let begin = rt::now();
-            {
+            let outcome = {
                 // Snapshots and clones put nothing on a layer while it is worked on.
                 let _turn = self.structure.take().await;
                 let Some(job) = self.next_job(&thinned) else { break };
-                match self.work(job, &mut thinned).await {
-                    // The layer is marked damaged and keeps what it has; the others go on.
-                    Ok(()) | Err(EngineError::Corruption(_)) => {}
-                    Err(error) => return Err(error),
+                self.work(job, &mut thinned).await
+            };
+            match outcome {
+                // A damaged layer is marked so and keeps what it has; the others go on.
+                Ok(()) | Err(EngineError::Corruption(_)) => has_made_room = false,
+                // Since the last checkpoint, what was merged has its pages in both layers.
+                Err(EngineError::CapacityExceeded) if !has_made_room => {
+                    has_made_room = true;
+                    self.checkpoints.run().await;
                 }
+                Err(error) => return Err(error),
             }
             self.reclaimed.step();
             self.rest(begin).await;
