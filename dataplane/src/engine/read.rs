@@ -72,6 +72,10 @@ impl Volume {
     async fn next_run(&self, offset_bytes: u64, len_bytes: usize) -> Result<Run<'_>, EngineError> {
         loop {
             let operation = self.drive.grace.enter();
+            // Asked within the operation: a deleted volume's layers are emptied only after it.
+            if self.volume.is_gone() {
+                return Err(EngineError::Offline);
+            }
             match self.find_run(offset_bytes, len_bytes as u64) {
                 Ok((source, found_bytes)) => {
                     return Ok(Run { _operation: operation, source, len_bytes: found_bytes as usize });

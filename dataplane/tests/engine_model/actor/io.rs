@@ -51,8 +51,6 @@ impl Actor {
         let (buf, result) = volume.read(offset, Buf::alloc(len as usize).await).await;
         let world = &mut *lock(&self.world);
         let now = world.model.end_read(began);
-        // One that is being deleted may have given up its blocks, never to another volume's.
-        let going = !world.handles.contains_key(&uuid);
         match result {
             Ok(()) => {}
             Err(EngineError::Offline) => return,
@@ -60,9 +58,7 @@ impl Actor {
         }
         for (sector, bytes) in sectors(offset, len).zip(buf.chunks_exact(SECTOR as usize)) {
             let value = value_of(bytes, sector);
-            if !(going && value == Some(0)) {
-                world.model.saw(uuid, sector, value, (began, now));
-            }
+            world.model.saw(uuid, sector, value, (began, now));
         }
     }
 
