@@ -49,6 +49,48 @@ impl Api {
         self.change("PATCH", &format!("/volumes/{volume}"), &json!({"newCapacity": capacity_gib}))
     }
 
+    /// Takes a snapshot and returns its UUID.
+    pub fn create_snapshot(&self, volume: Uuid, alias: &str) -> Result<Uuid> {
+        let uuid = Uuid::new_v4();
+        let body = json!({"alias": alias, "volumeID": volume, "snapshotID": uuid});
+        self.change("POST", "/snapshots", &body)?;
+        Ok(uuid)
+    }
+
+    /// Deletes a snapshot; the volumes that show it live on as clones.
+    pub fn delete_snapshot(&self, snapshot: Uuid) -> Result<()> {
+        self.change("DELETE", &format!("/snapshots/{snapshot}?force=true"), &json!({}))
+    }
+
+    /// Makes a volume that shows a snapshot and returns its UUID.
+    pub fn create_snapshot_volume(&self, snapshot: Uuid, alias: &str, writable: bool) -> Result<Uuid> {
+        let uuid = Uuid::new_v4();
+        let body = json!({"alias": alias, "snapshotID": snapshot, "volumeID": uuid, "writable": writable});
+        self.change("POST", "/snapshot_volumes", &body)?;
+        Ok(uuid)
+    }
+
+    /// Makes an independent volume with what the source holds now and returns its UUID.
+    pub fn clone_volume(&self, source: Uuid, alias: &str, capacity_gib: u64) -> Result<Uuid> {
+        let uuid = Uuid::new_v4();
+        let body = json!({
+            "alias": alias, "sourceVolumeId": source, "volumeId": uuid, "capacity": capacity_gib,
+        });
+        self.change("POST", "/clone_volume", &body)?;
+        Ok(uuid)
+    }
+
+    /// Walks every drive's maps while nothing is written: each extent has one owner, each counter is right.
+    pub fn check_drives(&self) -> Result<()> {
+        let drives = self.get("/basalt/v1/drives")?;
+        for drive in drives.as_array().context("drives come as an array")? {
+            let id = drive["id"].as_str().context("a drive has an id")?;
+            let findings = self.send("POST", &format!("/basalt/v1/drives/{id}:check"), &json!({}))?;
+            ensure!(findings["exact"] == true && findings["problems"] == json!([]), "drive {id}: {findings}");
+        }
+        Ok(())
+    }
+
     /// Bytes in extents that the volume's head owns.
     pub fn used_bytes(&self, volume: Uuid) -> Result<u64> {
         self.volume(volume)?["usedBytes"].as_u64().context("usedBytes is missing")
@@ -101,13 +143,16 @@ impl Api {
 
     /// A request that has to answer `Success`.
     fn change(&self, method: &str, path: &str, body: &Value) -> Result<()> {
+        let answer = self.send(method, path, body)?;
+        ensure!(answer["status"] == "Success", "{method} {path} with {body} answered {answer}");
+        Ok(())
+    }
+
+    fn send(&self, method: &str, path: &str, body: &Value) -> Result<Value> {
         let mut curl = self.authorized(method, path)?;
         curl.args(["--header", "Content-Type: application/json", "--data", &body.to_string()]);
         let printed = output_of(&mut curl)?;
-        let answer: Value =
-            serde_json::from_str(&printed).with_context(|| format!("{method} {path} answered {printed}"))?;
-        ensure!(answer["status"] == "Success", "{method} {path} with {body} answered {answer}");
-        Ok(())
+        serde_json::from_str(&printed).with_context(|| format!("{method} {path} answered {printed}"))
     }
 
     fn authorized(&self, method: &str, path: &str) -> Result<Command> {

@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod command;
+pub mod file_system;
 pub mod initiator;
 pub mod lab;
 pub mod report;

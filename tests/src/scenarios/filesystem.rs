@@ -3,19 +3,18 @@
 use anyhow::{Result, ensure};
 
 use super::{Site, Stage};
-use crate::initiator::{ConnectOptions, Initiator};
-
-/// A file system and the check that its maker trusts.
-const SYSTEMS: [(&str, &str, &str); 2] =
-    [("ext4", "mkfs.ext4 -q -F", "e2fsck -fn"), ("xfs", "mkfs.xfs -q -f", "xfs_repair -n")];
+use crate::{
+    file_system::FileSystem,
+    initiator::{ConnectOptions, Initiator},
+};
 
 /// Files with checksums on ext4 and xfs, read again from the volume after all caches are gone.
 pub(super) fn files(stage: Stage<'_>) -> Result<()> {
     let mut site = Site::open(stage.lab, stage.directory)?;
     let host = Initiator::new(stage.guest, "files");
-    for ((system, make, check), block_bytes) in SYSTEMS.into_iter().zip([4096, 512]) {
-        let volume = site.attach(&host, system, block_bytes, ConnectOptions::default())?;
-        let device = volume.device;
+    for (system, block_bytes) in FileSystem::ALL.into_iter().zip([4096, 512]) {
+        let volume = site.attach(&host, &system.to_string(), block_bytes, ConnectOptions::default())?;
+        let (device, make, check) = (volume.device, system.maker(), system.checker());
         stage.guest.check(&format!(
             "{make} {device}
             mount {device} /mnt

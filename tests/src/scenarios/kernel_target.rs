@@ -8,7 +8,7 @@ use super::{
     fio::fio_command,
     writers::{self, Mount, Promise, Verdict, Writers},
 };
-use crate::initiator::Initiator;
+use crate::{file_system::FileSystem, initiator::Initiator};
 
 const NQN: &str = "nqn.2026-11.io.basalt:harness";
 
@@ -22,7 +22,7 @@ pub(super) fn run(stage: Stage<'_>) -> Result<()> {
         host.identity.nqn, host.identity.id
     ))?;
     let mut mounts = Vec::new();
-    for (system, namespace) in ["ext4", "xfs"].into_iter().zip(namespaces) {
+    for (system, namespace) in FileSystem::ALL.into_iter().zip(namespaces) {
         let device = host.device(namespace)?;
         stage.guest.check(&fio_command(&device, 4096))?;
         mounts.push(Mount { device, system });

@@ -13,6 +13,9 @@ mod power_cut;
 mod process_death;
 mod publish;
 mod smoke;
+mod snapshot_deletion;
+mod snapshots;
+mod verified_load;
 mod writers;
 
 use std::path::Path;
@@ -45,7 +48,7 @@ pub type Scenario = (&'static str, fn(Stage<'_>) -> Result<()>);
 pub type PowerScenario = (&'static str, fn(&Lab, &Bootable, &Path) -> Result<()>);
 
 /// The whole of a host's life, in the order in which it runs.
-pub const ALL: [Scenario; 22] = [
+pub const ALL: [Scenario; 25] = [
     ("harness_with_the_kernels_own_target", kernel_target::run),
     ("discover_connect_list_identify", attach::run),
     ("ext4_and_xfs_files", filesystem::files),
@@ -63,6 +66,9 @@ pub const ALL: [Scenario; 22] = [
     ("discovery_connects_all", discovery::connect_all),
     ("nvme_cli_compares_verifies_copies_and_clears", commands::data),
     ("nvme_cli_reads_the_logs", commands::logs),
+    ("snapshots_show_their_instant", snapshots::instant),
+    ("clone_and_source_are_apart", snapshots::clone),
+    ("snapshots_go_in_any_order_under_load", snapshot_deletion::run),
     ("full_drive_fails_new_writes_only", full_drive::run),
     ("idle_costs_nothing", idle::run),
     ("process_death_loses_nothing", process_death::file),
@@ -124,6 +130,12 @@ impl Site {
         Ok(Self { server: Server::start(ServerSpec::new(&lab.binary, directory)?)? })
     }
 
+    /// With a drive that has room for what snapshots reserve: a GiB for each of a volume of one.
+    pub(crate) fn open_for_snapshots(lab: &Lab, directory: &Path) -> Result<Self> {
+        let spec = ServerSpec { drive_size: "32G", ..ServerSpec::new(&lab.binary, directory)? };
+        Ok(Self { server: Server::start(spec)? })
+    }
+
     /// Creates a volume of 1 GiB and publishes it to `host`.
     pub(crate) fn publish(&self, host: &Initiator<'_>, alias: &str, block_bytes: u32) -> Result<Uuid> {
         let api = self.server.api();
@@ -147,6 +159,12 @@ impl Site {
         }
         let device = host.device(api.namespace_uuid(volume)?)?;
         Ok(Attached { volume, nqn, device })
+    }
+
+    /// Publishes a volume that is there to a host that is known, and finds its disk.
+    pub(crate) fn reach(&self, host: &Initiator<'_>, volume: Uuid) -> Result<Attached> {
+        self.server.api().publish(volume, &host.identity)?;
+        self.connect(host, volume, ConnectOptions::default())
     }
 
     /// [`Self::publish`] and [`Self::connect`].

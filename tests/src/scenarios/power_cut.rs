@@ -10,6 +10,7 @@ use super::{
     writers::{self, Mount, Promise, Verdict, Writers},
 };
 use crate::{
+    file_system::FileSystem,
     initiator::{ConnectOptions, Identity, Initiator},
     lab::{Bootable, Lab},
     server::{Fault, Server, ServerSpec},
@@ -73,19 +74,23 @@ fn lose_power(lab: &Lab, bootable: &Bootable, spec: ServerSpec, rounds: u32) -> 
 }
 
 /// A volume for each file system, published to the host.
-fn set_up(site: &Site, host: &Initiator<'_>) -> Result<Vec<(Uuid, &'static str)>> {
-    [("ext4", 4096), ("xfs", 512)]
+fn set_up(site: &Site, host: &Initiator<'_>) -> Result<Vec<(Uuid, FileSystem)>> {
+    FileSystem::ALL
         .into_iter()
-        .map(|(system, block_bytes)| Ok((site.publish(host, system, block_bytes)?, system)))
+        .zip([4096, 512])
+        .map(|(system, block_bytes)| Ok((site.publish(host, &system.to_string(), block_bytes)?, system)))
         .collect()
 }
 
 /// Connects a freshly booted host to its volumes.
-fn connect(site: &Site, host: &Initiator<'_>, volumes: &[(Uuid, &'static str)]) -> Result<Vec<Mount>> {
+fn connect(site: &Site, host: &Initiator<'_>, volumes: &[(Uuid, FileSystem)]) -> Result<Vec<Mount>> {
     volumes
         .iter()
         .map(|(volume, system)| {
-            Ok(Mount { device: site.connect(host, *volume, ConnectOptions::default())?.device, system })
+            Ok(Mount {
+                device: site.connect(host, *volume, ConnectOptions::default())?.device,
+                system: *system,
+            })
         })
         .collect()
 }

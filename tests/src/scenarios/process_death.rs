@@ -7,6 +7,7 @@ use super::{
     writers::{self, Mount, Promise, Verdict, Writers},
 };
 use crate::{
+    file_system::FileSystem,
     initiator::{ConnectOptions, Initiator},
     server::{Fault, Server, ServerSpec},
 };
@@ -44,8 +45,8 @@ fn die_often(stage: Stage<'_>, spec: ServerSpec, rounds: u32) -> Result<Verdict>
     let mut site = Site { server: Server::start(spec)? };
     let host = Initiator::new(stage.guest, "process-death");
     let mut mounts = Vec::new();
-    for (system, block_bytes) in [("ext4", 4096), ("xfs", 512)] {
-        let volume = site.attach(&host, system, block_bytes, ConnectOptions::default())?;
+    for (system, block_bytes) in FileSystem::ALL.into_iter().zip([4096, 512]) {
+        let volume = site.attach(&host, &system.to_string(), block_bytes, ConnectOptions::default())?;
         mounts.push(Mount { device: volume.device, system });
     }
     writers::make_and_mount(stage.guest, &mounts)?;

@@ -10,7 +10,10 @@ use std::{
 
 use anyhow::{Result, bail, ensure};
 
-use crate::vm::{Guest, Job};
+use crate::{
+    file_system::FileSystem,
+    vm::{Guest, Job},
+};
 
 /// How a worker writes each of its files; it records the file only afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,8 +50,8 @@ impl Promise {
 #[derive(Debug, Clone)]
 pub(super) struct Mount {
     pub(super) device: String,
-    /// `ext4` or `xfs`; also names its directory under `/mnt`.
-    pub(super) system: &'static str,
+    /// Also names its directory under `/mnt`.
+    pub(super) system: FileSystem,
 }
 
 /// What was found after a failure.
@@ -78,9 +81,9 @@ pub(super) struct Writers<'a> {
 /// Makes and mounts a file system on each device, and starts an empty record.
 pub(super) fn make_and_mount(guest: &Guest, mounts: &[Mount]) -> Result<()> {
     for Mount { device, system } in mounts {
-        let force = if *system == "ext4" { "-F" } else { "-f" };
+        let make = system.maker();
         guest.check(&format!(
-            "mkfs.{system} -q {force} {device}; mkdir -p /mnt/{system}; mount {device} /mnt/{system}
+            "{make} {device}; mkdir -p /mnt/{system}; mount {device} /mnt/{system}
             rm -rf /share/records; mkdir /share/records"
         ))?;
     }
@@ -136,7 +139,7 @@ impl<'a> Writers<'a> {
 pub(super) fn judge(guest: &Guest, mounts: &[Mount], promises: &[Promise]) -> Result<Verdict> {
     for mount in mounts {
         let Mount { device, system } = mount;
-        let checker = if *system == "ext4" { "e2fsck -fn" } else { "xfs_repair -n" };
+        let checker = system.checker();
         let mut script = format!(
             "damaged() {{ echo \"$1\"; dmesg | tail -n 20; exit {DAMAGED}; }}
             mkdir -p /mnt/{system}
