@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
+use utoipa::ToSchema;
 
 use crate::{
     app::now_ms,
@@ -13,7 +14,7 @@ use crate::{
 };
 
 /// The stored form of an event, which is also what the API answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Event {
     /// From 1 on, without gaps; the oldest ones are dropped.
     pub(crate) sequence: u64,
@@ -26,7 +27,7 @@ pub(crate) struct Event {
     pub(crate) object: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Kind {
     ServerStarted,

@@ -18,6 +18,7 @@ mod limits;
 mod model;
 mod monitor;
 mod open;
+mod openapi;
 mod random;
 mod reconcile;
 mod request;

@@ -1,78 +1,97 @@
-//! Every route on one page.
+//! Every route on one page; where it lies and what it takes stands at its handler, for the OpenAPI document too.
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::OriginalUri,
     http::{Method, StatusCode},
     middleware::{from_fn, from_fn_with_state},
-    routing::{delete, get, post},
+    routing::{delete, post},
 };
+use utoipa::openapi::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     api::{backends, basalt, health, hosts, info, metrics, publish, snapshots, targets, tenants, volumes},
     app::SharedApp,
     auth::authenticate,
     envelope::ApiError,
+    openapi,
     request::{log, tolerate_path},
 };
 
 /// Operations of the provisioner API that exist with and without a tenant in front (D2).
-fn tenant_scoped() -> Router<SharedApp> {
-    Router::new()
-        .route("/volumes", get(volumes::list).post(volumes::create))
-        .route("/volumes/{id}", get(volumes::by_id).delete(volumes::delete).patch(volumes::expand))
-        .route("/volumes_by_alias/{alias}", get(volumes::by_alias))
-        .route("/volume_extended/{id}", get(volumes::extended))
-        .route("/clone_volume", post(volumes::clone))
-        .route("/snapshots", get(snapshots::list).post(snapshots::create))
-        .route("/snapshots/{id}", get(snapshots::by_id).delete(snapshots::delete))
-        .route("/snapshots_by_vol/{id}", get(snapshots::by_volume))
-        .route("/snapshots_by_alias/{alias}", get(snapshots::by_alias))
-        // Both spellings (D3).
-        .route("/snapshot_volume", post(snapshots::create_volume))
-        .route("/snapshot_volumes", post(snapshots::create_volume))
-        .route("/publish", post(publish::publish))
-        .route("/unpublish", post(publish::unpublish))
+fn tenant_scoped() -> OpenApiRouter<SharedApp> {
+    OpenApiRouter::new()
+        .routes(routes!(volumes::read::list, volumes::create::create))
+        .routes(routes!(volumes::read::by_id, volumes::delete::delete, volumes::expand::expand))
+        .routes(routes!(volumes::read::by_alias))
+        .routes(routes!(volumes::read::extended))
+        .routes(routes!(volumes::clone::clone))
+        .routes(routes!(snapshots::read::list, snapshots::take::create))
+        .routes(routes!(snapshots::read::by_id, snapshots::delete::delete))
+        .routes(routes!(snapshots::read::by_volume))
+        .routes(routes!(snapshots::read::by_alias))
+        .routes(routes!(snapshots::volume::create))
+        .routes(routes!(snapshots::volume::create_too))
+        .routes(routes!(publish::publish))
+        .routes(routes!(publish::unpublish))
 }
 
-fn provisioner() -> Router<SharedApp> {
-    Router::new()
+fn provisioner() -> (Router<SharedApp>, OpenApi) {
+    let (routes, mut document) = OpenApiRouter::with_openapi(openapi::head())
         .merge(tenant_scoped())
         .nest("/{tenant}", tenant_scoped())
-        .route("/info", get(info::info))
+        .routes(routes!(info::info))
+        .routes(routes!(backends::list))
+        .routes(routes!(backends::by_id, backends::update))
+        .routes(routes!(tenants::list))
+        .routes(routes!(hosts::list))
+        .routes(routes!(hosts::delete))
+        .routes(routes!(hosts::probe))
+        .routes(routes!(targets::list))
+        .routes(routes!(metrics::metrics))
+        .routes(routes!(health::root))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(openapi::openapi))
+        .split_for_parts();
+    openapi::add_error(&mut document, "Status");
+    let routes = routes
         // Adding and removing backends and tenants comes with the cluster: 404, not 405, until then.
-        .route("/backends", get(backends::list).post(not_found))
-        .route("/backends/{id}", get(backends::by_id).put(backends::update).delete(not_found))
-        .route("/tenants", get(tenants::list).post(not_found))
-        .route("/hosts", get(hosts::list))
-        .route("/hosts/{id}", delete(hosts::delete))
-        .route("/host_probe", post(hosts::probe))
-        .route("/targets", get(targets::list))
-        .route("/metrics", get(metrics::metrics))
+        .route("/backends", post(not_found))
+        .route("/backends/{id}", delete(not_found))
+        .route("/tenants", post(not_found))
         .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
+        .method_not_allowed_fallback(method_not_allowed);
+    (routes, document)
 }
 
-fn basalt_v1() -> Router<SharedApp> {
-    Router::new()
-        .route("/status", get(basalt::status))
-        .route("/drives", get(basalt::drives).post(basalt::add_drive))
-        .route("/drives/{id}", post(basalt::act_on_drive).delete(basalt::remove_drive))
-        .route("/events", get(basalt::events))
-        .route("/snapshot-groups", post(basalt::create_snapshot_group))
-        .route("/tokens:rotate", post(basalt::rotate_token))
-        .fallback(basalt::not_found)
-        .method_not_allowed_fallback(basalt::method_not_allowed)
+fn basalt_v1() -> (Router<SharedApp>, OpenApi) {
+    let (routes, mut document) = OpenApiRouter::new()
+        .routes(routes!(basalt::status::status))
+        .routes(routes!(basalt::drives::list, basalt::drives::add))
+        .routes(routes!(basalt::drives::act, basalt::drives::remove))
+        .routes(routes!(basalt::events::list))
+        .routes(routes!(basalt::groups::create))
+        .routes(routes!(basalt::tokens::rotate))
+        .split_for_parts();
+    openapi::add_error(&mut document, "Problem");
+    let routes = routes.fallback(basalt::not_found).method_not_allowed_fallback(basalt::method_not_allowed);
+    (routes, document)
+}
+
+/// All APIs, before authentication, and what describes them.
+fn routes() -> (Router<SharedApp>, OpenApi) {
+    let (provisioner, document) = provisioner();
+    let (basalt_v1, basalt_document) = basalt_v1();
+    (provisioner.nest("/basalt/v1", basalt_v1), document.nest("/basalt/v1", basalt_document))
 }
 
 /// Unknown paths answer in the shape of the API that owns the prefix (session.md §12).
 pub(crate) fn router(app: SharedApp) -> Router {
-    let routes = Router::new()
-        .merge(provisioner())
-        .nest("/basalt/v1", basalt_v1())
-        .route("/", get(health::root))
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
+    let (routes, document) = routes();
+    let routes = routes
+        .layer(Extension(openapi::complete(document)))
         .layer(from_fn_with_state(app.clone(), authenticate))
         .with_state(app);
     // Around the router, not in it: routing must see the path as it was meant.
@@ -85,4 +104,39 @@ async fn not_found(OriginalUri(uri): OriginalUri) -> ApiError {
 
 async fn method_not_allowed(method: Method, OriginalUri(uri): OriginalUri) -> ApiError {
     ApiError::protocol(StatusCode::METHOD_NOT_ALLOWED, format!("{} does not take {method}", uri.path()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    use super::*;
+
+    /// axum lists a router's paths in its debug output and nowhere else.
+    fn served() -> BTreeSet<String> {
+        let shown = format!("{:?}", routes().0);
+        let texts = shown.split('"').skip(1).step_by(2);
+        // The fallback of a nested API is no path of it.
+        let fallback = |t: &str| t.contains("__private__") || t == "/basalt/v1";
+        texts.filter(|t| t.starts_with('/') && !fallback(t)).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_document_lists_exactly_the_paths_that_are_served() {
+        let described: BTreeSet<String> = routes().1.paths.paths.into_keys().collect();
+        assert!(described.contains("/{tenant}/volumes/{id}") && described.contains("/basalt/v1/status"));
+        assert_eq!(served(), described);
+    }
+
+    #[test]
+    fn a_change_of_the_api_is_a_change_of_its_snapshot() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi.json");
+        let text = openapi::complete(routes().1).pretty();
+        if std::env::var_os("BASALT_UPDATE").is_some() {
+            fs::write(&file, &text).unwrap();
+        }
+        let kept = fs::read_to_string(&file).unwrap();
+        let differs = kept.lines().zip(text.lines()).find(|(kept, now)| kept != now);
+        assert!(kept == text, "openapi.json is not the API's; BASALT_UPDATE=1 writes it anew: {differs:?}");
+    }
 }

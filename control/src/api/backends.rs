@@ -9,6 +9,7 @@ use axum::{
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::{
     app::{App, SharedApp, retry},
@@ -19,6 +20,7 @@ use crate::{
         backend::{self, BackendRecord},
         volume::{Reserved, VolumeRecord},
     },
+    openapi::{Answer, Status, bodies::BackendUpdate},
     reconcile::Liveness,
     request::{JsonBody, Params},
     state::{Change, Stored},
@@ -27,12 +29,13 @@ use crate::{
 };
 
 /// The contract's Backend object.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct BackendView {
     #[serde(rename = "persistentID")]
     persistent_id: String,
     #[serde(rename = "mgmtIPs")]
+    #[schema(value_type = Vec<String>)]
     mgmt_ips: Vec<IpAddr>,
     mgmt_port: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,8 +71,9 @@ struct BackendView {
     authentication_mode: &'static str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PortalView {
+    #[schema(value_type = String)]
     ip: IpAddr,
     port: u16,
     transport: &'static str,
@@ -88,11 +92,15 @@ pub(crate) async fn backends(app: &App) -> Result<Vec<Stored<BackendRecord>>, St
 }
 
 /// Op 4.
+#[utoipa::path(get, path = "/backends", tag = "Backends", summary = "List storage nodes",
+    responses((status = 200, body = Answer<Vec<BackendView>>, description = "done")))]
 pub(crate) async fn list(State(app): State<SharedApp>, Extension(peer): Extension<Peer>) -> Reply {
     views(&app, &peer, |_| true).await
 }
 
 /// Op 5: an array, too (D6).
+#[utoipa::path(get, path = "/backends/{id}", tag = "Backends", summary = "A storage node, or an empty list",
+    responses((status = 200, body = Answer<Vec<BackendView>>, description = "done")))]
 pub(crate) async fn by_id(
     State(app): State<SharedApp>,
     Extension(peer): Extension<Peer>,
@@ -167,6 +175,9 @@ fn reachable(ip: IpAddr, peer: &Peer) -> IpAddr {
 }
 
 /// Op 2.
+#[utoipa::path(put, path = "/backends/{id}", tag = "Backends", summary = "Say where a storage node stands",
+    request_body = BackendUpdate,
+    responses((status = 200, body = Status, description = "done")))]
 pub(crate) async fn update(State(app): State<SharedApp>, params: Params, JsonBody(body): JsonBody) -> Reply {
     let change = BackendChange::parse(&body)?;
     let id = params.get("id").to_owned();

@@ -10,17 +10,23 @@ use serde_json::json;
 
 use crate::app::SharedApp;
 
+#[utoipa::path(get, path = "/", tag = "About", summary = "Where to go from here", security(()),
+    responses((status = 200, body = Object, description = "done")))]
 pub(crate) async fn root() -> Response {
     Json(json!({ "name": "basalt", "info": "/info", "health": "/healthz", "ready": "/readyz" }))
         .into_response()
 }
 
 /// The process answers.
+#[utoipa::path(get, path = "/healthz", tag = "About", summary = "Does the process answer?", security(()),
+    responses((status = 200, body = Object, description = "done")))]
 pub(crate) async fn healthz() -> Response {
     Json(json!({ "healthy": true })).into_response()
 }
 
 /// The node behind it answers, too: 503 if not.
+#[utoipa::path(get, path = "/readyz", tag = "About", summary = "Does the storage node answer?", security(()),
+    responses((status = 200, body = Object, description = "yes"), (status = 503, body = Object, description = "no")))]
 pub(crate) async fn readyz(State(app): State<SharedApp>) -> Response {
     let ready = app.liveness.is_alive();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -3,6 +3,7 @@
 use axum::{Json, extract::State, response::IntoResponse};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::{
     app::{App, SharedApp, now_ms, retry},
@@ -10,6 +11,7 @@ use crate::{
     fields::Fields,
     limits,
     model::{host::HostRecord, page::Page, target::TargetRecord, volume::VolumeRecord},
+    openapi::{Answer, Status, bodies::HostProbe},
     reconcile,
     request::{JsonBody, Params, Query},
     state::Change,
@@ -19,7 +21,7 @@ use crate::{
 const NQN_BYTES: usize = 223;
 
 /// The contract's Host object.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct HostView {
     uuid: String,
@@ -52,6 +54,9 @@ impl HostView {
 }
 
 /// Op 36.
+#[utoipa::path(get, path = "/hosts", tag = "Hosts", summary = "List hosts",
+    params(("limit" = Option<u64>, Query, description = "at most so many"), ("offset" = Option<u64>, Query, description = "leave out so many"), ("marker" = Option<String>, Query, description = "only those with a larger id"), ("hostName" = Option<String>, Query, description = "only those of that name")),
+    responses((status = 200, body = Answer<Vec<HostView>>, description = "done")))]
 pub(crate) async fn list(State(app): State<SharedApp>, query: Query) -> Reply {
     let page = Page::parse(query.get("limit"), query.get("offset"), query.get("marker"))?;
     let name = query.get("hostName");
@@ -62,6 +67,9 @@ pub(crate) async fn list(State(app): State<SharedApp>, query: Query) -> Reply {
 }
 
 /// Op 37. Creates or updates; a new NQN is let in, the old one no longer.
+#[utoipa::path(post, path = "/host_probe", tag = "Hosts", summary = "Announce a host",
+    request_body = HostProbe,
+    responses((status = 200, body = Status, description = "done")))]
 pub(crate) async fn probe(State(app): State<SharedApp>, JsonBody(body): JsonBody) -> Reply {
     let host = parse(&body)?;
     let this = SharedApp::clone(&app);
@@ -130,6 +138,8 @@ fn used_namespaces(given: Option<&Value>) -> Result<Vec<u64>, Failure> {
 }
 
 /// Op 38. An Unavailable host goes, and with it all that was published to it.
+#[utoipa::path(delete, path = "/hosts/{id}", tag = "Hosts", summary = "Forget a host that is not there",
+    responses((status = 200, body = Status, description = "done")))]
 pub(crate) async fn delete(State(app): State<SharedApp>, params: Params) -> Reply {
     let id = params.get("id").to_owned();
     let this = SharedApp::clone(&app);

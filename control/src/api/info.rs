@@ -1,20 +1,32 @@
 //! GET info.
 
 use axum::{Json, extract::State, response::IntoResponse};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::backends::backends;
 use crate::{app::SharedApp, envelope::Reply, model::backend};
 
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct InfoView {
+    /// Bytes.
+    total_free_space: u64,
+    /// Of the contract, not of this server; Cinder supports 1.1.
+    version: &'static str,
+    authentication_mode: &'static str,
+}
+
 /// Op 6.
+#[utoipa::path(get, path = "/info", tag = "About", summary = "Version and free space", security(()),
+    responses((status = 200, body = InfoView, description = "done")))]
 pub(crate) async fn info(State(app): State<SharedApp>) -> Reply {
     let observed = app.observe().await;
     let count = backends(&app).await?.len() as u64;
-    let body = json!({
-        "totalFreeSpace": backend::space(&observed.drives).available_bytes * count,
-        // Of the contract, not of this server; Cinder supports this one.
-        "version": "1.1",
-        "authenticationMode": "JWT",
-    });
-    Ok(Json(body).into_response())
+    let view = InfoView {
+        total_free_space: backend::space(&observed.drives).available_bytes * count,
+        version: "1.1",
+        authentication_mode: "JWT",
+    };
+    Ok(Json(view).into_response())
 }

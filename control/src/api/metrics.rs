@@ -35,6 +35,8 @@ const REPLICA_LABELS: [[&str; 3]; 4] = [
 ];
 
 /// Op 45.
+#[utoipa::path(get, path = "/metrics", tag = "About", summary = "Prometheus metrics",
+    responses((status = 200, body = String, content_type = "text/plain", description = "text format 0.0.4")))]
 pub(crate) async fn metrics(State(app): State<SharedApp>) -> Result<Response, ApiError> {
     let scrape = Scrape::read(&app).await?;
     let families = [vec![scrape.capacities()], scrape.connections(), scrape.nodes()].concat();

@@ -18,6 +18,10 @@ use crate::{
         target::{Scope, TargetRecord},
         volume::{Phase, Protocol, VolumeRecord},
     },
+    openapi::{
+        Status,
+        bodies::{Publish, Unpublish},
+    },
     reconcile::{self, Unexported},
     request::JsonBody,
     state::{Change, Stored, target_id},
@@ -48,6 +52,9 @@ impl Pair {
 }
 
 /// Op 40. The intent is recorded, then the node exports the namespace; if it cannot, the record is taken back.
+#[utoipa::path(post, path = "/publish", tag = "Publishing", summary = "Export a volume to a host",
+    request_body = Publish,
+    responses((status = 200, body = Status, description = "done")))]
 pub(crate) async fn publish(State(app): State<SharedApp>, tenant: Tenant, JsonBody(body): JsonBody) -> Reply {
     let pair = Pair::parse(&body)?;
     let host = Fields::new(&body).require("hostId", pair.host.clone())?;
@@ -143,6 +150,9 @@ async fn add_to_target(
 }
 
 /// Op 41. Without a host: from all of them (D38).
+#[utoipa::path(post, path = "/unpublish", tag = "Publishing", summary = "Take a volume back from a host",
+    request_body = Unpublish,
+    responses((status = 200, body = Status, description = "done")))]
 pub(crate) async fn unpublish(
     State(app): State<SharedApp>,
     tenant: Tenant,

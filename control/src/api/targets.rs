@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use axum::{Json, extract::State, response::IntoResponse};
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{backends::backends, volumes::BackendRef};
@@ -16,11 +17,12 @@ use crate::{
         target::{Scope, TargetRecord},
         volume::VolumeRecord,
     },
+    openapi::Answer,
     request::Query,
 };
 
 /// The union of what the doc and Cinder read.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct TargetView {
     name: String,
@@ -33,6 +35,9 @@ struct TargetView {
 }
 
 /// Op 39. Both parameters: the targets of that host which export that volume.
+#[utoipa::path(get, path = "/targets", tag = "Publishing", summary = "List targets",
+    params(("hostId" = Option<String>, Query, description = "only that host's"), ("volId" = Option<String>, Query, description = "only those that export it")),
+    responses((status = 200, body = Answer<Vec<TargetView>>, description = "done")))]
 pub(crate) async fn list(State(app): State<SharedApp>, query: Query) -> Reply {
     let host = query.get("hostId");
     let volume = query.get("volId").map(parse_uuid);

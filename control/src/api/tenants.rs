@@ -7,6 +7,7 @@ use axum::{
     response::IntoResponse,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::backends::backends;
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
         snapshot::SnapshotRecord,
         volume::{Reserved, VolumeRecord},
     },
+    openapi::Answer,
     request::Params,
 };
 
@@ -42,7 +44,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Tenant {
 }
 
 /// Every field always present: Cinder calculates with them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct TenantView {
     tenant_id: &'static str,
@@ -61,6 +63,8 @@ struct TenantView {
 }
 
 /// Op 11. Tenant 0 is limited by the pool only (D18); it consumes what is physically promised (D19).
+#[utoipa::path(get, path = "/tenants", tag = "Tenants", summary = "List tenants",
+    responses((status = 200, body = Answer<Vec<TenantView>>, description = "done")))]
 pub(crate) async fn list(State(app): State<SharedApp>) -> Reply {
     let observed = app.observe().await;
     let in_use = backends(&app).await?.iter().filter(|b| b.value.in_use).count() as u64;

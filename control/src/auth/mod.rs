@@ -63,7 +63,7 @@ impl Authenticator {
     fn is_open(&self, method: &Method, path: &str) -> bool {
         (*method == Method::GET || *method == Method::HEAD)
             && match path {
-                "/" | "/healthz" | "/readyz" => true,
+                "/" | "/healthz" | "/readyz" | "/openapi.json" => true,
                 "/info" => self.settings.open_info,
                 "/metrics" => self.settings.open_metrics,
                 _ => false,

@@ -11,6 +11,7 @@ use axum::{
 use dataplane::node::{DriveConfig, DriveInfo, DriveMedium, DriveState, NodeError, TornPolicy};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::error::BasaltError;
@@ -18,11 +19,12 @@ use crate::{
     app::{App, SharedApp},
     envelope::{ApiError, Code, Failure},
     fields::{Fields, parse_uuid},
+    openapi::bodies::{DriveAdd, DriveGrow},
     request::{JsonBody, Params},
 };
 
 /// A drive of this node; sizes in bytes.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct DriveView {
     id: Uuid,
@@ -60,12 +62,17 @@ impl From<DriveInfo> for DriveView {
     }
 }
 
+#[utoipa::path(get, path = "/drives", tag = "Drives", summary = "List drives",
+    responses((status = 200, body = Vec<DriveView>, description = "done")))]
 pub(crate) async fn list(State(app): State<SharedApp>) -> Response {
     let drives = app.observe().await.drives.into_iter().map(DriveView::from);
     Json(drives.collect::<Vec<_>>()).into_response()
 }
 
 /// Opens a drive and remembers it: it is opened at every start from now on.
+#[utoipa::path(post, path = "/drives", tag = "Drives", summary = "Open a drive",
+    request_body = DriveAdd,
+    responses((status = 201, body = DriveView, description = "done")))]
 pub(crate) async fn add(
     State(app): State<SharedApp>,
     body: Result<JsonBody, ApiError>,
@@ -119,6 +126,9 @@ fn checked(path: PathBuf) -> Result<PathBuf, Failure> {
 }
 
 /// POST on a drive: which action, the path's last part says.
+#[utoipa::path(post, path = "/drives/{id}", tag = "Drives", summary = "Enlarge ({id}:grow) or check ({id}:check) a drive",
+    request_body = Option<DriveGrow>,
+    responses((status = 200, body = Object, description = "done")))]
 pub(crate) async fn act(
     State(app): State<SharedApp>,
     params: Params,
@@ -162,6 +172,8 @@ async fn check(app: &App, drive: Uuid) -> Result<Response, BasaltError> {
 }
 
 /// Closes an empty drive and forgets it. Its file stays.
+#[utoipa::path(delete, path = "/drives/{id}", tag = "Drives", summary = "Close an empty drive",
+    responses((status = 200, body = Object, description = "done")))]
 pub(crate) async fn remove(State(app): State<SharedApp>, params: Params) -> Result<Response, BasaltError> {
     let drive = parse_id(params.get("id"))?;
     let this = SharedApp::clone(&app);

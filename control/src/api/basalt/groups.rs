@@ -19,11 +19,15 @@ use crate::{
     fields::{Fields, parse_uuid},
     limits,
     model::{DEFAULT_TENANT, reserve::percent, snapshot::Wanted},
+    openapi::bodies::SnapshotGroupCreate,
     request::JsonBody,
 };
 
 /// All of them or none, answered in the order of the request's volumes. Each is an ordinary snapshot afterwards;
 /// they share alias and timestamp.
+#[utoipa::path(post, path = "/snapshot-groups", tag = "Snapshots", summary = "Take snapshots of several volumes at one instant",
+    request_body = SnapshotGroupCreate,
+    responses((status = 201, body = Object, description = "done")))]
 pub(crate) async fn create(
     State(app): State<SharedApp>,
     body: Result<JsonBody, ApiError>,

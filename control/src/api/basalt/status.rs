@@ -9,6 +9,7 @@ use axum::{
 };
 use dataplane::node::{DriveState, VolumeState};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{drives::DriveView, error::BasaltError};
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
     tls::Peer,
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct StatusView {
     node: NodeView,
@@ -33,7 +34,7 @@ struct StatusView {
     next: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct NodeView {
     #[serde(rename = "persistentID")]
@@ -45,7 +46,7 @@ struct NodeView {
     portals: Vec<PortalView>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct VolumeCounts {
     total: usize,
@@ -56,8 +57,9 @@ struct VolumeCounts {
     snapshots: usize,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = StatusHost)]
 struct HostView {
     id: String,
     name: String,
@@ -68,6 +70,8 @@ struct HostView {
     connected: bool,
 }
 
+#[utoipa::path(get, path = "/status", tag = "Node", summary = "How the node is, and what to do next",
+    responses((status = 200, body = StatusView, description = "done")))]
 pub(crate) async fn status(
     State(app): State<SharedApp>,
     Extension(peer): Extension<Peer>,

@@ -11,6 +11,8 @@ use super::error::BasaltError;
 use crate::app::SharedApp;
 
 /// Replaces the administrator's token of the first start, here and in its file; the answer holds the new one.
+#[utoipa::path(post, path = "/tokens:rotate", tag = "Node", summary = "Replace the administrator's token",
+    responses((status = 200, body = Object, description = "the new one")))]
 pub(crate) async fn rotate(State(app): State<SharedApp>) -> Result<Response, BasaltError> {
     let this = SharedApp::clone(&app);
     // In a task of its own: once begun it ends, even if the client goes away.

@@ -14,11 +14,15 @@ use crate::{
         snapshot::{SnapshotPhase, SnapshotRecord},
         volume::VolumeRecord,
     },
+    openapi::Status,
     reconcile::finish_delete_snapshot,
     request::{Params, Query},
 };
 
 /// Op 25. One with volumes is in use, unless `force` makes clones of them (D64).
+#[utoipa::path(delete, path = "/snapshots/{id}", tag = "Snapshots", summary = "Delete a snapshot",
+    params(("force" = Option<bool>, Query, description = "volumes that show it become clones")),
+    responses((status = 200, body = Status, description = "done")))]
 pub(crate) async fn delete(
     State(app): State<SharedApp>,
     tenant: Tenant,

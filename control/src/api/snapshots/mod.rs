@@ -1,15 +1,12 @@
 //! Snapshots and the volumes that show them (provisioner §4.3).
 
-mod delete;
-mod read;
-mod take;
+pub(crate) mod delete;
+pub(crate) mod read;
+pub(crate) mod take;
 mod view;
-mod volume;
+pub(crate) mod volume;
 
-pub(crate) use delete::delete;
-pub(crate) use read::{by_alias, by_id, by_volume, list};
-pub(crate) use take::{create, take};
-pub(crate) use volume::create as create_volume;
+pub(crate) use take::take;
 
 use crate::{
     app::App,

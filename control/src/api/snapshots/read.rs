@@ -18,16 +18,23 @@ use crate::{
     envelope::{ApiError, Reply},
     fields::parse_uuid,
     model::{page::Page, snapshot::SnapshotRecord},
+    openapi::Answer,
     request::{Params, Query},
 };
 
 /// Op 26.
+#[utoipa::path(get, path = "/snapshots", tag = "Snapshots", summary = "List snapshots",
+    params(("limit" = Option<u64>, Query, description = "at most so many"), ("offset" = Option<u64>, Query, description = "leave out so many"), ("marker" = Option<String>, Query, description = "only those with a larger id"), ("uniqueBytes" = Option<bool>, Query, description = "false leaves out uniqueBytes")),
+    responses((status = 200, body = Answer<Vec<SnapshotView>>, description = "done")))]
 pub(crate) async fn list(State(app): State<SharedApp>, tenant: Tenant, query: Query) -> Reply {
     let page = Page::parse(query.get("limit"), query.get("offset"), query.get("marker"))?;
     chosen(&app, &tenant, &query, &page, |_| true).await
 }
 
 /// Op 26 for one.
+#[utoipa::path(get, path = "/snapshots/{id}", tag = "Snapshots", summary = "A snapshot, or an empty list",
+    params(("uniqueBytes" = Option<bool>, Query, description = "false leaves out uniqueBytes")),
+    responses((status = 200, body = Answer<Vec<SnapshotView>>, description = "done")))]
 pub(crate) async fn by_id(
     State(app): State<SharedApp>,
     tenant: Tenant,
@@ -39,6 +46,9 @@ pub(crate) async fn by_id(
 }
 
 /// Op 27.
+#[utoipa::path(get, path = "/snapshots_by_vol/{id}", tag = "Snapshots", summary = "The snapshots of a volume",
+    params(("uniqueBytes" = Option<bool>, Query, description = "false leaves out uniqueBytes")),
+    responses((status = 200, body = Answer<Vec<SnapshotView>>, description = "done")))]
 pub(crate) async fn by_volume(
     State(app): State<SharedApp>,
     tenant: Tenant,
@@ -50,6 +60,9 @@ pub(crate) async fn by_volume(
 }
 
 /// Op 28. Aliases of snapshots need not be unique (D29).
+#[utoipa::path(get, path = "/snapshots_by_alias/{alias}", tag = "Snapshots", summary = "The snapshots of that alias",
+    params(("uniqueBytes" = Option<bool>, Query, description = "false leaves out uniqueBytes")),
+    responses((status = 200, body = Answer<Vec<SnapshotView>>, description = "done")))]
 pub(crate) async fn by_alias(
     State(app): State<SharedApp>,
     tenant: Tenant,

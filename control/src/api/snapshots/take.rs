@@ -20,12 +20,16 @@ use crate::{
         snapshot::{SnapshotPhase, SnapshotRecord, Wanted},
         volume::VolumeRecord,
     },
+    openapi::{Answer, Created, bodies::SnapshotCreate},
     reconcile::undo_take,
     request::JsonBody,
     state::{Change, Stored},
 };
 
 /// Op 24.
+#[utoipa::path(post, path = "/snapshots", tag = "Snapshots", summary = "Take a snapshot",
+    request_body = SnapshotCreate,
+    responses((status = 200, body = Answer<Created>, description = "done")))]
 pub(crate) async fn create(State(app): State<SharedApp>, tenant: Tenant, JsonBody(body): JsonBody) -> Reply {
     let wanted = parse(&body)?;
     let snapshot = wanted.snapshot;

@@ -7,6 +7,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, timeout_at},
 };
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
 };
 
 /// The contract's Snapshot object. Fields that do not apply are omitted.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct SnapshotView {
     alias: String,

@@ -22,6 +22,7 @@ use crate::{
         snapshot::{SnapshotPhase, SnapshotRecord},
         volume::{Phase, Protocol, Provisioning, Replica, Size, StorageClass, VolumeRecord},
     },
+    openapi::{Answer, Created, bodies::SnapshotVolumeCreate},
     request::JsonBody,
     state::Change,
 };
@@ -82,12 +83,23 @@ impl SnapshotVolumeRequest {
 }
 
 /// Op 29. Several volumes may show one snapshot (D58).
+#[utoipa::path(post, path = "/snapshot_volumes", tag = "Snapshots", summary = "Make a volume that shows a snapshot",
+    request_body = SnapshotVolumeCreate,
+    responses((status = 200, body = Answer<Created>, description = "done")))]
 pub(crate) async fn create(State(app): State<SharedApp>, tenant: Tenant, JsonBody(body): JsonBody) -> Reply {
     let request = SnapshotVolumeRequest::parse(&body)?;
     let uuid = request.uuid;
     let this = SharedApp::clone(&app);
     app.complete(async move { retry(|| make(&this, tenant.id(), &request)).await }).await?;
     Ok(created(uuid))
+}
+
+/// The other spelling (D3).
+#[utoipa::path(post, path = "/snapshot_volume", tag = "Snapshots", summary = "The same as /snapshot_volumes",
+    request_body = SnapshotVolumeCreate,
+    responses((status = 200, body = Answer<Created>, description = "done")))]
+pub(crate) async fn create_too(app: State<SharedApp>, tenant: Tenant, body: JsonBody) -> Reply {
+    create(app, tenant, body).await
 }
 
 async fn make(app: &App, tenant: &str, request: &SnapshotVolumeRequest) -> Result<(), ApiError> {

@@ -22,6 +22,7 @@ use crate::{
         reserve::{percent, thin_reserve},
         volume::{Phase, Provisioning, Replica, Size, VolumeRecord},
     },
+    openapi::{Answer, Created, bodies::VolumeClone},
     request::JsonBody,
     state::Change,
 };
@@ -69,6 +70,9 @@ impl CloneRequest {
 }
 
 /// Op 31. What the source holds now, in a volume of its own that owes nothing to it afterwards (D31).
+#[utoipa::path(post, path = "/clone_volume", tag = "Volumes", summary = "Copy a volume",
+    request_body = VolumeClone,
+    responses((status = 200, body = Answer<Created>, description = "done")))]
 pub(crate) async fn clone(State(app): State<SharedApp>, tenant: Tenant, JsonBody(body): JsonBody) -> Reply {
     let request = CloneRequest::parse(&body)?;
     let uuid = request.uuid;

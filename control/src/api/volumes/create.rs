@@ -20,11 +20,15 @@ use crate::{
         reserve::thin_reserve,
         volume::{Phase, Provisioning, Replica, Reserved, Size, VolumeRecord},
     },
+    openapi::{Answer, Created, bodies::VolumeCreate},
     request::JsonBody,
     state::Change,
 };
 
 /// Op 14. All or nothing: the intent is recorded, the node makes the volume, the record becomes Ready.
+#[utoipa::path(post, path = "/volumes", tag = "Volumes", summary = "Make a volume",
+    request_body = VolumeCreate,
+    responses((status = 200, body = Answer<Created>, description = "done")))]
 pub(crate) async fn create(State(app): State<SharedApp>, tenant: Tenant, JsonBody(body): JsonBody) -> Reply {
     let request = CreateRequest::parse(&body)?;
     let uuid = request.uuid.unwrap_or_else(Uuid::new_v4);

@@ -11,11 +11,14 @@ use crate::{
     events::Kind,
     fields::parse_uuid,
     model::{snapshot::SnapshotRecord, volume::Phase},
+    openapi::Status,
     reconcile::finish_delete,
     request::Params,
 };
 
 /// Op 15. A volume that is published (D30) or has a snapshot is in use.
+#[utoipa::path(delete, path = "/volumes/{id}", tag = "Volumes", summary = "Delete a volume",
+    responses((status = 200, body = Status, description = "done")))]
 pub(crate) async fn delete(State(app): State<SharedApp>, tenant: Tenant, params: Params) -> Reply {
     let id = params.get("id").to_owned();
     let Some(uuid) = parse_uuid(&id) else { return Err(not_exists(&id).into()) };

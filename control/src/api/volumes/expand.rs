@@ -19,11 +19,15 @@ use crate::{
         reserve::thin_reserve,
         volume::{Phase, Provisioning, Size},
     },
+    openapi::{Status, bodies::VolumeExpand},
     reconcile::finish_expand,
     request::{JsonBody, Params},
 };
 
 /// Op 19. Online; published hosts see the new size by themselves.
+#[utoipa::path(patch, path = "/volumes/{id}", tag = "Volumes", summary = "Enlarge a volume",
+    request_body = VolumeExpand,
+    responses((status = 200, body = Status, description = "done")))]
 pub(crate) async fn expand(
     State(app): State<SharedApp>,
     tenant: Tenant,

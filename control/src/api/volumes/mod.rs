@@ -1,19 +1,14 @@
 //! Volumes (provisioner §4.1).
 
-mod clone;
-mod create;
-mod delete;
-mod expand;
-mod read;
+pub(crate) mod clone;
+pub(crate) mod create;
+pub(crate) mod delete;
+pub(crate) mod expand;
+pub(crate) mod read;
 mod record;
 mod request;
 mod view;
 
-pub(crate) use clone::clone;
-pub(crate) use create::create;
-pub(crate) use delete::delete;
-pub(crate) use expand::expand;
-pub(crate) use read::{by_alias, by_id, extended, list};
 pub(crate) use record::{create_as, refuse_taken, refuse_taken_uuid, reserve_floor_gib, settled};
 pub(crate) use view::{BackendRef, ReplicaState, replica_state};
 

@@ -8,11 +8,15 @@ use crate::{
     app::{App, SharedApp},
     envelope::{ApiError, Reply},
     model::{page::Page, target::TargetRecord, volume::VolumeRecord},
+    openapi::Answer,
     request::{Params, Query},
     state::{AliasRecord, alias_id},
 };
 
 /// Op 16. Filters, then pages.
+#[utoipa::path(get, path = "/volumes", tag = "Volumes", summary = "List volumes",
+    params(("limit" = Option<u64>, Query, description = "at most so many"), ("offset" = Option<u64>, Query, description = "leave out so many"), ("marker" = Option<String>, Query, description = "only those with a larger id"), ("backendId" = Option<String>, Query, description = "only those with a replica there"), ("hostId" = Option<String>, Query, description = "only those published to it")),
+    responses((status = 200, body = Answer<Vec<VolumeView>>, description = "done")))]
 pub(crate) async fn list(State(app): State<SharedApp>, tenant: Tenant, query: Query) -> Reply {
     let page = Page::parse(query.get("limit"), query.get("offset"), query.get("marker"))?;
     let backend = query.get("backendId");
@@ -29,12 +33,16 @@ pub(crate) async fn list(State(app): State<SharedApp>, tenant: Tenant, query: Qu
 }
 
 /// Op 16 for one.
+#[utoipa::path(get, path = "/volumes/{id}", tag = "Volumes", summary = "A volume, or an empty list",
+    responses((status = 200, body = Answer<Vec<VolumeView>>, description = "done")))]
 pub(crate) async fn by_id(State(app): State<SharedApp>, tenant: Tenant, params: Params) -> Reply {
     let found = find(&app, tenant.id(), params.get("id")).await?;
     views(&app, found.map(|v| v.value).into_iter().collect()).await
 }
 
 /// Op 17.
+#[utoipa::path(get, path = "/volumes_by_alias/{alias}", tag = "Volumes", summary = "The volume of that alias, or an empty list",
+    responses((status = 200, body = Answer<Vec<VolumeView>>, description = "done")))]
 pub(crate) async fn by_alias(State(app): State<SharedApp>, tenant: Tenant, params: Params) -> Reply {
     let alias = app.state.get::<AliasRecord>(&alias_id(tenant.id(), params.get("alias"))).await?;
     let found = match alias {
@@ -45,6 +53,8 @@ pub(crate) async fn by_alias(State(app): State<SharedApp>, tenant: Tenant, param
 }
 
 /// Op 18.
+#[utoipa::path(get, path = "/volume_extended/{id}", tag = "Volumes", summary = "A volume with its drives and sessions",
+    responses((status = 200, body = Answer<Vec<VolumeView>>, description = "done")))]
 pub(crate) async fn extended(State(app): State<SharedApp>, tenant: Tenant, params: Params) -> Reply {
     let Some(volume) = find(&app, tenant.id(), params.get("id")).await? else {
         return Ok(Json(Vec::<VolumeView>::new()).into_response());

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use dataplane::node::{ControllerInfo, VolumeInfo, VolumeState};
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
 };
 
 /// The contract's Volume object. Fields that do not apply are omitted.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct VolumeView {
     alias: String,
@@ -58,7 +59,7 @@ pub(crate) struct VolumeView {
     shared_bytes: Option<u64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct LocationView {
     uuid: Uuid,
@@ -74,13 +75,13 @@ struct LocationView {
 }
 
 /// A backend by its key.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct BackendRef {
     #[serde(rename = "persistentID")]
     pub(crate) persistent_id: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct SubVolumeView {
     capacity: u64,
     #[serde(rename = "ssdID")]
@@ -89,14 +90,14 @@ struct SubVolumeView {
     ssd_name: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct SessionView {
     #[serde(rename = "hostID")]
     host_id: String,
 }
 
 /// The states of §4.2 that a single copy can be in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) enum ReplicaState {
     /// Nobody reports the state of simple volumes in `host` mode (D61).
     Unknown,

@@ -1,0 +1,42 @@
+//! The answers that every operation of an API may give, as schemas.
+#![expect(dead_code, reason = "these types stand for what is sent; only their schemas are used")]
+
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// The provisioner API's verdict.
+#[derive(ToSchema)]
+pub(crate) struct Status {
+    /// `Success`, or a result code such as `VolumeIsInUse`.
+    status: String,
+    /// Names the field or object and the reason.
+    description: String,
+}
+
+/// The verdict, with the UUID of what was made.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Created {
+    status: String,
+    description: String,
+    persistent_id: Uuid,
+}
+
+/// What was asked for, or why it cannot be had: a refusal comes with HTTP 200, too (provisioner D5).
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub(crate) enum Answer<T> {
+    Done(T),
+    Refused(Status),
+}
+
+/// An error of `/basalt/v1`.
+#[derive(ToSchema)]
+pub(crate) struct Problem {
+    /// For programs.
+    code: String,
+    /// For people.
+    message: String,
+    /// The field of the request that is wrong, if it is one.
+    field: Option<String>,
+}

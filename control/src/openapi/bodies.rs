@@ -1,0 +1,185 @@
+//! What requests of the provisioner API and of `/basalt/v1` carry, as schemas. The handlers read bodies field by
+//! field (`fields`), because each refusal must name its field; `null` is absent everywhere (provisioner D4).
+#![expect(dead_code, reason = "these types stand for what is received; only their schemas are used")]
+
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct VolumeCreate {
+    /// 1 to 255 characters, no `/`; unique within the tenant.
+    alias: String,
+    /// Chosen by the server if absent.
+    uuid: Option<Uuid>,
+    /// GiB.
+    #[schema(minimum = 1)]
+    capacity: u64,
+    /// `THICK` (the default) or `THIN`.
+    provisioning_type: Option<String>,
+    /// Of a thin volume, 0 to 100; 0 is the default of the server.
+    reserved_space_percentage: Option<i64>,
+    /// `NVMeoF` (the default) or `Local`.
+    protocol: Option<String>,
+    storage_class: Option<StorageClass>,
+}
+
+/// Where the volume may lie and what it may do; every field has a default.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StorageClass {
+    name: Option<String>,
+    num_replicas: Option<u64>,
+    same_rack_allowed: Option<bool>,
+    racks: Option<Vec<String>>,
+    zones: Option<Vec<String>>,
+    regions: Option<Vec<String>>,
+    /// I/O per second and GiB; 0: no limit. Likewise the other rates, those of `BW` in bytes.
+    #[schema(rename = "maxIOPSPerGB")]
+    max_iops_per_gib: Option<u64>,
+    #[schema(rename = "maxBWPerGB")]
+    max_bytes_per_second_per_gib: Option<u64>,
+    #[schema(rename = "desiredIOPSPerGB")]
+    desired_iops_per_gib: Option<u64>,
+    #[schema(rename = "desiredBWPerGB")]
+    desired_bytes_per_second_per_gib: Option<u64>,
+    /// 512 or 4096 (the default).
+    block_size: Option<u64>,
+    /// Minutes.
+    max_replica_down_time: Option<u64>,
+    host_id: Option<String>,
+    allow_span: Option<bool>,
+    /// `false` needs `name`: volumes of one name then share no drive.
+    #[schema(rename = "shareSSDBetweenVolumes")]
+    share_ssd_between_volumes: Option<bool>,
+    /// `target` or `host`.
+    replication: Option<String>,
+}
+
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct VolumeExpand {
+    /// GiB: a number, or a string that holds one.
+    new_capacity: serde_json::Value,
+}
+
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct VolumeClone {
+    source_volume_id: String,
+    alias: String,
+    volume_id: Option<Uuid>,
+    reserved_space_percentage: Option<i64>,
+    /// GiB, at least the source's, which is the default.
+    capacity: Option<u64>,
+}
+
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SnapshotCreate {
+    alias: String,
+    #[schema(rename = "volumeID")]
+    volume_id: String,
+    /// Chosen by the server if absent.
+    #[schema(rename = "snapshotID")]
+    snapshot_id: Option<Uuid>,
+    reserved_space_percentage: Option<i64>,
+}
+
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SnapshotVolumeCreate {
+    alias: String,
+    #[schema(rename = "snapshotID")]
+    snapshot_id: String,
+    #[schema(rename = "volumeID")]
+    volume_id: Option<Uuid>,
+    writable: Option<bool>,
+    reserved_space_percentage: Option<i64>,
+    protocol: Option<String>,
+    storage_class_name: Option<String>,
+    #[schema(rename = "maxIOPSPerGB")]
+    max_iops_per_gib: Option<u64>,
+    #[schema(rename = "maxBWPerGB")]
+    max_bytes_per_second_per_gib: Option<u64>,
+    allow_span: Option<bool>,
+}
+
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Publish {
+    host_id: String,
+    vol_id: String,
+}
+
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Unpublish {
+    /// Absent: from every host.
+    host_id: Option<String>,
+    vol_id: String,
+}
+
+/// Absent is unchanged, `""` clears (provisioner D11).
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct BackendUpdate {
+    rack: Option<String>,
+    zone: Option<String>,
+    region: Option<String>,
+    host_id: Option<String>,
+    in_use: Option<bool>,
+    #[schema(minimum = 1)]
+    mgmt_port: Option<u16>,
+}
+
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct HostProbe {
+    host_id: String,
+    name: String,
+    host_nqn: String,
+    client_type: String,
+    version: String,
+    /// Seconds between two probes; after three without one the host is Unavailable.
+    duration: u64,
+    multipath: Option<bool>,
+    /// Namespace ids, or one truth value per id from 1 on.
+    #[schema(rename = "usedNamespacesIds")]
+    used_namespaces_ids: Option<Vec<serde_json::Value>>,
+}
+
+/// `path` or `memory`, not both.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DriveAdd {
+    /// Of a file or block device, absolute.
+    path: Option<String>,
+    /// Name of a drive in memory.
+    memory: Option<String>,
+    /// Of a file that is made, or in memory.
+    size_bytes: Option<u64>,
+    /// Overwrite what is there, if it is no drive of ours.
+    format: Option<bool>,
+    write_through: Option<bool>,
+    /// `assume-4k-atomic` or `torn-safe`.
+    torn_policy: Option<String>,
+}
+
+/// Of `drives/{id}:grow`; `drives/{id}:check` takes no body.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DriveGrow {
+    /// Absent: what the device has now.
+    size_bytes: Option<u64>,
+}
+
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SnapshotGroupCreate {
+    /// Of each of the snapshots.
+    alias: String,
+    #[schema(min_items = 1, max_items = 64)]
+    volumes: Vec<Uuid>,
+    reserved_space_percentage: Option<i64>,
+}

@@ -1,0 +1,123 @@
+//! The OpenAPI document: collected from the routes' handlers, completed with what holds for all of them.
+
+mod answers;
+pub(crate) mod bodies;
+
+use std::sync::Arc;
+
+use axum::{
+    Extension,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use utoipa::{
+    Modify, OpenApi as _,
+    openapi::{
+        Components, Content, ObjectBuilder, OpenApi, PathItem, Ref, RefOr, Required, ResponseBuilder, Type,
+        path::{Operation, Parameter, ParameterBuilder, ParameterIn},
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
+
+pub(crate) use answers::{Answer, Created, Problem, Status};
+
+/// The document as it is sent.
+#[derive(Clone)]
+pub(crate) struct Document(Arc<str>);
+
+#[cfg(test)]
+impl Document {
+    /// One item a line, for the snapshot in the repository.
+    pub(crate) fn pretty(&self) -> String {
+        let value: serde_json::Value = serde_json::from_str(&self.0).expect("it was made as JSON");
+        format!("{value:#}\n")
+    }
+}
+
+/// GET openapi.json.
+#[utoipa::path(get, path = "/openapi.json", tag = "About", summary = "This document", security(()),
+    responses((status = 200, body = Object, description = "OpenAPI 3.1")))]
+pub(crate) async fn openapi(Extension(Document(text)): Extension<Document>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], text.to_string()).into_response()
+}
+
+/// What stands above the operations.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Basalt",
+        description = "An NVMe/TCP storage node. Reading needs the role Observers, changing Administrators.",
+    ),
+    components(schemas(Status, Problem)),
+    modifiers(&Credentials),
+    security(("bearer" = []), ("certificate" = [])),
+)]
+struct Head;
+
+struct Credentials;
+
+impl Modify for Credentials {
+    fn modify(&self, document: &mut OpenApi) {
+        let components = document.components.get_or_insert_with(Components::new);
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("a session's or access token's bearer, or the administrator's token"));
+        components.add_security_scheme("bearer", SecurityScheme::Http(bearer.build()));
+        let certificate = SecurityScheme::MutualTls {
+            description: Some("a client certificate of the server's CA".to_owned()),
+            deprecated: None,
+            extensions: None,
+        };
+        components.add_security_scheme("certificate", certificate);
+    }
+}
+
+/// An empty document for the routes to be collected into.
+pub(crate) fn head() -> OpenApi {
+    Head::openapi()
+}
+
+/// Every operation may answer with its API's error, which `schema` names.
+pub(crate) fn add_error(document: &mut OpenApi, schema: &str) {
+    for operation in document.paths.paths.values_mut().flat_map(operations) {
+        let error = Content::new(Some(Ref::from_schema_name(schema)));
+        let described =
+            ResponseBuilder::new().description("refused, or failed").content("application/json", error);
+        operation.1.responses.responses.insert("default".to_owned(), RefOr::T(described.build()));
+    }
+}
+
+/// Gives every operation a name of its own and the parameters of its path.
+pub(crate) fn complete(mut document: OpenApi) -> Document {
+    for (path, item) in &mut document.paths.paths {
+        for (method, operation) in operations(item) {
+            operation.operation_id = Some(operation_id(method, path));
+            operation.parameters.get_or_insert_default().extend(path_parameters(path).map(RefOr::T));
+        }
+    }
+    Document(document.to_json().expect("a document has string keys and no failing parts").into())
+}
+
+/// `get_volumes_id` for GET /volumes/{id}.
+fn operation_id(method: &str, path: &str) -> String {
+    let words = path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    [method].into_iter().chain(words).collect::<Vec<_>>().join("_")
+}
+
+fn path_parameters(path: &str) -> impl Iterator<Item = Parameter> {
+    path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).map(|name| {
+        ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Path)
+            .required(Required::True)
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+            .build()
+    })
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
+    let PathItem { get, put, post, delete, head, patch, .. } = item;
+    [("get", get), ("put", put), ("post", post), ("delete", delete), ("head", head), ("patch", patch)]
+        .into_iter()
+        .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+}
