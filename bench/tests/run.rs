@@ -35,7 +35,7 @@ async fn node() -> Node {
         size_bytes: VOLUME_BYTES,
         block_size: BlockSize::B4096,
         reserved_bytes: 0,
-        drive: None,
+        drives: Vec::new(),
     };
     node.create_volume(spec).await.expect("there is room");
     let subsystem = SubsystemSpec {

@@ -241,7 +241,7 @@ async fn a_volume_on_the_node_that_nobody_recorded_is_not_taken_over() {
         size_bytes: GIB,
         block_size: dataplane::node::BlockSize::B4096,
         reserved_bytes: GIB,
-        drive: None,
+        drives: Vec::new(),
     };
     running.node.create_volume(stranger).await.unwrap();
     let client = running.client();

@@ -11,3 +11,4 @@ pub mod offline;
 mod outbox;
 pub mod rt;
 pub mod target;
+pub mod volume;

@@ -48,5 +48,7 @@ pub const DISCOVERY_IDLE_MAX: Duration = Duration::from_secs(120);
 pub const STOP_MAX: Duration = Duration::from_secs(10);
 /// Volumes that one snapshot call holds at once: their records must fit one journal group.
 pub const SNAPSHOT_GROUP: usize = 64;
+/// Parts of a volume that spans drives: a flush goes to all of them, and each change of it waits for all.
+pub const VOLUME_PARTS: usize = 16;
 /// Layers that a volume may read through. Look-ups of what is not resident walk them.
 pub const CHAIN_LAYERS: usize = 1024;

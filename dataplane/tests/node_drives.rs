@@ -65,7 +65,7 @@ fn volume(uuid: u128, drive: Option<Uuid>) -> VolumeSpec {
         size_bytes: 16 * MIB,
         block_size: BlockSize::B4096,
         reserved_bytes: 16 * MIB,
-        drive,
+        drives: drive.into_iter().collect(),
     }
 }
 
@@ -88,7 +88,7 @@ fn a_drive_comes_grows_and_goes() {
     assert!(grown.capacity_bytes > added.capacity_bytes);
     assert_eq!(fs::metadata(place.path("b")).expect("there").len(), 256 * MIB);
     let placed = wait(node.create_volume(volume(2, None))).expect("room");
-    assert_eq!(placed.drive, added.uuid);
+    assert_eq!(placed.parts[0].drive, added.uuid);
 
     let snapshot = SnapshotSpec { volume: placed.uuid, snapshot: Uuid::from_u128(3) };
     wait(node.create_snapshots(vec![snapshot])).expect("a snapshot");

@@ -1,12 +1,19 @@
 //! Which backend and drive a new volume goes to (provisioner §5.2).
 
-use std::cmp::Reverse;
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
+};
 
+use dataplane::{
+    limits::VOLUME_PARTS,
+    node::{DriveInfo, DriveState, VolumeInfo},
+};
 use uuid::Uuid;
 
 use super::{
     backend::BackendRecord,
-    volume::{Protocol, StorageClass},
+    volume::{Protocol, StorageClass, VolumeRecord},
 };
 use crate::envelope::{Code, Failure};
 
@@ -42,14 +49,16 @@ pub(crate) struct Wanted<'a> {
 pub(crate) struct Place {
     /// persistentID.
     pub(crate) backend: String,
-    pub(crate) drive: Uuid,
+    /// One, or those that the volume may span, the roomiest first.
+    pub(crate) drives: Vec<Uuid>,
 }
 
 /// Whether a backend may have the volume.
 type Rule<'a> = &'a dyn Fn(&Candidate) -> bool;
 
 /// The place for a single copy: the eligible backend with most free capacity, then IOPS, then the lowest
-/// persistentID (D54), and on it the drive with most room. The failure says which rule left no backend.
+/// persistentID (D54), and on it the drive with most room, or several if it may span and none has room alone. The
+/// failure says which rule left no backend.
 pub(crate) fn place(wanted: Wanted<'_>, candidates: &[Candidate]) -> Result<Place, Failure> {
     let class = wanted.class;
     if let Some(host) = &class.host_id
@@ -58,6 +67,8 @@ pub(crate) fn place(wanted: Wanted<'_>, candidates: &[Candidate]) -> Result<Plac
         let why = format!("no backend has the hostId {host:?}");
         return Err(Failure::new(Code::NoBackendWithHostIdExists, why));
     }
+    let room =
+        if class.allow_span { "with enough free space" } else { "with enough free space on one drive" };
     let rules: [(&str, Rule<'_>); 7] = [
         ("in use", &|c| c.record.in_use),
         ("available", &|c| c.available),
@@ -67,7 +78,7 @@ pub(crate) fn place(wanted: Wanted<'_>, candidates: &[Candidate]) -> Result<Plac
             wanted.protocol == Protocol::Nvmeof || c.record.host_id.is_some()
         }),
         ("able to give the desired IOPS and bandwidth", &|c| has_rates(wanted, c)),
-        ("with enough free space on one drive", &|c| best_drive(wanted, c).is_some()),
+        (room, &|c| !drives(wanted, c).is_empty()),
     ];
     let mut left: Vec<&Candidate> = candidates.iter().collect();
     for (rule, holds) in rules {
@@ -81,8 +92,7 @@ pub(crate) fn place(wanted: Wanted<'_>, candidates: &[Candidate]) -> Result<Plac
         (free, c.free_iops, Reverse(c.record.persistent_id.clone()))
     });
     let best = best.expect("a rule that leaves none has returned");
-    let drive = best_drive(wanted, best).expect("the last rule holds");
-    Ok(Place { backend: best.record.persistent_id.clone(), drive: drive.uuid })
+    Ok(Place { backend: best.record.persistent_id.clone(), drives: drives(wanted, best) })
 }
 
 /// AND over the three lists; an unset value is in no list (D52).
@@ -100,14 +110,66 @@ fn has_rates(wanted: Wanted<'_>, candidate: &Candidate) -> bool {
         && candidate.free_bytes_per_second >= needs(wanted.class.desired_bytes_per_second_per_gib)
 }
 
-/// A volume lives on one drive, whether or not its class would let it span several.
-fn best_drive<'a>(wanted: Wanted<'_>, candidate: &'a Candidate) -> Option<&'a CandidateDrive> {
-    let class = wanted.class;
-    let own = |d: &&CandidateDrive| {
-        class.share_ssd || class.name.as_ref().is_none_or(|name| !d.class_names.contains(name))
-    };
-    let room = |d: &&CandidateDrive| d.unreserved_bytes >= wanted.reserved_bytes;
-    candidate.drives.iter().filter(own).filter(room).max_by_key(|d| (d.unreserved_bytes, Reverse(d.uuid)))
+/// The drives of a backend that can take the volume, see [`Place`]; none if they have too little room.
+fn drives(wanted: Wanted<'_>, candidate: &Candidate) -> Vec<Uuid> {
+    let mut drives = wanted.class.eligible(&candidate.drives);
+    drives.sort_by_key(|d| (Reverse(d.unreserved_bytes), d.uuid));
+    let room = |most: usize| -> u64 { drives.iter().take(most).map(|d| d.divisible_bytes()).sum() };
+    match drives.first() {
+        Some(best) if best.unreserved_bytes >= wanted.reserved_bytes => vec![best.uuid],
+        Some(_) if wanted.class.allow_span && room(VOLUME_PARTS) >= wanted.reserved_bytes => {
+            drives.iter().map(|d| d.uuid).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+impl StorageClass {
+    /// The drives that may hold a volume of this class, however much room they have.
+    fn eligible<'a>(&self, drives: &'a [CandidateDrive]) -> Vec<&'a CandidateDrive> {
+        let own = |d: &&CandidateDrive| {
+            self.share_ssd || self.name.as_ref().is_none_or(|name| !d.class_names.contains(name))
+        };
+        drives.iter().filter(own).collect()
+    }
+
+    /// The drives over which a volume may span when it grows.
+    pub(crate) fn may_span(&self, drives: &[CandidateDrive]) -> Vec<Uuid> {
+        if self.allow_span { self.eligible(drives).iter().map(|d| d.uuid).collect() } else { Vec::new() }
+    }
+}
+
+impl CandidateDrive {
+    /// Parts end on whole MiB.
+    fn divisible_bytes(&self) -> u64 {
+        self.unreserved_bytes >> 20 << 20
+    }
+
+    /// The drives that take new volumes, with what lies on them; `except` is not counted.
+    pub(crate) fn list<'a>(
+        drives: &[DriveInfo],
+        on_node: &HashMap<Uuid, VolumeInfo>,
+        volumes: impl Iterator<Item = &'a VolumeRecord>,
+        except: Option<Uuid>,
+    ) -> Vec<Self> {
+        let mut class_names: HashMap<Uuid, HashSet<&str>> = HashMap::new();
+        for volume in volumes.filter(|volume| Some(volume.uuid) != except) {
+            let Some(name) = &volume.class.name else { continue };
+            for on in volume.replicas.iter().filter_map(|replica| on_node.get(&replica.uuid)) {
+                for part in &on.parts {
+                    class_names.entry(part.drive).or_default().insert(name);
+                }
+            }
+        }
+        let names = |drive| class_names.get(&drive).into_iter().flatten().map(|name| (*name).to_owned());
+        let online = drives.iter().filter(|d| d.state == DriveState::Online);
+        let list = online.map(|d| Self {
+            uuid: d.uuid,
+            unreserved_bytes: d.unreserved_bytes,
+            class_names: names(d.uuid).collect(),
+        });
+        list.collect()
+    }
 }
 
 #[cfg(test)]
@@ -147,13 +209,13 @@ mod tests {
         assert_eq!(chosen(&[b.clone(), a.clone()]), "02:00:00:00:00:01");
         b.free_iops += 1;
         assert_eq!(chosen(&[a, b]), "02:00:00:00:00:02");
-        assert_eq!(place(wanted(&class), &[c]).unwrap().drive, Uuid::from_u128(3 << 8 | 1));
+        assert_eq!(place(wanted(&class), &[c]).unwrap().drives, [Uuid::from_u128(3 << 8 | 1)]);
     }
 
     #[test]
     fn each_rule_excludes() {
         type Change = fn(&mut Candidate, &mut StorageClass);
-        let excluded: [(&str, Change); 8] = [
+        let excluded: [(&str, Change); 9] = [
             ("not in use", |c, _| c.record.in_use = false),
             ("unavailable", |c, _| c.available = false),
             ("an unset zone is in no list", |_, s| s.zones = vec!["nova".into()]),
@@ -163,7 +225,11 @@ mod tests {
             }),
             ("IOPS", |_, s| s.desired_iops_per_gib = 101),
             ("bandwidth", |_, s| s.desired_bytes_per_second_per_gib = 101),
-            ("space on one drive", |c, _| c.drives = candidate(1, &[6, 6]).drives),
+            ("space", |c, _| c.drives = candidate(1, &[6, 3]).drives),
+            ("space on one drive", |c, s| {
+                s.allow_span = false;
+                c.drives = candidate(1, &[6, 6]).drives;
+            }),
             ("a drive of its own class", |c, s| {
                 (s.share_ssd, s.name) = (false, Some("gold".into()));
                 c.drives[0].class_names = vec!["gold".into()];
@@ -175,6 +241,15 @@ mod tests {
             change(&mut candidate, &mut class);
             assert_eq!(code(place(wanted(&class), &[candidate])), Code::NoMatchingBackend, "{what}");
         }
+    }
+
+    #[test]
+    fn a_volume_spans_drives_only_if_none_has_room_alone() {
+        let class = class();
+        let uuid = |index: u128| Uuid::from_u128(1 << 8 | index);
+        let drives = |free_gib: &[u64]| place(wanted(&class), &[candidate(1, free_gib)]).unwrap().drives;
+        assert_eq!(drives(&[4, 11, 3]), [uuid(1)]);
+        assert_eq!(drives(&[3, 4, 3, 0]), [uuid(1), uuid(0), uuid(2), uuid(3)]);
     }
 
     #[test]

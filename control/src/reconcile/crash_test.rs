@@ -61,7 +61,7 @@ impl Crashed {
             size_bytes: gib * GIB,
             block_size: record.class.block_size(),
             reserved_bytes: gib * GIB,
-            drive: None,
+            drives: Vec::new(),
         };
         self.app.node.create_volume(spec).await.unwrap();
     }

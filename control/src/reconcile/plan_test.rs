@@ -19,7 +19,8 @@ use crate::model::{
 fn on_node(uuid: u128) -> VolumeInfo {
     VolumeInfo {
         uuid: Uuid::from_u128(uuid),
-        drive: Uuid::nil(),
+        parts: Vec::new(),
+        complete: true,
         size_bytes: 1,
         block_size: BlockSize::B4096,
         reserved_bytes: 0,
@@ -47,7 +48,7 @@ fn spec(nqn: &str, volumes: &[u128]) -> SubsystemSpec {
 fn snapshot_on_node(uuid: u128) -> SnapshotInfo {
     SnapshotInfo {
         uuid: Uuid::from_u128(uuid),
-        drive: Uuid::nil(),
+        parts: Vec::new(),
         size_bytes: 1,
         block_size: BlockSize::B4096,
         owned_bytes: 0,

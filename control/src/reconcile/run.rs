@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use dataplane::node::{NodeError, VolumeState};
+use dataplane::node::{NodeError, VolumeInfo, VolumeState};
 use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
@@ -91,7 +91,8 @@ pub(crate) async fn subsystems(app: &App) -> Result<Unexported, StoreError> {
     let hosts: HashMap<String, HostRecord> = hosts.map(|h| (h.value.id.clone(), h.value)).collect();
     let targets = app.state.list::<TargetRecord>().await?;
     let desired = targets.iter().filter_map(|t| Some(t.value.subsystem(hosts.get(&t.value.host_id)?)));
-    let there = app.node.volumes().await.into_iter().filter(|v| v.state != VolumeState::Deleting);
+    let can_be_exported = |v: &VolumeInfo| v.complete && v.state != VolumeState::Deleting;
+    let there = app.node.volumes().await.into_iter().filter(can_be_exported);
     let volumes: HashSet<Uuid> = there.map(|v| v.uuid).collect();
     let mut failed = Unexported::new();
     for action in plan_subsystems(desired.collect(), app.node.subsystems().await, &volumes) {

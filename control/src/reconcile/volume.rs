@@ -2,11 +2,15 @@
 //! intent, and what is done after a crash between the two. The caller holds the volume's lock.
 
 use dataplane::node::{NodeError, VolumeState};
+use uuid::Uuid;
 
 use crate::{
     app::App,
     envelope::ApiError,
-    model::volume::{Phase, Size, VolumeRecord},
+    model::{
+        placement::CandidateDrive,
+        volume::{Phase, Size, VolumeRecord},
+    },
     state::{AliasRecord, Change, Stored},
 };
 
@@ -68,6 +72,14 @@ async fn remove_everywhere(app: &App, volume: &Stored<VolumeRecord>) -> Result<(
     Ok(app.state.commit(change).await?)
 }
 
+/// The drives that further parts of the volume may go to.
+async fn span(app: &App, volume: &VolumeRecord) -> Result<Vec<Uuid>, ApiError> {
+    let (volumes, observed) = (app.state.list::<VolumeRecord>().await?, app.observe().await);
+    let records = volumes.iter().map(|v| &v.value);
+    let drives = CandidateDrive::list(&observed.drives, &observed.volumes, records, Some(volume.uuid));
+    Ok(volume.class.may_span(&drives))
+}
+
 /// Expands the volume on the node, then records the new size. If the node cannot, the old size stays, and the
 /// error says why.
 pub(crate) async fn finish_expand(
@@ -76,9 +88,11 @@ pub(crate) async fn finish_expand(
     to: Size,
 ) -> Result<(), ApiError> {
     assert_eq!(volume.value.phase, Phase::Expanding { to });
+    let drives = span(app, &volume.value).await?;
     let mut expanded = Ok(());
     for replica in &volume.value.replicas {
-        let done = app.node.expand_volume(replica.uuid, to.capacity_bytes(), to.reserved_bytes).await;
+        let done =
+            app.node.expand_volume(replica.uuid, to.capacity_bytes(), to.reserved_bytes, &drives).await;
         expanded = expanded.and(done.map(drop));
     }
     if expanded.is_ok() {

@@ -7,7 +7,10 @@ use zerocopy::{
     little_endian::{U16, U32, U64},
 };
 
-use super::format::{Child, ChildPointer, LayerId, ROOT_CHILDREN};
+use super::{
+    format::{Child, ChildPointer, LayerId, ROOT_CHILDREN},
+    part::{Name, Part},
+};
 
 /// Begins the catalogue.
 #[repr(C)]
@@ -52,7 +55,12 @@ pub(crate) struct VolumeRecord {
     /// [`VOLUME_LIVE`] or [`VOLUME_GONE`].
     pub(crate) state: U32,
     /// One of the [`VolumeKind`]s.
-    flags: U32,
+    kind: u8,
+    /// Which part of its volume it is.
+    part: u8,
+    /// Parts of the volume, in the record of part 0; older records say 0 for one.
+    parts: u8,
+    reserved_1: u8,
     reserved: [u8; 16],
 }
 
@@ -62,7 +70,7 @@ pub(crate) const VOLUME_GONE: u32 = 1;
 
 /// What a volume record stands for. The values are on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
+#[repr(u8)]
 pub(crate) enum VolumeKind {
     /// Its head is its own.
     Writable = 0,
@@ -115,20 +123,23 @@ impl LayerRecord {
 
 impl VolumeRecord {
     pub(crate) fn new(
-        uuid: Uuid,
+        part: Part,
         kind: VolumeKind,
         head: LayerId,
         size_bytes: u64,
         block_bytes: u32,
     ) -> Self {
         Self {
-            uuid: *uuid.as_bytes(),
+            uuid: *part.uuid.as_bytes(),
             size_bytes: U64::new(size_bytes),
             reserved_extents: U64::ZERO,
             head: U32::new(head.0),
             block_bytes: U32::new(block_bytes),
             state: U32::new(VOLUME_LIVE),
-            flags: U32::new(kind as u32),
+            kind: kind as u8,
+            part: part.index,
+            parts: if part.index == 0 { part.of } else { 0 },
+            reserved_1: 0,
             reserved: [0; 16],
         }
     }
@@ -137,11 +148,25 @@ impl VolumeRecord {
         Uuid::from_bytes(self.uuid)
     }
 
+    pub(crate) fn name(&self) -> Name {
+        Name { uuid: self.uuid(), index: self.part }
+    }
+
+    /// Parts of the volume that this is the first of.
+    pub(crate) fn parts(&self) -> u8 {
+        self.parts.max(1)
+    }
+
+    pub(crate) fn set_parts(&mut self, parts: u8) {
+        assert!(self.part == 0, "the first part counts them");
+        self.parts = parts;
+    }
+
     /// `None`: this version does not know it.
     pub(crate) fn kind(&self) -> Option<VolumeKind> {
         [VolumeKind::Writable, VolumeKind::Snapshot, VolumeKind::ReadOnly]
             .into_iter()
-            .find(|kind| *kind as u32 == self.flags.get())
+            .find(|kind| *kind as u8 == self.kind)
     }
 
     pub(crate) fn head_id(&self) -> LayerId {
@@ -238,7 +263,7 @@ mod tests {
             reserved);
         layout!("Layer record", LayerRecord: layer, parent, flags, reserved_1, extents, roots, reserved);
         layout!("Volume record", VolumeRecord: uuid, size_bytes, reserved_extents, head, block_bytes, state,
-            flags, reserved);
+            kind, part, parts, reserved_1, reserved);
         layout!("Metadata record", MetadataRecord: extent, pages, reserved);
     }
 
@@ -255,7 +280,13 @@ mod tests {
                     vec![Child::None, Child::None, page],
                 ),
             ],
-            volumes: vec![VolumeRecord::new(Uuid::from_u128(5), VolumeKind::Writable, LayerId(4), 512, 512)],
+            volumes: vec![VolumeRecord::new(
+                Uuid::from_u128(5).into(),
+                VolumeKind::Writable,
+                LayerId(4),
+                512,
+                512,
+            )],
             metadata: vec![(20, 0xF0F0)],
         };
         let bytes = catalogue.encode();

@@ -30,6 +30,7 @@ use super::{
     layer::Layer,
     map::Extent,
     metadata::MetadataSpace,
+    part::Name,
     reclaim::{self, Reclaimed},
     recovery::{self, Overlay, Recovered},
     relocate,
@@ -132,7 +133,7 @@ pub(super) struct DriveShared {
     pub(super) catalogue_pages: Mutex<Vec<u64>>,
 
     pub(super) layers: Mutex<BTreeMap<LayerId, Arc<Layer>>>,
-    pub(super) volumes: Mutex<BTreeMap<Uuid, Arc<VolumeShared>>>,
+    pub(super) volumes: Mutex<BTreeMap<Name, Arc<VolumeShared>>>,
     pub(super) next_layer: AtomicU32,
     /// Of those who change layers and volumes in several steps.
     pub(super) structure: Turns,
@@ -418,14 +419,14 @@ impl DriveShared {
 fn load_volumes(
     records: &[VolumeRecord],
     layers: &BTreeMap<LayerId, Arc<Layer>>,
-) -> Result<BTreeMap<Uuid, Arc<VolumeShared>>, Corruption> {
+) -> Result<BTreeMap<Name, Arc<VolumeShared>>, Corruption> {
     let mut volumes = BTreeMap::new();
     for record in records {
         let head = layers.get(&record.head_id()).ok_or(Corruption::UnknownLayer(record.head.get()))?;
         let kind = record.kind().ok_or(Corruption::Catalogue)?;
         head.account.set_reserve(record.reserved_extents.get());
         let volume = VolumeShared::new(*record, kind, Chain::from_head(head, layers)?);
-        volumes.insert(volume.uuid, Arc::new(volume));
+        volumes.insert(volume.name, Arc::new(volume));
     }
     Ok(volumes)
 }

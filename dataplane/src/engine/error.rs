@@ -24,6 +24,9 @@ pub enum EngineError {
     /// The drive or volume takes no writes any more; its state says why.
     #[error("no writes are taken any more")]
     ReadOnly,
+    /// Another drive could not take part in this change, so it was not made here either.
+    #[error("another drive could not take part")]
+    Abandoned,
     /// The volume is being deleted or its drive is closed.
     #[error("the volume is offline")]
     Offline,

@@ -15,6 +15,7 @@ use super::{
     map::{BlockState, LogicalExtent},
     recovery,
     superblock::{self, Superblock},
+    volume::VolumeShared,
     walk::extents_of,
 };
 use crate::rt::Disk;
@@ -85,7 +86,12 @@ pub struct LayerDump {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumeDump {
+    /// Of the whole volume or snapshot.
     pub uuid: Uuid,
+    /// Which part of it this is.
+    pub part: u8,
+    /// Parts that its first part counts; 0 in others.
+    pub parts: u8,
     /// `volume`, `snapshot`, `read-only volume`, or `unknown`.
     pub kind: &'static str,
     pub size_bytes: u64,
@@ -98,6 +104,9 @@ pub struct VolumeDump {
 /// Neighbouring blocks of a volume that are neighbours on the drive as well, or all read as zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MapRange {
+    /// Of the volume.
+    pub part: u8,
+    /// Within that part.
     pub offset_bytes: u64,
     pub length_bytes: u64,
     /// That answers for them.
@@ -174,6 +183,8 @@ fn layer_dumps(catalogue: &Catalogue) -> Vec<LayerDump> {
 fn volume_dumps(catalogue: &Catalogue) -> Vec<VolumeDump> {
     let volumes = catalogue.volumes.iter().map(|record| VolumeDump {
         uuid: record.uuid(),
+        part: record.name().index,
+        parts: if record.name().index == 0 { record.parts() } else { 0 },
         kind: match record.kind() {
             Some(VolumeKind::Writable) => "volume",
             Some(VolumeKind::Snapshot) => "snapshot",
@@ -189,13 +200,22 @@ fn volume_dumps(catalogue: &Catalogue) -> Vec<VolumeDump> {
 }
 
 impl Drive {
-    /// Where the blocks of a volume or snapshot are, ascending; what is missing was never written. `None`: there is
-    /// no such volume.
+    /// Where the blocks of this drive's parts of a volume or snapshot are, ascending; what is missing was never
+    /// written. `None`: there is no part of it.
     pub async fn map(&self, uuid: Uuid) -> Result<Option<Vec<MapRange>>, EngineError> {
-        let volume = super::sync::lock(&self.shared.volumes).get(&uuid).cloned();
-        let Some(volume) = volume else { return Ok(None) };
-        let layers = volume.chain().layers().to_vec();
-        let mut ranges = Ranges::default();
+        let volumes = super::sync::lock(&self.shared.volumes);
+        let parts: Vec<_> = volumes.values().filter(|volume| volume.name.uuid == uuid).cloned().collect();
+        drop(volumes);
+        let mut ranges = Vec::new();
+        for part in &parts {
+            ranges.extend(self.map_part(part).await?);
+        }
+        Ok((!parts.is_empty()).then_some(ranges))
+    }
+
+    async fn map_part(&self, part: &VolumeShared) -> Result<Vec<MapRange>, EngineError> {
+        let layers = part.chain().layers().to_vec();
+        let mut ranges = Ranges { part: part.name.index, ranges: Vec::new() };
         let mut from = 0;
         while let Some(leaf) = self.shared.next_leaf_of_any(&layers, from).await? {
             for logical in extents_of(leaf) {
@@ -203,7 +223,7 @@ impl Drive {
             }
             from = leaf + 1;
         }
-        Ok(Some(ranges.0))
+        Ok(ranges.ranges)
     }
 }
 
@@ -243,12 +263,15 @@ impl DriveShared {
 }
 
 /// Ranges in the making; blocks come in ascending order.
-#[derive(Debug, Default)]
-struct Ranges(Vec<MapRange>);
+#[derive(Debug)]
+struct Ranges {
+    part: u8,
+    ranges: Vec<MapRange>,
+}
 
 impl Ranges {
     fn push(&mut self, offset_bytes: u64, layer: LayerId, drive_offset_bytes: Option<u64>) {
-        if let Some(last) = self.0.last_mut()
+        if let Some(last) = self.ranges.last_mut()
             && last.layer == layer.0
             && last.offset_bytes + last.length_bytes == offset_bytes
             && last.drive_offset_bytes.map(|start| start + last.length_bytes) == drive_offset_bytes
@@ -256,6 +279,13 @@ impl Ranges {
             last.length_bytes += BLOCK_BYTES;
             return;
         }
-        self.0.push(MapRange { offset_bytes, length_bytes: BLOCK_BYTES, layer: layer.0, drive_offset_bytes });
+        let (part, layer) = (self.part, layer.0);
+        self.ranges.push(MapRange {
+            part,
+            offset_bytes,
+            length_bytes: BLOCK_BYTES,
+            layer,
+            drive_offset_bytes,
+        });
     }
 }

@@ -2,8 +2,6 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use uuid::Uuid;
-
 use super::{
     catalogue::{VolumeKind, VolumeRecord},
     chain::Chain,
@@ -12,21 +10,23 @@ use super::{
     format::{BLOCK_BYTES, EXTENT_BYTES, LayerId, MAX_BYTES},
     journal::{Records, Ticket},
     layer::Layer,
+    part::{Name, Part},
     space::Account,
     sync::lock,
     volume::{Volume, VolumeShared},
 };
 
 impl Drive {
-    /// Makes a volume. Durable when it answers.
+    /// Makes a volume, or a part of one. Durable when it answers.
     pub async fn create_volume(
         &self,
-        uuid: Uuid,
+        part: impl Into<Part>,
         size_bytes: u64,
         block_bytes: u32,
         reserved_bytes: u64,
     ) -> Result<Volume, EngineError> {
         let drive = &self.shared;
+        let part = part.into();
         drive.check_writable()?;
         check_shape(size_bytes, block_bytes, reserved_bytes)?;
         if u64::from(block_bytes) == BLOCK_BYTES && !drive.atomic_4k {
@@ -42,14 +42,14 @@ impl Drive {
                 if drive.retired.load(Ordering::Relaxed) {
                     return Err(EngineError::Invalid("the drive is being removed".into()));
                 }
-                drive.check_unused(&[uuid])?;
+                drive.check_unused(&[part.name()])?;
                 let layer = drive.new_layer(None);
                 self.reserve(&layer.account, reserved_bytes).await?;
                 Ok((turn, layer))
             })
             .await?;
         let _room = drive.admit_clear().await?;
-        let record = VolumeRecord::new(uuid, VolumeKind::Writable, layer.id, size_bytes, block_bytes);
+        let record = VolumeRecord::new(part, VolumeKind::Writable, layer.id, size_bytes, block_bytes);
         let (volume, ticket) = {
             let mut records = Records::default();
             (drive.put_head(record, &layer, &mut records), drive.note_records(records))
@@ -87,6 +87,23 @@ impl Drive {
         drive.make_durable(ticket).await?;
         volume.volume.grow_to(new_size_bytes);
         Ok(())
+    }
+
+    /// Says how many parts a volume has, in the record of its first. Durable when it answers: from then on those count.
+    pub async fn set_parts(&self, first: &Volume, parts: u8) -> Result<(), EngineError> {
+        let drive = &self.shared;
+        drive.check_writable()?;
+        let _turn = drive.structure.take().await;
+        if first.volume.is_gone() {
+            return Err(EngineError::Offline);
+        }
+        let _room = drive.admit_clear().await?;
+        let ticket = {
+            let mut record = lock(&first.volume.record);
+            record.set_parts(parts);
+            drive.note_records(Records { layers: Vec::new(), volumes: vec![*record] })
+        };
+        drive.make_durable(ticket).await
     }
 
     /// Promises space to a head, and sees that a sparse file underneath has it. On failure nothing changed.
@@ -136,7 +153,7 @@ impl DriveShared {
             return Err(EngineError::Offline);
         }
         volume.set_gone();
-        lock(&self.volumes).remove(&volume.uuid);
+        lock(&self.volumes).remove(&volume.name);
         // Without it more of them may be hidden.
         volume.chain().layers().iter().for_each(|layer| layer.set_thinned_at(0));
         let ticket = {
@@ -153,12 +170,12 @@ impl DriveShared {
     }
 
     /// Refuses names that something on this drive has.
-    pub(super) fn check_unused(&self, uuids: &[Uuid]) -> Result<(), EngineError> {
+    pub(super) fn check_unused(&self, names: &[Name]) -> Result<(), EngineError> {
         let volumes = lock(&self.volumes);
-        let taken = uuids
+        let taken = names
             .iter()
             .enumerate()
-            .any(|(index, uuid)| volumes.contains_key(uuid) || uuids[..index].contains(uuid));
+            .any(|(index, name)| volumes.contains_key(name) || names[..index].contains(name));
         if taken { Err(EngineError::AlreadyExists) } else { Ok(()) }
     }
 
@@ -184,7 +201,7 @@ impl DriveShared {
             Chain::from_head(head, &layers).expect("parents of known layers are known")
         };
         let volume = Arc::new(VolumeShared::new(record, VolumeKind::Writable, chain));
-        lock(&self.volumes).insert(volume.uuid, volume.clone());
+        lock(&self.volumes).insert(volume.name, volume.clone());
         volume
     }
 

@@ -12,7 +12,8 @@
 //!
 //! `fault` says whom what goes wrong stops. `grow` takes in what a drive's medium has gained.
 //!
-//! What it does not do yet: changes across drives.
+//! A volume may lie on several drives, with a part on each (`part`): the engine knows the parts, `crate::volume` makes
+//! volumes of them. Changes of several drives at one instant meet at a `gathering`.
 #![forbid(unsafe_code)]
 
 mod allocate;
@@ -22,6 +23,7 @@ mod chain;
 mod check;
 mod checkpoint;
 mod claims;
+mod clone;
 mod drive;
 mod error;
 mod evict;
@@ -30,6 +32,7 @@ mod flush;
 mod format;
 mod frames;
 mod free_map;
+mod gathering;
 mod grace;
 mod grow;
 mod inspect;
@@ -41,6 +44,7 @@ mod merge;
 mod metadata;
 mod page_writer;
 mod paging;
+mod part;
 mod read;
 mod reclaim;
 mod recovery;
@@ -60,9 +64,13 @@ mod write;
 
 pub use self::{
     check::{CheckReport, check},
+    clone::NewClone,
     drive::{Drive, DriveOptions, Fault, FormatOptions},
     error::{Corruption, EngineError, OpenError, Probe},
+    gathering::Seat,
     inspect::{Dump, GroupDump, LayerDump, MapRange, SectionDump, SuperblockDump, VolumeDump, dump},
+    part::Part,
     snapshot::Snapshot,
+    sync::Turns,
     volume::Volume,
 };

@@ -87,7 +87,7 @@ impl Recovered {
 
     fn apply_volumes(&mut self, records: &[VolumeRecord]) {
         for record in records {
-            self.catalogue.volumes.retain(|volume| volume.uuid != record.uuid);
+            self.catalogue.volumes.retain(|volume| volume.name() != record.name());
             if !record.is_gone() {
                 self.catalogue.volumes.push(*record);
             }

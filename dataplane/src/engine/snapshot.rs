@@ -1,9 +1,10 @@
-//! Snapshots and clones. A snapshot freezes a volume's head and puts an empty one on top: nothing is copied. A clone
-//! is a new head over a frozen layer.
+//! Snapshots: one freezes a volume's head and puts an empty one on top, so nothing is copied.
 //!
 //! ```text
 //! hold changes back -> those under way end -> switch all heads, one record unit -> let go -> flush -> answer
 //! ```
+//!
+//! Several drives do this together: each waits for the others before it holds, and before it switches.
 
 use std::sync::Arc;
 
@@ -15,10 +16,11 @@ use super::{
     drive::{Drive, DriveShared},
     error::EngineError,
     format::EXTENT_BYTES,
+    gathering::Seat,
     journal::{Records, Ticket},
     layer::Layer,
-    manage::check_shape,
-    sync::{Turn, lock},
+    part::Part,
+    sync::lock,
     volume::{Volume, VolumeShared},
 };
 use crate::{limits, node::VolumeState};
@@ -32,7 +34,17 @@ pub struct Snapshot {
 
 impl Snapshot {
     pub fn uuid(&self) -> Uuid {
-        self.volume.uuid
+        self.volume.name.uuid
+    }
+
+    /// Which part of the snapshot this is.
+    pub fn part(&self) -> u8 {
+        self.volume.name.index
+    }
+
+    /// How many parts the snapshot has; what the first part says counts.
+    pub fn parts(&self) -> u8 {
+        lock(&self.volume.record).parts()
     }
 
     /// Of the volume when it was taken.
@@ -56,28 +68,47 @@ impl Snapshot {
 
 impl Drive {
     /// Takes snapshots of volumes of this drive at one instant, all or none; each pair is a volume and the new
-    /// snapshot's UUID, answered in the same order. Durable when it answers, with every write that was answered
-    /// before.
-    pub async fn create_snapshots(&self, wanted: &[(Volume, Uuid)]) -> Result<Vec<Snapshot>, EngineError> {
-        self.while_space_comes_back(async || self.try_create_snapshots(wanted).await).await
+    /// snapshot, answered in the same order. Durable when it answers, with every write that was answered before.
+    pub async fn create_snapshots<P: Into<Part> + Copy>(
+        &self,
+        wanted: &[(Volume, P)],
+    ) -> Result<Vec<Snapshot>, EngineError> {
+        let wanted: Vec<_> = wanted.iter().map(|(volume, part)| (volume.clone(), (*part).into())).collect();
+        self.while_space_comes_back(async || self.take_snapshots(&wanted, Seat::alone()).await).await
     }
 
-    async fn try_create_snapshots(&self, wanted: &[(Volume, Uuid)]) -> Result<Vec<Snapshot>, EngineError> {
+    /// The same at one instant with other drives, of which each has a seat. `Abandoned` if one of them could not;
+    /// after any other failure the others may have theirs.
+    pub async fn create_snapshots_together(
+        &self,
+        wanted: &[(Volume, Part)],
+        seat: Seat,
+    ) -> Result<Vec<Snapshot>, EngineError> {
+        // Found out before anything is held. Who finds too little space later gives up.
+        self.while_space_comes_back(async || self.shared.check_room_for_heads(wanted)).await?;
+        self.take_snapshots(wanted, seat).await
+    }
+
+    async fn take_snapshots(
+        &self,
+        wanted: &[(Volume, Part)],
+        mut seat: Seat,
+    ) -> Result<Vec<Snapshot>, EngineError> {
         let drive = &self.shared;
         drive.check_writable()?;
         let _turn = drive.structure.take().await;
         // Held in one order, always (E3).
         let mut held: Vec<_> = wanted.iter().enumerate().collect();
-        held.sort_by_key(|(_, (volume, _))| volume.uuid());
+        held.sort_by_key(|(_, (volume, _))| volume.volume.name);
         let sources: Vec<_> = held.iter().map(|(_, (volume, _))| volume.volume.clone()).collect();
         check_group(&sources)?;
-        let names: Vec<Uuid> = held.iter().map(|(_, (_, name))| *name).collect();
-        drive.check_unused(&names)?;
+        let parts: Vec<Part> = held.iter().map(|(_, (_, part))| *part).collect();
+        drive.check_unused(&parts.iter().map(|part| part.name()).collect::<Vec<_>>())?;
         let made = drive
-            .at_one_instant(&sources, |shown, records| {
+            .at_one_instant(&sources, &mut seat, |shown, records| {
                 let mut made = Vec::new();
-                for ((&name, source), shown) in names.iter().zip(&sources).zip(shown) {
-                    made.push(drive.view(name, VolumeKind::Snapshot, source, shown.release(), records));
+                for ((&part, source), shown) in parts.iter().zip(&sources).zip(shown) {
+                    made.push(drive.view(part, VolumeKind::Snapshot, source, shown.release(), records));
                 }
                 made
             })
@@ -103,13 +134,15 @@ impl Drive {
     pub async fn create_snapshot_volume(
         &self,
         snapshot: &Snapshot,
-        uuid: Uuid,
+        part: impl Into<Part>,
         writable: bool,
         size_bytes: u64,
         reserved_bytes: u64,
     ) -> Result<Volume, EngineError> {
+        let part = part.into();
         if writable {
-            return self.branch(&snapshot.volume, uuid, size_bytes, reserved_bytes).await;
+            let source = self.handle(snapshot.volume.clone());
+            return self.clone_volume(&source, part, size_bytes, reserved_bytes).await;
         }
         if size_bytes != snapshot.size_bytes() || reserved_bytes > 0 {
             let problem = "a read-only volume has its snapshot's size and no reserve";
@@ -121,91 +154,20 @@ impl Drive {
         let _room = drive.admit_clear().await?;
         let source = &snapshot.volume;
         check_source(source)?;
-        drive.check_unused(&[uuid])?;
+        drive.check_unused(&[part.name()])?;
         let (volume, ticket) = {
             let mut records = Records::default();
             let shown = source.chain().release();
-            let volume = drive.view(uuid, VolumeKind::ReadOnly, source, shown, &mut records);
+            let volume = drive.view(part, VolumeKind::ReadOnly, source, shown, &mut records);
             (volume, drive.note_records(records))
         };
         drive.make_durable(ticket).await?;
         Ok(self.handle(volume))
     }
-
-    /// Makes a volume of what `source` holds at this instant; independent from then on.
-    pub async fn clone_volume(
-        &self,
-        source: &Volume,
-        uuid: Uuid,
-        size_bytes: u64,
-        reserved_bytes: u64,
-    ) -> Result<Volume, EngineError> {
-        if !source.is_writable() {
-            return self.branch(&source.volume, uuid, size_bytes, reserved_bytes).await;
-        }
-        let drive = &self.shared;
-        let begin = async || self.new_branch(&source.volume, uuid, size_bytes, reserved_bytes).await;
-        let (_turn, head) = self.while_space_comes_back(begin).await?;
-        let record = VolumeRecord::new(uuid, VolumeKind::Writable, head.id, size_bytes, source.block_bytes());
-        let made = drive
-            .at_one_instant(std::slice::from_ref(&source.volume), |shown, records| {
-                head.set_parent(Some(shown[0].head().id));
-                drive.put_head(record, &head, records)
-            })
-            .await;
-        if made.is_err() {
-            drive.ledger.reserve(&head.account, 0)?;
-        }
-        made.map(|made| self.handle(made))
-    }
-
-    /// A new head over a frozen chain.
-    async fn branch(
-        &self,
-        source: &Arc<VolumeShared>,
-        uuid: Uuid,
-        size_bytes: u64,
-        reserved_bytes: u64,
-    ) -> Result<Volume, EngineError> {
-        let drive = &self.shared;
-        let begin = async || self.new_branch(source, uuid, size_bytes, reserved_bytes).await;
-        let (_turn, head) = self.while_space_comes_back(begin).await?;
-        let _room = drive.admit_clear().await?;
-        let record = VolumeRecord::new(uuid, VolumeKind::Writable, head.id, size_bytes, source.block_bytes);
-        let (made, ticket) = {
-            let mut records = Records::default();
-            head.set_parent(Some(source.head().id));
-            (drive.put_head(record, &head, &mut records), drive.note_records(records))
-        };
-        drive.make_durable(ticket).await?;
-        Ok(self.handle(made))
-    }
-
-    /// What comes before a new head can stand on `source`: checks, and its reserve.
-    async fn new_branch(
-        &self,
-        source: &VolumeShared,
-        uuid: Uuid,
-        size_bytes: u64,
-        reserved_bytes: u64,
-    ) -> Result<(Turn<'_>, Arc<Layer>), EngineError> {
-        let drive = &self.shared;
-        drive.check_writable()?;
-        check_shape(size_bytes, source.block_bytes, reserved_bytes)?;
-        let turn = drive.structure.take().await;
-        check_source(source)?;
-        if size_bytes < source.size_bytes() {
-            return Err(EngineError::Invalid("a clone is at least as large as its source".into()));
-        }
-        drive.check_unused(&[uuid])?;
-        let head = drive.new_layer(None);
-        self.reserve(&head.account, reserved_bytes).await?;
-        Ok((turn, head))
-    }
 }
 
 /// Whether layers can be put on top of it.
-fn check_source(source: &VolumeShared) -> Result<(), EngineError> {
+pub(super) fn check_source(source: &VolumeShared) -> Result<(), EngineError> {
     if source.is_gone() {
         return Err(EngineError::Offline);
     }
@@ -223,7 +185,7 @@ fn check_group(volumes: &[Arc<VolumeShared>]) -> Result<(), EngineError> {
         let most = limits::SNAPSHOT_GROUP;
         return Err(EngineError::Invalid(format!("at most {most} volumes can be held at one instant")));
     }
-    if volumes.windows(2).any(|pair| pair[0].uuid == pair[1].uuid) {
+    if volumes.windows(2).any(|pair| pair[0].name == pair[1].name) {
         return Err(EngineError::Invalid("a volume is named twice".into()));
     }
     if volumes.iter().any(|volume| volume.kind != VolumeKind::Writable) {
@@ -233,34 +195,67 @@ fn check_group(volumes: &[Arc<VolumeShared>]) -> Result<(), EngineError> {
 }
 
 impl DriveShared {
-    /// Freezes what volumes hold at one instant (E3). `make` gets the frozen chain of each and adds the records that
-    /// stand on them; it runs at that instant. Durable when it answers, with every write that was answered before.
-    async fn at_one_instant<T>(
+    /// Freezes what volumes hold at one instant (E3), which all who have a seat share. `make` gets the frozen chain of
+    /// each and adds the records that stand on them; it runs at that instant. Durable when it answers, with every write that was answered before.
+    pub(super) async fn at_one_instant<T>(
         &self,
         volumes: &[Arc<VolumeShared>],
+        seat: &mut Seat,
         make: impl Fn(&[Chain], &mut Records) -> T,
     ) -> Result<T, EngineError> {
         let _room = self.admit_clear().await?;
+        self.back_new_heads(volumes).await?;
+        seat.meet().await?;
+        for volume in volumes {
+            let held = volume.chain().hold();
+            volume.set_chain(held);
+        }
+        self.grace.period().await;
+        let made = match seat.meet().await {
+            Ok(()) => self.switch_when_backed(volumes, &make).await,
+            Err(error) => Err(error),
+        };
+        if made.is_err() {
+            volumes.iter().for_each(|volume| volume.set_chain(volume.chain().release()));
+        }
+        let (made, ticket) = made?;
+        self.make_durable(ticket).await?;
+        Ok(made)
+    }
+
+    /// Sees that what the volumes' new heads will be promised exists underneath.
+    async fn back_new_heads(&self, volumes: &[Arc<VolumeShared>]) -> Result<(), EngineError> {
+        self.back_more(self.cost_of_new_heads(volumes)).await
+    }
+
+    /// Extents.
+    fn cost_of_new_heads(&self, volumes: &[Arc<VolumeShared>]) -> u64 {
+        let heads: Vec<_> = volumes.iter().map(|volume| volume.head()).collect();
+        self.ledger.cost_of_new_heads(heads.iter().map(|head| &head.account))
+    }
+
+    /// Whether new heads can be promised what the old ones are.
+    fn check_room_for_heads(&self, wanted: &[(Volume, Part)]) -> Result<(), EngineError> {
+        let volumes: Vec<_> = wanted.iter().map(|(volume, _)| volume.volume.clone()).collect();
+        let needed_bytes = self.cost_of_new_heads(&volumes) * EXTENT_BYTES;
+        let available_bytes = self.ledger.unreserved_bytes();
+        if needed_bytes > available_bytes {
+            return Err(EngineError::NoFreeSpace { needed_bytes, available_bytes });
+        }
+        Ok(())
+    }
+
+    /// Writes may have used more of the reserve before they were held back than was allocated underneath.
+    async fn switch_when_backed<T>(
+        &self,
+        volumes: &[Arc<VolumeShared>],
+        make: impl Fn(&[Chain], &mut Records) -> T,
+    ) -> Result<(T, Ticket), EngineError> {
         loop {
-            let heads: Vec<_> = volumes.iter().map(|volume| volume.head()).collect();
-            let more = self.ledger.cost_of_new_heads(heads.iter().map(|head| &head.account));
-            self.back_more(more).await?;
-            for volume in volumes {
-                let held = volume.chain().hold();
-                volume.set_chain(held);
+            if let Some(switched) = self.switch(volumes, &make)? {
+                return Ok(switched);
             }
-            self.grace.period().await;
-            match self.switch(volumes, &make) {
-                Ok(Some((made, ticket))) => {
-                    self.make_durable(ticket).await?;
-                    return Ok(made);
-                }
-                other => {
-                    volumes.iter().for_each(|volume| volume.set_chain(volume.chain().release()));
-                    // Else writes used more of the reserve meanwhile than was allocated underneath: once more.
-                    other?;
-                }
-            }
+            self.back_new_heads(volumes).await?;
         }
     }
 
@@ -318,16 +313,16 @@ impl DriveShared {
     /// Makes a name for a frozen chain known.
     fn view(
         &self,
-        uuid: Uuid,
+        part: Part,
         kind: VolumeKind,
         source: &VolumeShared,
         shown: Chain,
         records: &mut Records,
     ) -> Arc<VolumeShared> {
         let head = shown.head().id;
-        let record = VolumeRecord::new(uuid, kind, head, source.size_bytes(), source.block_bytes);
+        let record = VolumeRecord::new(part, kind, head, source.size_bytes(), source.block_bytes);
         let volume = Arc::new(VolumeShared::new(record, kind, shown));
-        lock(&self.volumes).insert(uuid, volume.clone());
+        lock(&self.volumes).insert(volume.name, volume.clone());
         records.volumes.push(record);
         volume
     }

@@ -6,8 +6,6 @@ use std::{
     sync::Arc,
 };
 
-use uuid::Uuid;
-
 use super::{
     drive::DriveShared,
     error::EngineError,
@@ -15,6 +13,7 @@ use super::{
     layer::Layer,
     map::{BlockMask, Entry, LogicalExtent},
     paging::Purpose,
+    part::Name,
     sync::lock,
 };
 
@@ -63,9 +62,9 @@ impl DriveShared {
     }
 
     /// As it would be without a volume or snapshot. Layers that nothing else shows are missing then.
-    pub(super) fn structure_without(&self, gone: Option<Uuid>) -> Structure {
+    pub(super) fn structure_without(&self, gone: Option<Name>) -> Structure {
         let mut structure = Structure::default();
-        for volume in lock(&self.volumes).values().filter(|volume| Some(volume.uuid) != gone) {
+        for volume in lock(&self.volumes).values().filter(|volume| Some(volume.name) != gone) {
             let chain = volume.chain();
             structure.named.insert(chain.head().id);
             for layer in chain.layers() {

@@ -50,17 +50,18 @@ impl Signal {
 
 /// One at a time, in no particular order.
 #[derive(Debug, Default)]
-pub(super) struct Turns {
+pub struct Turns {
     taken: Mutex<bool>,
     free: Signal,
 }
 
 /// Somebody's turn; over when dropped.
 #[derive(Debug)]
-pub(super) struct Turn<'a>(&'a Turns);
+pub struct Turn<'a>(&'a Turns);
 
 impl Turns {
-    pub(super) async fn take(&self) -> Turn<'_> {
+    /// Waits for it.
+    pub async fn take(&self) -> Turn<'_> {
         self.free.wait_until(|| (!std::mem::replace(&mut *lock(&self.taken), true)).then_some(())).await;
         Turn(self)
     }

@@ -22,7 +22,7 @@ impl Snapshot {
     pub async fn unique_bytes(&self) -> Result<u64, EngineError> {
         let drive = &*self.drive;
         let layer = self.volume.head();
-        let after = drive.structure_without(Some(self.volume.uuid));
+        let after = drive.structure_without(Some(self.volume.name));
         if after.is_named(&layer) {
             return Ok(0);
         }

@@ -16,6 +16,7 @@ use super::{
     error::EngineError,
     format::EXTENT_BYTES,
     layer::Layer,
+    part::Name,
     sync::{Signal, lock},
 };
 use crate::{
@@ -36,7 +37,7 @@ pub struct Volume {
 /// A volume, a read-only view, or a snapshot: a name for a chain of layers.
 #[derive(Debug)]
 pub(super) struct VolumeShared {
-    pub(super) uuid: Uuid,
+    pub(super) name: Name,
     pub(super) block_bytes: u32,
     pub(super) kind: VolumeKind,
     size_bytes: AtomicU64,
@@ -53,7 +54,7 @@ pub(super) struct VolumeShared {
 impl VolumeShared {
     pub(super) fn new(record: VolumeRecord, kind: VolumeKind, chain: Chain) -> Self {
         Self {
-            uuid: record.uuid(),
+            name: record.name(),
             block_bytes: record.block_bytes.get(),
             kind,
             size_bytes: AtomicU64::new(record.size_bytes.get()),
@@ -135,7 +136,17 @@ impl VolumeShared {
 
 impl Volume {
     pub fn uuid(&self) -> Uuid {
-        self.volume.uuid
+        self.volume.name.uuid
+    }
+
+    /// Which part of the volume this is.
+    pub fn part(&self) -> u8 {
+        self.volume.name.index
+    }
+
+    /// How many parts the volume has; what the first part says counts.
+    pub fn parts(&self) -> u8 {
+        lock(&self.volume.record).parts()
     }
 
     /// 512 or 4096.

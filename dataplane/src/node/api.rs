@@ -165,8 +165,8 @@ pub struct VolumeSpec {
     pub block_size: BlockSize,
     /// Space that is guaranteed; the rest comes as available.
     pub reserved_bytes: u64,
-    /// A particular drive, or any with room.
-    pub drive: Option<Uuid>,
+    /// Drives that may hold it; none named: all. It spans several of them only if no single one has room.
+    pub drives: Vec<Uuid>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,7 +183,10 @@ pub enum VolumeState {
 #[derive(Debug, Clone)]
 pub struct VolumeInfo {
     pub uuid: Uuid,
-    pub drive: Uuid,
+    /// In the order of what they hold.
+    pub parts: Vec<PartInfo>,
+    /// All parts are there. A volume that misses one is offline and cannot be exported.
+    pub complete: bool,
     pub size_bytes: u64,
     pub block_size: BlockSize,
     pub reserved_bytes: u64,
@@ -195,6 +198,13 @@ pub struct VolumeInfo {
     pub writable: bool,
     pub limits: RateLimits,
     pub state: VolumeState,
+}
+
+/// What of a volume or snapshot lies on one drive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartInfo {
+    pub drive: Uuid,
+    pub size_bytes: u64,
 }
 
 /// What a volume may be given per second; 0 is unlimited.
@@ -215,7 +225,8 @@ pub struct SnapshotSpec {
 #[derive(Debug, Clone)]
 pub struct SnapshotInfo {
     pub uuid: Uuid,
-    pub drive: Uuid,
+    /// In the order of what they hold.
+    pub parts: Vec<PartInfo>,
     /// Of the volume when it was taken.
     pub size_bytes: u64,
     pub block_size: BlockSize,

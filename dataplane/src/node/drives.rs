@@ -124,6 +124,7 @@ impl Node {
             open_drive::close(&self.inner.handle, &drive).await;
             return Err(NodeError::AlreadyExists("drive"));
         }
+        self.remove_left_behind().await;
         Ok(drive.info())
     }
 

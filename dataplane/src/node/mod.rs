@@ -2,14 +2,16 @@
 
 mod api;
 mod drives;
+mod expand;
 mod identity;
 mod open_drive;
+mod parts;
 mod rate_limits;
 mod snapshots;
 mod volumes;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -19,10 +21,11 @@ use uuid::Uuid;
 pub use self::api::*;
 use self::drives::Drives;
 use crate::{
-    engine::Volume,
+    engine::Turns,
     limits,
     rt::{CoreId, Runtime, RuntimeHandle},
     target::{Target, TargetConfig},
+    volume::Volume,
 };
 
 /// A running storage node. All clones are the same node; it stops with [`shutdown`](Self::shutdown), or when the
@@ -39,6 +42,11 @@ struct Inner {
     target: Target,
     /// Volumes in the making, so that two requests cannot make one UUID on two drives.
     creating: Mutex<HashSet<Uuid>>,
+    /// Handles of the volumes that are or were exported: each volume has one, so that all who use it see its parts
+    /// change.
+    volumes: Mutex<HashMap<Uuid, Volume>>,
+    /// Of changes that several drives make at one instant: two of them would wait for each other's drives.
+    together: Turns,
     /// `None` after shutdown.
     runtime: Mutex<Option<Runtime>>,
 }
@@ -74,9 +82,18 @@ impl Node {
             stall_max: limits::STALL_MAX,
         };
         let target = Target::start(&handle, &target_config)?;
-        let inner =
-            Inner { handle, drives, target, creating: Mutex::default(), runtime: Mutex::new(Some(runtime)) };
-        Ok(Self { inner: Arc::new(inner) })
+        let inner = Inner {
+            handle,
+            drives,
+            target,
+            creating: Mutex::default(),
+            volumes: Mutex::default(),
+            together: Turns::default(),
+            runtime: Mutex::new(Some(runtime)),
+        };
+        let node = Self { inner: Arc::new(inner) };
+        open_drive::block_on(node.remove_left_behind());
+        Ok(node)
     }
 
     /// Lets hosts in, from now on.

@@ -4,124 +4,142 @@ use std::sync::{Arc, PoisonError};
 
 use uuid::Uuid;
 
-use super::{BlockSize, DriveState, Node, NodeError, VolumeInfo, VolumeSpec, open_drive::OpenDrive};
-use crate::engine::{Drive, EngineError, Volume};
+use super::{
+    BlockSize, DriveState, Node, NodeError, VolumeInfo, VolumeSpec,
+    open_drive::OpenDrive,
+    parts::{OnDrive, VolumeParts},
+};
+use crate::{
+    engine::{self, EngineError, Part},
+    volume::spread,
+};
+
+/// A part of a volume that is to be made.
+#[derive(Debug)]
+pub(super) struct NewPart {
+    pub(super) drive: Arc<OpenDrive>,
+    pub(super) size_bytes: u64,
+    pub(super) reserved_bytes: u64,
+}
 
 impl Node {
     /// Every volume of every drive, those being deleted included.
     pub async fn volumes(&self) -> Vec<VolumeInfo> {
-        let of_drive = |drive: &Arc<OpenDrive>| {
-            let uuid = drive.drive.uuid();
-            drive.drive.volumes().iter().map(|volume| self.info(volume, uuid)).collect::<Vec<_>>()
-        };
-        self.inner.drives.all().iter().flat_map(of_drive).collect()
+        self.all_volumes().iter().map(|(&uuid, whole)| self.info(uuid, whole)).collect()
     }
 
     pub async fn volume(&self, uuid: Uuid) -> Result<VolumeInfo, NodeError> {
-        let (drive, volume) = self.locate(uuid)?;
-        Ok(self.info(&volume, drive.drive.uuid()))
+        Ok(self.info(uuid, &self.volume_parts(uuid)?))
     }
 
-    /// Makes a volume durable and ready to be exported. On the named drive, else on the one with most room.
+    /// Makes a volume durable and ready to be exported. On the drive with most room; where none has enough, over
+    /// several.
     pub async fn create_volume(&self, spec: VolumeSpec) -> Result<VolumeInfo, NodeError> {
         let _alone = Creating::begin(self, spec.uuid)?;
         self.check_unused(spec.uuid)?;
-        let drive = self.choose(&spec)?;
-        let (engine, uuid) = (drive.drive.clone(), drive.drive.uuid());
-        let volume = self
-            .on_home(&drive, move || async move {
-                let block_bytes = spec.block_size.bytes();
-                engine.create_volume(spec.uuid, spec.size_bytes, block_bytes, spec.reserved_bytes).await
-            })
-            .await?;
-        Ok(self.info(&volume, uuid))
+        let parts = self.divide(&spec.drives, spec.size_bytes, spec.reserved_bytes)?;
+        let of = count(parts.len());
+        self.make_parts(spec.uuid, spec.block_size, parts, 0..of, of).await?;
+        self.volume(spec.uuid).await
     }
 
-    /// Makes a volume larger while it is in use; connected hosts are told.
-    pub async fn expand_volume(
-        &self,
-        uuid: Uuid,
-        size_bytes: u64,
-        reserved_bytes: u64,
-    ) -> Result<VolumeInfo, NodeError> {
-        let (drive, volume) = self.locate(uuid)?;
-        let (engine, expanding) = (drive.drive.clone(), volume.clone());
-        self.on_home(&drive, move || async move {
-            engine.expand_volume(&expanding, size_bytes, reserved_bytes).await
-        })
-        .await?;
-        self.inner.target.volume_changed(uuid);
-        Ok(self.info(&volume, drive.drive.uuid()))
-    }
-
-    /// Deletes a volume that no subsystem exports. Its space comes back in the background.
+    /// Deletes a volume that no subsystem exports, as far as it is there. Its space comes back in the background.
     pub async fn delete_volume(&self, uuid: Uuid) -> Result<(), NodeError> {
-        let (drive, volume) = self.locate(uuid)?;
+        let whole = self.volume_parts(uuid)?;
         let exported = |spec: &super::SubsystemSpec| spec.namespaces.iter().any(|ns| ns.volume == uuid);
         if self.inner.target.subsystems().iter().any(exported) {
             return Err(NodeError::InUse("volume"));
         }
-        let engine = drive.drive.clone();
-        self.on_home(&drive, move || async move { engine.delete_volume(&volume).await }).await?;
+        self.delete_parts(whole.into_all()).await?;
         self.inner.target.forget_limits(uuid);
+        self.forget_handle(uuid);
         Ok(())
     }
 
-    pub(super) fn find(&self, uuid: Uuid) -> Result<Volume, NodeError> {
-        self.locate(uuid).map(|(_, volume)| volume)
-    }
-
-    pub(super) fn locate(&self, uuid: Uuid) -> Result<(Arc<OpenDrive>, Volume), NodeError> {
-        let holds = |drive: &Drive| drive.volumes().into_iter().find(|volume| volume.uuid() == uuid);
-        self.inner
-            .drives
-            .all()
-            .into_iter()
-            .find_map(|drive| holds(&drive.drive).map(|volume| (drive, volume)))
-            .ok_or(NodeError::NotFound("volume"))
-    }
-
-    pub(super) fn info(&self, volume: &Volume, drive: Uuid) -> VolumeInfo {
+    pub(super) fn info(&self, uuid: Uuid, whole: &VolumeParts) -> VolumeInfo {
+        let sum = |of: fn(&engine::Volume) -> u64| whole.parts.iter().map(|one| of(&one.part)).sum();
+        let first = &whole.parts[0].part;
         VolumeInfo {
-            uuid: volume.uuid(),
-            drive,
-            size_bytes: volume.size_bytes(),
-            block_size: BlockSize::of(volume.block_bytes()),
-            reserved_bytes: volume.reserved_bytes(),
-            used_bytes: volume.used_bytes(),
-            shared_bytes: volume.shared_bytes(),
-            writable: volume.is_writable(),
-            limits: self.inner.target.limits(volume.uuid()),
-            state: volume.state(),
+            uuid,
+            parts: whole.infos(engine::Volume::size_bytes),
+            complete: whole.missing.is_none(),
+            size_bytes: sum(engine::Volume::size_bytes),
+            block_size: BlockSize::of(first.block_bytes()),
+            reserved_bytes: sum(engine::Volume::reserved_bytes),
+            used_bytes: sum(engine::Volume::used_bytes),
+            shared_bytes: sum(engine::Volume::shared_bytes),
+            writable: first.is_writable(),
+            limits: self.inner.target.limits(uuid),
+            state: whole.state(engine::Volume::state),
         }
     }
 
-    fn choose(&self, spec: &VolumeSpec) -> Result<Arc<OpenDrive>, NodeError> {
-        if let Some(uuid) = spec.drive {
-            return self.inner.drives.get(uuid);
-        }
-        let roomiest = self
-            .inner
-            .drives
-            .all()
-            .into_iter()
-            .filter(|drive| drive.drive.state() == DriveState::Online)
-            .max_by_key(|drive| drive.drive.unreserved_bytes());
-        roomiest.ok_or(NodeError::NoFreeSpace { needed_bytes: spec.reserved_bytes, available_bytes: 0 })
-    }
-
-    pub(super) async fn on_home<T, F>(
+    /// Where the parts of something new go: on the given drives, or on all that take writes.
+    pub(super) fn divide(
         &self,
-        drive: &OpenDrive,
-        make: impl FnOnce() -> F + Send + 'static,
-    ) -> Result<T, NodeError>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T, EngineError>> + 'static,
-    {
-        let answer = self.inner.handle.call_on(drive.home, make).await;
-        Ok(answer.ok_or(NodeError::ShuttingDown)??)
+        drives: &[Uuid],
+        size_bytes: u64,
+        reserved_bytes: u64,
+    ) -> Result<Vec<NewPart>, NodeError> {
+        let mut drives = match drives {
+            [] => self.inner.drives.all(),
+            named => named.iter().map(|&uuid| self.inner.drives.get(uuid)).collect::<Result<_, _>>()?,
+        };
+        if drives.len() > 1 {
+            drives.retain(|drive| drive.drive.state() == DriveState::Online);
+        }
+        let room_bytes: Vec<u64> = drives.iter().map(|drive| drive.drive.unreserved_bytes()).collect();
+        let new_part = |part: crate::volume::Room| NewPart {
+            drive: drives[part.drive].clone(),
+            size_bytes: part.size_bytes,
+            reserved_bytes: part.reserved_bytes,
+        };
+        if let Some(parts) = spread(size_bytes, reserved_bytes, &room_bytes) {
+            return Ok(parts.into_iter().map(new_part).collect());
+        }
+        // The only one answers for itself: it knows what is just being given back.
+        match drives.as_slice() {
+            [drive] => Ok(vec![NewPart { drive: drive.clone(), size_bytes, reserved_bytes }]),
+            _ => Err(NodeError::NoFreeSpace {
+                needed_bytes: reserved_bytes,
+                available_bytes: room_bytes.iter().sum(),
+            }),
+        }
     }
+
+    /// Makes the parts `numbers` of a volume that has `of` in all, all or none. The first part comes last: without it
+    /// the others count for nothing (E14).
+    pub(super) async fn make_parts(
+        &self,
+        uuid: Uuid,
+        block_size: BlockSize,
+        parts: Vec<NewPart>,
+        numbers: std::ops::Range<u8>,
+        of: u8,
+    ) -> Result<Vec<OnDrive<engine::Volume>>, NodeError> {
+        let mut made = Vec::new();
+        for (index, new) in numbers.zip(parts).rev() {
+            let (engine, part) = (new.drive.drive.clone(), Part { uuid, index, of });
+            let NewPart { drive, size_bytes, reserved_bytes } = new;
+            let making = self.on_home(&drive, move || async move {
+                engine.create_volume(part, size_bytes, block_size.bytes(), reserved_bytes).await
+            });
+            match making.await {
+                Ok(part) => made.push(OnDrive { drive, part }),
+                Err(error) => {
+                    self.delete_parts(made.into_iter()).await?;
+                    return Err(error);
+                }
+            }
+        }
+        made.reverse();
+        Ok(made)
+    }
+}
+
+/// Of parts.
+pub(super) fn count(parts: usize) -> u8 {
+    u8::try_from(parts).expect("limits::VOLUME_PARTS is small")
 }
 
 /// Keeps a UUID from being made twice at once, until dropped.

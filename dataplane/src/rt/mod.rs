@@ -20,7 +20,12 @@ mod runtime;
 pub mod sim;
 mod uring;
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    task::Poll,
+    time::Duration,
+};
 
 use futures_channel::oneshot;
 
@@ -58,13 +63,13 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// Lets every other ready task of this core run once.
 pub async fn yield_now() {
     let mut yielded = false;
-    std::future::poll_fn(|cx| {
+    poll_fn(|cx| {
         if yielded {
-            return std::task::Poll::Ready(());
+            return Poll::Ready(());
         }
         yielded = true;
         cx.waker().wake_by_ref();
-        std::task::Poll::Pending
+        Poll::Pending
     })
     .await;
 }
@@ -105,6 +110,23 @@ where
         let _ = answer.send(make().await);
     });
     wait.await.expect("cores of one runtime end together")
+}
+
+/// Runs futures of one kind side by side; their answers come in the same order.
+pub async fn join_all<F: Future>(mut futures: Vec<Pin<Box<F>>>) -> Vec<F::Output> {
+    let mut answers: Vec<_> = futures.iter().map(|_| None).collect();
+    poll_fn(|cx| {
+        for (future, answer) in futures.iter_mut().zip(&mut answers) {
+            if answer.is_none()
+                && let Poll::Ready(value) = future.as_mut().poll(cx)
+            {
+                *answer = Some(value);
+            }
+        }
+        if answers.iter().all(Option::is_some) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    answers.into_iter().flatten().collect()
 }
 
 #[cfg(test)]

@@ -242,9 +242,9 @@ fn an_abandoned_operation_keeps_its_memory_until_the_end() {
         let peer = listener.accept().await.unwrap();
         {
             let mut receive = Box::pin(peer.recv(Buf::alloc(4096).await, 0..4096));
-            std::future::poll_fn(|cx| {
+            poll_fn(|cx| {
                 assert!(receive.as_mut().poll(cx).is_pending());
-                std::task::Poll::Ready(())
+                Poll::Ready(())
             })
             .await;
         }

@@ -12,7 +12,7 @@ use super::{
     queue::Answer,
     read::read_piece,
 };
-use crate::engine::{EngineError, Volume};
+use crate::{engine::EngineError, volume::Volume};
 
 /// What the ranges come to, whether or not they can be copied.
 pub(super) fn total_bytes(data: &[u8], block_bytes: u32) -> u64 {

@@ -19,10 +19,7 @@ use super::{
     read::{compare, read, verify},
     subsystem::TargetNamespace,
 };
-use crate::{
-    engine::{EngineError, Volume},
-    rt::Buf,
-};
+use crate::{engine::EngineError, rt::Buf, volume::Volume};
 
 /// What to do with a command that came.
 #[derive(Debug)]
@@ -342,7 +339,10 @@ pub(super) fn status_of(
         (EngineError::Disk(_) | EngineError::Corruption(_), Direction::Write) => Status::WRITE_FAULT,
         // Management errors, which no I/O operation gives.
         (
-            EngineError::Invalid(_) | EngineError::AlreadyExists | EngineError::NoFreeSpace { .. },
+            EngineError::Invalid(_)
+            | EngineError::AlreadyExists
+            | EngineError::NoFreeSpace { .. }
+            | EngineError::Abandoned,
             Direction::Read | Direction::Write,
         ) => Status::INTERNAL_ERROR,
     })

@@ -46,10 +46,10 @@ use self::{
     wait::Signal,
 };
 use crate::{
-    engine::Volume,
     limits,
     node::{ControllerInfo, NodeError, PortalConfig, RateLimits, StartError, SubsystemSpec},
     rt::{self, CoreId, RuntimeHandle},
+    volume::Volume,
 };
 
 /// What a target needs to start.

@@ -7,10 +7,7 @@ use super::{
     io_command::{Direction, status_of},
     queue::Answer,
 };
-use crate::{
-    engine::{EngineError, Volume},
-    rt::Buf,
-};
+use crate::{engine::EngineError, rt::Buf, volume::Volume};
 
 /// Sends what the volume holds.
 pub(super) async fn read(

@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 use super::qos::Limiter;
 use crate::{
-    engine::Volume,
     node::{NamespaceSpec, NodeError, SubsystemSpec, VolumeState},
+    volume::Volume,
 };
 
 /// A namespace: a volume under a number.

@@ -77,7 +77,7 @@ fn a_thousand_namespaces_are_listed_and_each_is_its_own() {
     let volumes: Vec<(u32, Uuid)> = (1..=NAMESPACES).map(|nsid| (nsid, Uuid::new_v4())).collect();
     for &(_, uuid) in &volumes {
         let block_size = BlockSize::B4096;
-        let spec = VolumeSpec { uuid, size_bytes: MIB, block_size, reserved_bytes: 0, drive: None };
+        let spec = VolumeSpec { uuid, size_bytes: MIB, block_size, reserved_bytes: 0, drives: Vec::new() };
         bench.wait(bench.node.create_volume(spec)).unwrap();
     }
     bench.export(&[HOST], &volumes).unwrap();

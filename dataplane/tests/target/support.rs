@@ -58,7 +58,7 @@ impl Bench {
             size_bytes: 64 * MIB,
             block_size,
             reserved_bytes: 0,
-            drive: None,
+            drives: Vec::new(),
         };
         self.wait(self.node.create_volume(spec)).unwrap();
         self.export(&[HOST], &[(1, self.volume)]).unwrap();

@@ -1,9 +1,9 @@
 //! POST volumes.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use axum::extract::State;
-use dataplane::node::{DriveState, VolumeSpec};
+use dataplane::node::VolumeSpec;
 use uuid::Uuid;
 
 use super::{
@@ -50,7 +50,7 @@ async fn make(app: &App, tenant: &str, uuid: Uuid, request: &CreateRequest) -> R
         size_bytes: size.capacity_bytes(),
         block_size: record.class.block_size(),
         reserved_bytes: size.reserved_bytes,
-        drive: Some(place.drive),
+        drives: place.drives,
     };
     create_as(app, record, Change::default(), app.node.create_volume(spec)).await
 }
@@ -73,23 +73,9 @@ async fn choose(
     observed: &Observed,
 ) -> Result<Place, ApiError> {
     let volumes = app.state.list::<VolumeRecord>().await?;
-    let mut class_names: HashMap<Uuid, Vec<String>> = HashMap::new();
-    for (volume, replica) in volumes.iter().flat_map(|v| v.value.replicas.iter().map(move |r| (v, r))) {
-        if let (Some(on), Some(name)) = (observed.volumes.get(&replica.uuid), &volume.value.class.name) {
-            class_names.entry(on.drive).or_default().push(name.clone());
-        }
-    }
     let reserved = Reserved::by(volumes.iter().map(|v| &v.value));
-    let drives: Vec<CandidateDrive> = observed
-        .drives
-        .iter()
-        .filter(|d| d.state == DriveState::Online)
-        .map(|d| CandidateDrive {
-            uuid: d.uuid,
-            unreserved_bytes: d.unreserved_bytes,
-            class_names: class_names.remove(&d.uuid).unwrap_or_default(),
-        })
-        .collect();
+    let records = volumes.iter().map(|v| &v.value);
+    let drives = CandidateDrive::list(&observed.drives, &observed.volumes, records, None);
     let candidates: Vec<Candidate> = backends(app)
         .await?
         .into_iter()

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use dataplane::node::{ControllerInfo, VolumeInfo, VolumeState};
+use dataplane::node::{ControllerInfo, PartInfo, VolumeState};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -179,15 +179,19 @@ impl VolumeView {
     ) -> Self {
         let drive_names: HashMap<Uuid, &str> =
             observed.drives.iter().map(|d| (d.uuid, d.name.as_str())).collect();
-        let sub_volume = |on: &VolumeInfo| SubVolumeView {
-            capacity: on.size_bytes,
-            ssd_id: on.drive,
-            ssd_name: drive_names.get(&on.drive).map(|n| (*n).to_owned()).unwrap_or_default(),
+        let sub_volume = |part: &PartInfo| SubVolumeView {
+            capacity: part.size_bytes,
+            ssd_id: part.drive,
+            ssd_name: drive_names.get(&part.drive).map(|n| (*n).to_owned()).unwrap_or_default(),
         };
         let connected = |t: &&TargetRecord| controllers.iter().any(|c| c.subsystem_nqn == t.nqn);
         for location in &mut self.location {
-            location.sub_volumes =
-                Some(observed.volumes.get(&location.uuid).map(sub_volume).into_iter().collect());
+            location.sub_volumes = Some(
+                observed
+                    .volumes
+                    .get(&location.uuid)
+                    .map_or_else(Vec::new, |on| on.parts.iter().map(sub_volume).collect()),
+            );
             let sessions = targets.iter().filter(|t| t.has(volume.uuid)).filter(connected);
             location.sessions = Some(sessions.map(|t| SessionView { host_id: t.host_id.clone() }).collect());
         }

@@ -54,7 +54,7 @@ fn a_grown_volume_is_announced_and_usable_at_once() {
         assert_eq!(admin.status(events, HostTransfer::None, &[]).await, Status::SUCCESS);
         let request = admin.begin(sqe::async_event_request(), HostTransfer::None, &[]).await.unwrap();
 
-        drive.expand_volume(&volume, VOLUME_BYTES * 2, 0).await.unwrap();
+        drive.expand_volume(volume.parts().next().unwrap(), VOLUME_BYTES * 2, 0).await.unwrap();
         target.volume_changed(volume.uuid());
 
         let (slot, event) = admin.other().await.unwrap();

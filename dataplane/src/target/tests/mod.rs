@@ -12,9 +12,10 @@ use uuid::Uuid;
 
 use super::{Target, TargetConfig};
 use crate::{
-    engine::{Drive, DriveOptions, FormatOptions, Volume},
+    engine::{Drive, DriveOptions, FormatOptions},
     node::{NamespaceSpec, PortalConfig, SubsystemSpec},
     rt::{CoreId, Disk, Runtime},
+    volume::Volume,
 };
 
 const NQN: &str = "nqn.2026-11.io.basalt:test";
@@ -77,7 +78,7 @@ async fn make_volume() -> (Drive, Volume) {
     let options = DriveOptions { write_through: None, torn: None, map_memory_bytes: 1 << 20, fault: None };
     let drive = Drive::open(disk, options).await.unwrap();
     let volume = drive.create_volume(Uuid::from_u128(7), VOLUME_BYTES, 512, 0).await.unwrap();
-    (drive, volume)
+    (drive, volume.into())
 }
 
 fn on_core_0<T: Send + 'static, F: Future<Output = T> + 'static>(

@@ -1,0 +1,147 @@
+//! Operations on volumes: as a rule one part holds the whole range. A range that goes over a border is done piece by
+//! piece, in ascending order.
+
+use super::{Form, Volume};
+use crate::{
+    engine::{self, EngineError},
+    rt::{self, Buf},
+};
+
+/// The part of a range that lies in one part.
+struct Piece<'a> {
+    part: &'a engine::Volume,
+    offset_bytes: u64,
+    len_bytes: u64,
+}
+
+impl Volume {
+    /// Fills `buf` from the volume. Offset and length are multiples of the block size.
+    pub async fn read(&self, offset_bytes: u64, buf: Buf) -> (Buf, Result<(), EngineError>) {
+        let form = self.form();
+        match form.one_part(offset_bytes, buf.len() as u64) {
+            Ok(Some((part, offset_bytes))) => part.read(offset_bytes, buf).await,
+            Ok(None) => {
+                in_pieces(form.pieces(offset_bytes, buf.len() as u64), buf, async |piece, buf| {
+                    piece.part.read(piece.offset_bytes, buf).await
+                })
+                .await
+            }
+            Err(error) => (buf, Err(error)),
+        }
+    }
+
+    /// Writes `buf`. Done: the process may die without losing it; with `fua`, the machine may lose power, too (E2).
+    pub async fn write(&self, offset_bytes: u64, buf: Buf, fua: bool) -> (Buf, Result<(), EngineError>) {
+        let form = self.form();
+        match form.one_part(offset_bytes, buf.len() as u64) {
+            Ok(Some((part, offset_bytes))) => part.write(offset_bytes, buf, fua).await,
+            Ok(None) => {
+                in_pieces(form.pieces(offset_bytes, buf.len() as u64), buf, async |piece, buf| {
+                    piece.part.write(piece.offset_bytes, buf, fua).await
+                })
+                .await
+            }
+            Err(error) => (buf, Err(error)),
+        }
+    }
+
+    /// Makes a range read as zeros. Space is given back whether or not `deallocate` asks for it: what is promised
+    /// to the volume stays promised.
+    pub async fn write_zeroes(
+        &self,
+        offset_bytes: u64,
+        len_bytes: u64,
+        deallocate: bool,
+        fua: bool,
+    ) -> Result<(), EngineError> {
+        let form = self.form();
+        form.one_part(offset_bytes, len_bytes)?;
+        for piece in form.pieces(offset_bytes, len_bytes) {
+            piece.part.write_zeroes(piece.offset_bytes, piece.len_bytes, deallocate, fua).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives up the content of a range; it reads as zeros where whole 4 KiB blocks lie in it and is unchanged
+    /// elsewhere.
+    pub async fn deallocate(&self, offset_bytes: u64, len_bytes: u64) -> Result<(), EngineError> {
+        let form = self.form();
+        form.one_part(offset_bytes, len_bytes)?;
+        for piece in form.pieces(offset_bytes, len_bytes) {
+            piece.part.deallocate(piece.offset_bytes, piece.len_bytes).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes every write that was answered before durable, on every drive that holds a part (E14).
+    pub async fn flush(&self) -> Result<(), EngineError> {
+        match &*self.form().parts {
+            [whole] => whole.part.flush().await,
+            parts => {
+                let flushes = parts.iter().map(|placed| Box::pin(placed.part.flush())).collect();
+                rt::join_all(flushes).await.into_iter().collect()
+            }
+        }
+    }
+}
+
+impl Form {
+    /// The part that holds a whole range, and the offset in it; `None`: several do. A volume of one part leaves
+    /// every check of the range to it.
+    fn one_part(
+        &self,
+        offset_bytes: u64,
+        len_bytes: u64,
+    ) -> Result<Option<(&engine::Volume, u64)>, EngineError> {
+        if let [whole] = &*self.parts {
+            return Ok(Some((&whole.part, offset_bytes)));
+        }
+        let end_bytes = offset_bytes.checked_add(len_bytes).ok_or(EngineError::OutOfRange)?;
+        if end_bytes > self.size_bytes() {
+            return Err(EngineError::OutOfRange);
+        }
+        let index = self.part_at(offset_bytes);
+        let fits = self.parts.get(index + 1).is_none_or(|next| end_bytes <= next.start_bytes);
+        let placed = &self.parts[index];
+        Ok(fits.then(|| (&placed.part, offset_bytes - placed.start_bytes)))
+    }
+
+    /// The pieces of a range within the volume, ascending.
+    fn pieces(&self, offset_bytes: u64, len_bytes: u64) -> impl Iterator<Item = Piece<'_>> {
+        let mut index = self.part_at(offset_bytes);
+        let (mut next_bytes, mut left_bytes) = (offset_bytes, len_bytes);
+        std::iter::from_fn(move || {
+            let placed = self.parts.get(index).filter(|_| left_bytes > 0)?;
+            let part_end = self.parts.get(index + 1).map_or(u64::MAX, |next| next.start_bytes);
+            let len_bytes = left_bytes.min(part_end - next_bytes);
+            let piece =
+                Piece { part: &placed.part, offset_bytes: next_bytes - placed.start_bytes, len_bytes };
+            (index, next_bytes, left_bytes) = (index + 1, next_bytes + len_bytes, left_bytes - len_bytes);
+            Some(piece)
+        })
+    }
+
+    /// The last part that begins at or before an offset.
+    fn part_at(&self, offset_bytes: u64) -> usize {
+        self.parts.partition_point(|placed| placed.start_bytes <= offset_bytes) - 1
+    }
+}
+
+/// Does something with the piece of `buf` that belongs to each of `pieces`. After a failure the rest is not done.
+async fn in_pieces<'a>(
+    pieces: impl Iterator<Item = Piece<'a>>,
+    mut buf: Buf,
+    act: impl AsyncFn(&Piece<'a>, Buf) -> (Buf, Result<(), EngineError>),
+) -> (Buf, Result<(), EngineError>) {
+    let mut done = buf.split_to(0);
+    let mut result = Ok(());
+    for piece in pieces {
+        let (front, acted) = act(&piece, buf.split_to(piece.len_bytes as usize)).await;
+        done = Buf::unsplit(done, front);
+        result = acted;
+        if result.is_err() {
+            break;
+        }
+    }
+    (Buf::unsplit(done, buf), result)
+}
