@@ -74,6 +74,10 @@ pub struct DriveOptions {
 pub enum Fault {
     /// First writes are answered before their record is written, which comes a while later.
     EarlyAnswer,
+    /// A merge says that blocks were copied, and copies none.
+    MergeCopiesNothing,
+    /// Readers may go on finding blocks where they were before a merge gave that place up.
+    MergeForgetsNothing,
 }
 
 /// An open drive. Cheap to clone. Its background work runs on the core that opened it.

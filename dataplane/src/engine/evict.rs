@@ -98,11 +98,7 @@ impl DriveShared {
         if leaving.is_empty() {
             return false;
         }
-        self.grace.period().await;
-        for way in leaving {
-            self.frames.give_back(way.frame());
-            way.free();
-        }
+        self.let_go(leaving).await;
         true
     }
 

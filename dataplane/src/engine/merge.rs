@@ -5,10 +5,10 @@
 //! this one has not. In memory this one stays as it was, since reads under way may have looked at the layer above
 //! before; `Layer::merged_before` tells the two apart.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use super::{
-    drive::DriveShared,
+    drive::{DriveShared, Fault},
     error::EngineError,
     journal::{MergedExtent, Records},
     layer::Layer,
@@ -143,18 +143,6 @@ impl DriveShared {
         lock(&self.volumes).values().find(|volume| volume.writes_to(layer)).cloned()
     }
 
-    /// A layer and all from which it is looked at.
-    fn layers_above(&self, layer: &Layer) -> Vec<Arc<Layer>> {
-        let mut above = BTreeMap::new();
-        for volume in lock(&self.volumes).values() {
-            let chain = volume.chain();
-            if let Some(depth) = chain.layers().iter().position(|other| other.id == layer.id) {
-                above.extend(chain.layers()[..=depth].iter().map(|layer| (layer.id, layer.clone())));
-            }
-        }
-        above.into_values().collect()
-    }
-
     fn settle_account(&self, lower: &Layer, upper: &Layer, extent: MergedExtent) {
         match extent {
             MergedExtent::None => {}
@@ -164,6 +152,9 @@ impl DriveShared {
     }
 
     async fn copy_blocks(&self, from: Extent, into: Extent, blocks: BlockMask) -> Result<(), EngineError> {
+        if self.fault == Some(Fault::MergeCopiesNothing) {
+            return Ok(());
+        }
         for (first, last) in blocks.runs() {
             let len = into.block_bytes(last + 1) - into.block_bytes(first);
             let buf = Buf::alloc(len as usize).await;
@@ -236,9 +227,10 @@ impl Merge<'_> {
     /// Blocks of a frozen upper layer lie elsewhere now: nobody may find them through what was resolved before,
     /// once their old place is given up. What a head has is never looked for below it.
     async fn forget(&self, leaf: u32) {
-        if !self.writer.as_ref().is_some_and(|volume| volume.writes_to(self.upper)) {
-            let above = self.drive.layers_above(self.upper);
-            self.drive.forget_resolved(&above, leaf).await;
+        let is_head = self.writer.as_ref().is_some_and(|volume| volume.writes_to(self.upper));
+        if !is_head && self.drive.fault != Some(Fault::MergeForgetsNothing) {
+            let concerned = self.drive.structure().and_above(self.upper);
+            self.drive.forget_resolved(&concerned, leaf).await;
         }
     }
 }

@@ -149,8 +149,6 @@ impl DriveShared {
                 if self.merge_some(&lower, &upper).await? {
                     return Ok(());
                 }
-                // It got blocks that those above it may hide.
-                upper.set_thinned_at(0);
                 thinned.remove(&upper.id);
                 self.unlink(&lower, &upper).await
             }

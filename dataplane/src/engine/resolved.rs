@@ -119,8 +119,7 @@ impl Regions {
         true
     }
 
-    /// Hides a region from those who begin now. After a grace period its frame can be given back and
-    /// [`free`](Self::free) be called. Only on the home core.
+    /// Hides a region from those who begin now; [`DriveShared::let_go`] does the rest. Only on the home core.
     pub(super) fn hide(&self, key: RegionKey) -> Option<Leaving<'_>> {
         let set = self.set(key);
         let way = set.keys.iter().position(|held| held.load(Ordering::Relaxed) == key.0)?;
@@ -194,9 +193,7 @@ impl DriveShared {
             self.page_in(&layer, leaf, Purpose::Read).await?;
         }
         if let Some(other) = self.full_set(key) {
-            self.grace.period().await;
-            self.frames.give_back(other.frame());
-            other.free();
+            self.let_go([other]).await;
         }
         let frame = self.frames.take().await;
         // From here on nothing waits: a merge on this core comes before, and is seen, or after, and forgets.
@@ -256,7 +253,12 @@ impl DriveShared {
             (leaf * regions..=leaf * regions + (regions - 1)).map(|region| RegionKey::new(layer.id, region))
         });
         let leaving: Vec<_> = keys.filter_map(|key| self.regions.hide(key)).collect();
-        // Also for those who looked the region up in the layers themselves, a moment ago.
+        // Even if there are none: some may have looked the region up in the layers themselves, a moment ago.
+        self.let_go(leaving).await;
+    }
+
+    /// Gives the frames of hidden regions back when nobody uses them any more.
+    pub(super) async fn let_go(&self, leaving: impl IntoIterator<Item = Leaving<'_>>) {
         self.grace.period().await;
         for way in leaving {
             self.frames.give_back(way.frame());

@@ -41,6 +41,17 @@ impl Structure {
         self.uppers.get(&layer.id).map_or(&[], Vec::as_slice)
     }
 
+    /// A layer and all that stand on it: whoever reads from it does so through one of them.
+    pub(super) fn and_above(&self, layer: &Arc<Layer>) -> Vec<Arc<Layer>> {
+        let mut found = vec![layer.clone()];
+        let mut next = 0;
+        while next < found.len() {
+            found.extend_from_slice(self.uppers(&found[next].clone()));
+            next += 1;
+        }
+        found
+    }
+
     /// The last journal sequence that changed what hides blocks of this layer.
     pub(super) fn recorded_above(&self, layer: &Layer) -> u64 {
         let hides = |upper: &Arc<Layer>| {

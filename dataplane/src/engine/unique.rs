@@ -20,6 +20,18 @@ impl Snapshot {
     /// Bytes that come back when this snapshot alone is deleted. Exact while nothing is written and the background
     /// work has settled.
     pub async fn unique_bytes(&self) -> Result<u64, EngineError> {
+        loop {
+            match self.count_unique().await {
+                // A layer that the walk came by was merged away meanwhile: other layers stand there now.
+                Err(EngineError::Offline) if !self.volume.is_gone() && !self.drive.is_offline() => {
+                    rt::yield_now().await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn count_unique(&self) -> Result<u64, EngineError> {
         let drive = &*self.drive;
         let layer = self.volume.head();
         let after = drive.structure_without(Some(self.volume.name));

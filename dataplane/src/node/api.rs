@@ -180,6 +180,17 @@ pub enum VolumeState {
     Deleting,
 }
 
+impl VolumeState {
+    /// What is wrong with the volume, to be read behind its name; `None` if nothing is.
+    pub fn trouble(&self) -> Option<String> {
+        match self {
+            Self::Online | Self::Deleting => None,
+            Self::ReadOnly(why) => Some(format!("takes no writes: {why}")),
+            Self::Offline(why) => Some(format!("is offline: {why}")),
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub struct VolumeInfo {
     pub uuid: Uuid,

@@ -5,7 +5,7 @@
 use std::env;
 
 use dataplane::{
-    engine::{Drive, DriveOptions, FormatOptions},
+    engine::DriveOptions,
     node::TornPolicy,
     rt::{
         disk::SimMedia,
@@ -20,7 +20,7 @@ use crate::{
     random::Tampering,
     recovery::{self, Opening},
     reference::{BLOCK, Crash},
-    workloads::{ALL, Workload},
+    workloads::{ALL, Start, Workload},
 };
 
 /// Seeds of each workload unless `BASALT_CRASH_SEEDS` says otherwise: CI's share.
@@ -68,13 +68,9 @@ impl Run {
         let world = World::new(Model::new(SimRng::new(self.seed)));
         let sim = Sim::new(self.seed, 2);
         self.start(&sim, &world, &media);
-        assert!(sim.run_until(|| lock(&world).drive.is_some()), "the drive did not open");
-        let workload = self.workload;
-        let actor = Actor::new(&world);
-        sim.spawn_on(0, move || async move {
-            (workload.run)(actor.clone()).await;
-            lock(&actor.world).finished = true;
-        });
+        if self.workload.start == Start::Open {
+            assert!(sim.run_until(|| lock(&world).drive.is_some()), "the drive did not open");
+        }
         let first = media.changes();
         let mut points = 0;
         // Beyond the workload's end, too: what it left to the background is done when nothing happens any more.
@@ -91,14 +87,16 @@ impl Run {
             points = point;
         }
         assert!(lock(&world).finished, "the workload hangs");
-        println!("{:<16} seed {:<4} {points:>4} points survived", workload.name, self.seed);
+        println!("{:<16} seed {:<4} {points:>4} points survived", self.workload.name, self.seed);
     }
 
     fn start(&self, sim: &Sim, world: &Shared, media: &SimMedia) {
         let (world, media, opening) = (world.clone(), media.clone(), self.opening());
+        let workload = self.workload;
         sim.spawn_on(0, move || async move {
-            Drive::format(&media.disk(), FormatOptions::default()).await.expect("a blank medium");
             recovery::open(&world, &media, opening, None).await;
+            (workload.run)(Actor::new(&world)).await;
+            lock(&world).finished = true;
         });
     }
 

@@ -66,6 +66,18 @@ fn an_answer_before_the_record_is_caught() {
 }
 
 #[test]
+fn a_merge_that_copies_nothing_is_caught() {
+    let tampering = Tampering { fault: Some(Fault::MergeCopiesNothing), ..Tampering::default() };
+    assert!(is_caught(tampering));
+    assert!(quietly(|| crash_points::notice(tampering)));
+}
+
+#[test]
+fn a_merge_that_leaves_readers_behind_is_caught() {
+    assert!(is_caught(Tampering { fault: Some(Fault::MergeForgetsNothing), ..Tampering::default() }));
+}
+
+#[test]
 fn a_torn_block_is_caught() {
     assert!(is_caught(Tampering { trust_torn: true, ..Tampering::default() }));
 }

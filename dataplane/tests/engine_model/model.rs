@@ -70,6 +70,10 @@ pub(crate) enum Copy {
 #[derive(Debug, Clone)]
 pub(crate) struct Model {
     pub(crate) rng: SimRng,
+    /// Whether the medium is a drive: open while it is being formatted.
+    pub(crate) formatted: Presence,
+    /// Sizes that the drive may have: two while it grows.
+    pub(crate) drive_sizes: Vec<u64>,
     pub(crate) now: Moment,
     next_value: Value,
     /// Beginnings of the reads under way.
@@ -86,6 +90,8 @@ impl Model {
     pub(crate) fn new(rng: SimRng) -> Self {
         Self {
             rng,
+            formatted: Presence::Gone,
+            drive_sizes: Vec::new(),
             now: 1,
             next_value: 1,
             reads: BTreeSet::new(),

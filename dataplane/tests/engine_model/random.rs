@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dataplane::{
-    engine::{Drive, DriveOptions, Fault, FormatOptions},
+    engine::{DriveOptions, Fault},
     node::TornPolicy,
     rt::{
         self,
@@ -36,6 +36,7 @@ const AREA: u64 = 256 << 10;
 const STEP_MAX: Duration = Duration::from_micros(50);
 const VOLUMES_MAX: usize = 6;
 const SNAPSHOTS_MAX: usize = 6;
+const DRIVE_MAX_BYTES: u64 = 56 << 20;
 
 pub(crate) fn run_seed(seed: u64, tampering: Tampering) {
     let mut rng = SimRng::new(seed);
@@ -99,9 +100,6 @@ fn prepare(rng: &mut SimRng, tampering: Tampering) -> (SimMedia, Opening) {
 fn start_machine(sim: &Sim, world: &Shared, media: &SimMedia, opening: Opening, crash: Option<Crash>) {
     let (world, media) = (world.clone(), media.clone());
     sim.spawn_on(0, move || async move {
-        if crash.is_none() {
-            Drive::format(&media.disk(), FormatOptions::default()).await.expect("a blank medium");
-        }
         recovery::open(&world, &media, opening, crash).await;
         let actor = Actor::new(&world);
         manage(&actor).await;
@@ -123,12 +121,12 @@ fn start_machine(sim: &Sim, world: &Shared, media: &SimMedia, opening: Opening, 
     });
 }
 
-/// Creates, expands, copies or deletes something.
+/// Creates, expands, copies or deletes something, or makes the drive larger.
 async fn manage(actor: &Actor) {
     let (volumes, snapshots, pick, any, writable, snapshot) = {
         let world = &mut *lock(&actor.world);
         let (volumes, snapshots) = (world.handles.len(), world.snapshots.len());
-        let pick = world.model.rng.below(12);
+        let pick = world.model.rng.below(13);
         (volumes, snapshots, pick, world.pick_volume(), world.pick_writable(), world.pick_snapshot())
     };
     let (Some(any), Some(writable)) = (any, writable) else { return create(actor).await };
@@ -155,6 +153,8 @@ async fn manage(actor: &Actor) {
             actor.snapshot_volume(snapshot, false, 0, 0).await;
         }
         (9 | 10, Some(snapshot)) => actor.delete_snapshot(snapshot).await,
+        (11, Some(snapshot)) => actor.ask_unique(snapshot).await,
+        (12, _) => actor.grow(1 << 20, DRIVE_MAX_BYTES).await,
         _ => {}
     }
 }

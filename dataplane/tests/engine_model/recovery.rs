@@ -1,7 +1,7 @@
 //! After a crash: the drive opens, is sound, and holds what the rules allow.
 
 use dataplane::{
-    engine::{self, Drive, DriveOptions, Snapshot, Volume},
+    engine::{self, Drive, DriveOptions, FormatOptions, Probe, Snapshot, Volume},
     node::VolumeState,
     rt::{Buf, disk::SimMedia},
 };
@@ -20,9 +20,12 @@ pub(crate) struct Opening {
     pub(crate) whole_blocks: bool,
 }
 
-/// Opens the drive, compares it with the model if a crash came before, checks it, and hands its volumes out.
+/// Opens the drive, formatted first if it is new, compares it with the model if a crash came before, checks it, and
+/// hands its volumes out.
 pub(crate) async fn open(world: &Shared, media: &SimMedia, opening: Opening, crash: Option<Crash>) {
+    format_blank(world, media).await;
     let drive = Drive::open(media.disk(), opening.options).await.expect("a drive that crashed is sound");
+    accept_size(world, drive.size_bytes());
     let first_check = lock(world).model.rng.below(2) == 0;
     if first_check {
         check(&drive).await;
@@ -36,6 +39,30 @@ pub(crate) async fn open(world: &Shared, media: &SimMedia, opening: Opening, cra
     world.handles = drive.volumes().into_iter().map(|volume| (volume.uuid(), volume)).collect();
     world.snapshots = drive.snapshots().into_iter().map(|snapshot| (snapshot.uuid(), snapshot)).collect();
     world.drive = Some(drive);
+}
+
+/// A crash in the middle of formatting leaves a blank medium or a drive, never what only force would overwrite.
+async fn format_blank(world: &Shared, media: &SimMedia) {
+    let disk = media.disk();
+    match Drive::probe(&disk).await.expect("readable") {
+        Probe::Blank => {
+            {
+                let model = &mut lock(world).model;
+                assert_ne!(model.formatted, Presence::There, "the drive is gone");
+                (model.formatted, model.drive_sizes) = (Presence::Open, vec![disk.size_bytes()]);
+            }
+            Drive::format(&disk, FormatOptions::default()).await.expect("a blank medium takes it");
+        }
+        Probe::Ours { .. } => {}
+        Probe::Foreign(what) => panic!("the medium holds {what}"),
+    }
+    lock(world).model.formatted = Presence::There;
+}
+
+fn accept_size(world: &Shared, size_bytes: u64) {
+    let model = &mut lock(world).model;
+    assert!(model.drive_sizes.contains(&size_bytes), "{size_bytes} of {:?}", model.drive_sizes);
+    model.drive_sizes = vec![size_bytes];
 }
 
 /// The checker wants quiet: merges end first, and what was deleted gives its extents back.

@@ -13,28 +13,44 @@ use crate::{
 /// A named script.
 pub(crate) struct Workload {
     pub(crate) name: &'static str,
+    pub(crate) start: Start,
     pub(crate) run: fn(Actor) -> Pin<Box<dyn Future<Output = ()>>>,
 }
 
+/// From where on the machine crashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// The medium is blank: while the drive is formatted and opened for the first time, too.
+    Blank,
+    /// The drive is open and empty.
+    Open,
+}
+
 macro_rules! workloads {
-    ($($name:ident),+ $(,)?) => {
-        [$(Workload { name: stringify!($name), run: |actor| Box::pin($name(actor)) }),+]
+    ($($start:ident: $name:ident),+ $(,)?) => {
+        [$(Workload {
+            name: stringify!($name),
+            start: Start::$start,
+            run: |actor| Box::pin($name(actor)),
+        }),+]
     };
 }
 
-pub(crate) const ALL: [Workload; 12] = workloads![
-    allocate,
-    overwrite,
-    trim,
-    expand,
-    create_and_delete,
-    checkpoint,
-    close,
-    snapshot,
-    group,
-    clone,
-    merge,
-    tree,
+pub(crate) const ALL: [Workload; 14] = workloads![
+    Blank: drive_add,
+    Open: drive_grow,
+    Open: allocate,
+    Open: overwrite,
+    Open: trim,
+    Open: expand,
+    Open: create_and_delete,
+    Open: checkpoint,
+    Open: close,
+    Open: snapshot,
+    Open: group,
+    Open: clone,
+    Open: merge,
+    Open: tree,
 ];
 
 const KIB: u64 = 1 << 10;
@@ -43,6 +59,29 @@ const EXTENT: u64 = 64 * KIB;
 
 async fn volume(actor: &Actor) -> Uuid {
     actor.create(2 * MIB, 4096, 0, Vec::new()).await.expect("the drive is empty")
+}
+
+/// A new drive's first volume.
+async fn drive_add(actor: Actor) {
+    let first = volume(&actor).await;
+    actor.write(first, 0, EXTENT, false).await;
+    actor.flush(first).await;
+    actor.write(first, EXTENT, BLOCK, true).await;
+}
+
+/// The drive becomes larger, twice, under what is written to it.
+async fn drive_grow(actor: Actor) {
+    let volume = volume(&actor).await;
+    for turn in 0..2 {
+        actor.write(volume, turn * MIB, 2 * EXTENT, false).await;
+        actor.meanwhile(move |actor| async move {
+            actor.write(volume, turn * MIB + BLOCK, 2 * BLOCK, false).await;
+            actor.write(volume, turn * MIB + 4 * EXTENT, EXTENT, true).await;
+        });
+        actor.grow(4 * MIB, u64::MAX).await;
+        actor.joined().await;
+        actor.write(volume, turn * MIB + 8 * EXTENT, 3 * EXTENT, turn == 1).await;
+    }
 }
 
 /// First writes: aligned, partial blocks, over extents, flushed and not.

@@ -19,6 +19,9 @@ pub(crate) struct Volume {
     pub(crate) used_bytes: Option<u64>,
     #[serde(default)]
     pub(crate) shared_bytes: Option<u64>,
+    /// What is wrong with it, if anything is.
+    #[serde(default)]
+    pub(crate) trouble: Option<String>,
     /// The snapshot that it shows.
     #[serde(default, rename = "snapshotID")]
     pub(crate) snapshot_id: Option<String>,

@@ -201,7 +201,7 @@ async fn clone(
     reserve: Option<u8>,
 ) -> Result<Report, CliError> {
     let capacity = size.map(whole_gib).transpose()?;
-    let source = resolve::volume(client, volume).await?;
+    let source = clone_source(client, volume).await?;
     let uuid = uuid::Uuid::new_v4().to_string();
     let body = json!({
         "alias": name,
@@ -212,6 +212,22 @@ async fn clone(
     });
     client.call(Method::POST, "/clone_volume", Some(body)).await?;
     made(client, &uuid, &format!("a clone of {}", source.alias)).await
+}
+
+/// The volume to clone. Who names a snapshot is told how a volume is made of one.
+async fn clone_source(client: &mut Client, text: &str) -> Result<Volume, CliError> {
+    let missing = match resolve::volume(client, text).await {
+        Err(CliError::NotFound { what, name, hint }) => (what, name, hint),
+        other => return other,
+    };
+    let (what, name, hint) = match resolve::snapshot(client, text).await {
+        Err(CliError::NotFound { .. }) => missing,
+        _ => {
+            let step = format!("basalt snapshot volume {text} NAME --writable");
+            (missing.0, missing.1, format!(", but a snapshot; make a volume of that: {step}"))
+        }
+    };
+    Err(CliError::NotFound { what, name, hint })
 }
 
 async fn show(

@@ -132,6 +132,7 @@ async fn show(client: &mut Client, text: &str) -> Result<Report, CliError> {
         ("hosts", all(&hosts)),
         ("snapshots", all(&snapshots)),
     ];
+    lines.extend(volume.trouble.map(|trouble| ("trouble", trouble)));
     lines.extend(volume.snapshot_id.map(|snapshot| ("shows", format!("snapshot {snapshot}"))));
     if !volume.writable {
         lines.push(("writable", "no".to_owned()));

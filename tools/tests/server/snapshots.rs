@@ -72,6 +72,10 @@ fn a_clone_is_a_volume_of_its_own() {
     assert!(made.starts_with("created volume copy of 2 GiB, a clone of db, "), "{made}");
     place.text(&["volume", "delete", "db"]);
     assert_eq!(row(&place.text(&["volume", "list"]), "copy")[..4], ["copy", "2 GiB", "0 B", "other"]);
+    place.text(&["snapshot", "create", "copy", "monday"]);
+    let of_snapshot = place.run(&["snapshot", "clone", "copy@monday", "small"]);
+    let step = "basalt snapshot volume copy@monday NAME --writable";
+    assert!(of_snapshot.code == 3 && of_snapshot.stderr.contains(step), "{}", of_snapshot.stderr);
     let smaller = place.run(&["snapshot", "clone", "copy", "small", "--size", "1G"]);
     assert!(smaller.code == 1 && smaller.stderr.contains("InvalidSize"), "{}", smaller.stderr);
 }

@@ -7,7 +7,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use dataplane::node::{DriveState, VolumeState};
+use dataplane::node::DriveState;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -155,11 +155,8 @@ async fn problems(app: &App, observed: &Observed, desired: &Desired) -> Result<V
         DriveState::ReadOnly(why) => Some(format!("drive {} takes no writes: {why}", drive.name)),
         DriveState::Failed(why) => Some(format!("drive {} has failed: {why}", drive.name)),
     }));
-    found.extend(observed.volumes.values().filter_map(|volume| match &volume.state {
-        VolumeState::Online | VolumeState::Deleting => None,
-        VolumeState::ReadOnly(why) => Some(format!("volume {} takes no writes: {why}", volume.uuid)),
-        VolumeState::Offline(why) => Some(format!("volume {} is offline: {why}", volume.uuid)),
-    }));
+    let volumes = observed.volumes.values();
+    found.extend(volumes.filter_map(|v| Some(format!("volume {} {}", v.uuid, v.state.trouble()?))));
     Ok(found)
 }
 

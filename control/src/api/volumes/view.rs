@@ -57,6 +57,9 @@ pub(crate) struct VolumeView {
     /// In its snapshots (D63); omitted as `used_bytes` is.
     #[serde(skip_serializing_if = "Option::is_none")]
     shared_bytes: Option<u64>,
+    /// What is wrong with it on its node; omitted while nothing is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -166,6 +169,7 @@ impl VolumeView {
             writable: !volume.read_only,
             used_bytes: on_node.map(|v| v.used_bytes),
             shared_bytes: on_node.map(|v| v.shared_bytes),
+            trouble: on_node.and_then(|v| v.state.trouble()),
         }
     }
 

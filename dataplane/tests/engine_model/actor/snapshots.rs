@@ -61,6 +61,13 @@ impl Actor {
         lock(&self.world).model.snapshot(uuid).presence = Presence::Gone;
     }
 
+    /// What its deletion would give back, while others write and layers merge: any number, but no error.
+    pub(crate) async fn ask_unique(&self, uuid: Uuid) {
+        let Some(snapshot) = lock(&self.world).snapshots.get(&uuid).cloned() else { return };
+        let bytes = snapshot.unique_bytes().await.expect("every page is readable");
+        assert!(bytes <= self.drive().capacity_bytes(), "{bytes} bytes are more than there are");
+    }
+
     /// A volume that shows a snapshot, as much larger. `None`: the drive has no room.
     pub(crate) async fn snapshot_volume(
         &self,

@@ -1,4 +1,4 @@
-//! Volumes come, grow and go.
+//! Volumes come, grow and go; their drive grows.
 
 use dataplane::engine::{EngineError, Volume};
 use uuid::Uuid;
@@ -67,5 +67,16 @@ impl Actor {
         self.drive().expand_volume(&volume, size, reserved).await.expect("nothing stands against it");
         assert_eq!(volume.size_bytes(), size);
         lock(&self.world).model.volume(uuid).sizes = vec![size];
+    }
+
+    /// Makes the drive's medium larger, and the drive with it, unless it would become larger than that.
+    pub(crate) async fn grow(&self, more_bytes: u64, max_bytes: u64) {
+        let drive = self.drive();
+        let size = drive.size_bytes() + more_bytes;
+        if size <= max_bytes {
+            lock(&self.world).model.drive_sizes.push(size);
+            assert_eq!(drive.grow(Some(size)).await, Ok(size));
+            lock(&self.world).model.drive_sizes = vec![size];
+        }
     }
 }

@@ -7,67 +7,25 @@ use std::sync::{
 };
 
 use dataplane::{
-    engine::{self, Drive, DriveOptions, EngineError, FormatOptions, Volume},
-    node::TornPolicy,
+    engine::{Drive, EngineError, FormatOptions, Volume},
     rt::{
-        Buf, CoreId, Disk, Runtime,
+        CoreId, Disk, Runtime,
         disk::{OpenOptions, SimMedia},
         sim::{Sim, SimRng},
     },
 };
 use uuid::Uuid;
 
-const MIB: u64 = 1 << 20;
-const EXTENT: u64 = 64 << 10;
+use crate::support::{BLOCK, EXTENT, MIB, assert_sound, fresh, options, read, simulate, write};
+
 const BEFORE: u64 = 16 * MIB;
 const AFTER: u64 = 48 * MIB;
-
-fn options() -> DriveOptions {
-    DriveOptions {
-        write_through: None,
-        torn: Some(TornPolicy::Assume4kAtomic),
-        map_memory_bytes: MIB,
-        fault: None,
-    }
-}
-
-async fn fresh(media: &SimMedia) -> Drive {
-    Drive::format(&media.disk(), FormatOptions::default()).await.expect("blank");
-    Drive::open(media.disk(), options()).await.expect("just formatted")
-}
-
-fn simulate<F: Future<Output = ()> + 'static>(seed: u64, body: impl FnOnce() -> F + Send + 'static) {
-    let sim = Sim::new(seed, 1);
-    let (done, ended) = mpsc::channel();
-    sim.spawn_on(0, move || async move {
-        body().await;
-        done.send(()).expect("the test waits");
-    });
-    assert!(sim.run_until(|| ended.try_recv().is_ok()), "the test body hangs");
-}
-
-async fn write(volume: &Volume, offset: u64, byte: u8) -> Result<(), EngineError> {
-    let mut buf = Buf::alloc(4096).await;
-    buf.fill(byte);
-    volume.write(offset, buf, false).await.1
-}
-
-async fn read(volume: &Volume, offset: u64) -> Vec<u8> {
-    let (buf, result) = volume.read(offset, Buf::alloc(4096).await).await;
-    result.expect("readable");
-    buf.to_vec()
-}
-
-async fn assert_sound(drive: &Drive) {
-    let report = engine::check(drive).await.expect("every page is readable");
-    assert!(report.problems.is_empty(), "{report:#?}");
-}
 
 /// Writes to new extents until the drive refuses; how many it took.
 async fn fill(volume: &Volume, first: u64) -> u64 {
     let mut count = 0;
     loop {
-        match write(volume, (first + count) * EXTENT, (first + count) as u8).await {
+        match write(volume, (first + count) * EXTENT, BLOCK, (first + count) as u8).await {
             Ok(()) => count += 1,
             Err(error) => {
                 assert_eq!(error, EngineError::CapacityExceeded);
@@ -96,7 +54,11 @@ fn a_full_drive_goes_on_when_it_has_grown() {
         assert_eq!(drive.size_bytes(), AFTER);
         let volume = drive.volumes().pop().expect("it is there");
         for extent in 0..old + new {
-            assert_eq!(read(&volume, extent * EXTENT).await, vec![extent as u8; 4096], "extent {extent}");
+            assert_eq!(
+                read(&volume, extent * EXTENT, BLOCK).await,
+                Ok(vec![extent as u8; 4096]),
+                "extent {extent}"
+            );
         }
         assert_sound(&drive).await;
     });
@@ -116,10 +78,10 @@ fn reserves_reach_into_what_was_gained() {
         assert_eq!(gained, AFTER - BEFORE);
         let second = drive.create_volume(Uuid::from_u128(2), gained, 4096, gained).await.expect("the rest");
         for extent in 0..all / EXTENT {
-            write(&thick, extent * EXTENT, 1).await.expect("reserved");
+            write(&thick, extent * EXTENT, BLOCK, 1).await.expect("reserved");
         }
         for extent in 0..gained / EXTENT {
-            write(&second, extent * EXTENT, 2).await.expect("reserved");
+            write(&second, extent * EXTENT, BLOCK, 2).await.expect("reserved");
         }
         assert_sound(&drive).await;
     });
@@ -164,7 +126,7 @@ fn a_machine_that_ends_while_a_drive_grows() {
             drive.grow(Some(AFTER)).await.expect("grows");
             // First writes into what was gained, flushed by a power cut only in part.
             for extent in old..old + 4 {
-                write(&volume, extent * EXTENT, extent as u8).await.expect("room");
+                write(&volume, extent * EXTENT, BLOCK, extent as u8).await.expect("room");
             }
             ended.store(true, Ordering::Relaxed);
         });
@@ -203,10 +165,10 @@ fn survive(media: &SimMedia, power_cut: bool, seed: u64) -> u64 {
         assert_sound(&drive).await;
         let volume = drive.volumes().pop().expect("it is there");
         for extent in 0..8 {
-            assert_eq!(read(&volume, extent * EXTENT).await, vec![extent as u8; 4096]);
+            assert_eq!(read(&volume, extent * EXTENT, BLOCK).await, Ok(vec![extent as u8; 4096]));
         }
         drive.grow(Some(AFTER)).await.expect("again");
-        write(&volume, 100 * MIB, 9).await.expect("there is room now");
+        write(&volume, 100 * MIB, BLOCK, 9).await.expect("there is room now");
         volume.flush().await.expect("flush");
         assert_sound(&drive).await;
     });

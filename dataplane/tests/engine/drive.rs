@@ -7,63 +7,23 @@ use std::{
 
 use dataplane::{
     engine::{self, Corruption, Drive, DriveOptions, EngineError, FormatOptions, OpenError, Probe, Volume},
-    node::{DriveState, TornPolicy, VolumeState},
+    node::{DriveState, VolumeState},
     rt::{
         self, Buf, CoreId, Disk, Durability, Runtime,
         disk::{OpenOptions, SimMedia},
-        sim::{Sim, SimRng},
+        sim::SimRng,
     },
 };
 use uuid::Uuid;
 
-const MIB: u64 = 1 << 20;
-const EXTENT: u64 = 64 << 10;
-
-fn options() -> DriveOptions {
-    DriveOptions {
-        write_through: None,
-        torn: Some(TornPolicy::Assume4kAtomic),
-        map_memory_bytes: MIB,
-        fault: None,
-    }
-}
-
-/// Runs a test body on a simulated machine of one core.
-fn simulate<F: Future<Output = ()> + 'static>(body: impl FnOnce() -> F + Send + 'static) {
-    let sim = Sim::new(1, 1);
-    let (done, ended) = mpsc::channel();
-    sim.spawn_on(0, move || async move {
-        body().await;
-        done.send(()).expect("the test waits");
-    });
-    assert!(sim.run_until(|| ended.try_recv().is_ok()), "the test body hangs");
-}
-
-async fn fresh(media: &SimMedia) -> Drive {
-    Drive::format(&media.disk(), FormatOptions::default()).await.expect("blank");
-    Drive::open(media.disk(), options()).await.expect("just formatted")
-}
-
-async fn write(volume: &Volume, offset: u64, len: u64, byte: u8) -> Result<(), EngineError> {
-    let mut buf = Buf::alloc(len as usize).await;
-    buf.fill(byte);
-    volume.write(offset, buf, false).await.1
-}
-
-async fn read(volume: &Volume, offset: u64, len: u64) -> Result<Vec<u8>, EngineError> {
-    let (buf, result) = volume.read(offset, Buf::alloc(len as usize).await).await;
-    result.map(|()| buf.to_vec())
-}
-
-async fn assert_sound(drive: &Drive) {
-    let report = engine::check(drive).await.expect("every page is readable");
-    assert!(report.problems.is_empty(), "{report:#?}");
-}
+use crate::support::{
+    EXTENT, MIB, assert_sound, find_leaf, fresh, on_a_thread, options, read, simulate, write,
+};
 
 /// E13: a full drive refuses that write only; what is reserved stays; a trim makes room.
 #[test]
 fn a_full_drive() {
-    simulate(|| async {
+    simulate(1, || async {
         let media = SimMedia::new(16 * MIB, 512, 4096, true);
         let drive = fresh(&media).await;
         let thick = drive.create_volume(Uuid::from_u128(1), 2 * MIB, 4096, 2 * MIB).await.expect("room");
@@ -94,7 +54,7 @@ fn a_full_drive() {
 
 #[test]
 fn used_bytes_follow_writes_and_trims() {
-    simulate(|| async {
+    simulate(1, || async {
         let media = SimMedia::new(32 * MIB, 512, 4096, true);
         let drive = fresh(&media).await;
         let volume = drive.create_volume(Uuid::from_u128(1), 8 * MIB, 512, 0).await.expect("room");
@@ -115,7 +75,7 @@ fn used_bytes_follow_writes_and_trims() {
 
 #[test]
 fn requests_that_cannot_be_met() {
-    simulate(|| async {
+    simulate(1, || async {
         let media = SimMedia::new(32 * MIB, 512, 512, true);
         Drive::format(&media.disk(), FormatOptions::default()).await.expect("blank");
         let torn = DriveOptions { torn: None, ..options() };
@@ -142,7 +102,7 @@ fn requests_that_cannot_be_met() {
 
 #[test]
 fn what_is_no_drive_is_refused_and_left_alone() {
-    simulate(|| async {
+    simulate(1, || async {
         let media = SimMedia::new(16 * MIB, 512, 4096, true);
         let disk = media.disk();
         assert_eq!(Drive::probe(&disk).await.expect("readable"), Probe::Blank);
@@ -179,20 +139,6 @@ fn open_file(path: &Path, create_bytes: Option<u64>) -> Disk {
     Disk::open(path, OpenOptions { create_bytes, ..OpenOptions::default() }).expect("a file")
 }
 
-/// Runs a test body on a core of its own; what it held is given back when this answers.
-fn on_a_thread<T, F>(body: impl FnOnce() -> F + Send + 'static) -> T
-where
-    T: Send + 'static,
-    F: Future<Output = T> + 'static,
-{
-    let runtime = Runtime::start(1).expect("io_uring");
-    let (done, ended) = mpsc::channel();
-    runtime.handle().spawn_on(CoreId(0), move || async move {
-        done.send(body().await).expect("the test waits");
-    });
-    ended.recv().expect("the core lives")
-}
-
 #[test]
 fn a_file_that_was_cut_off() {
     let path = temporary("cut");
@@ -221,7 +167,7 @@ fn a_file_that_was_cut_off() {
 /// E5, E9: damage costs the volume that it hits.
 #[test]
 fn a_damaged_map_page_stops_its_volume_only() {
-    simulate(|| async {
+    simulate(1, || async {
         let media = SimMedia::new(32 * MIB, 512, 4096, true);
         let drive = fresh(&media).await;
         let hit = drive.create_volume(Uuid::from_u128(1), MIB, 4096, 0).await.expect("room");
@@ -243,19 +189,6 @@ fn a_damaged_map_page_stops_its_volume_only() {
         assert_eq!(drive.state(), DriveState::Online);
         drive.close().await.expect("checkpoints go on");
     });
-}
-
-/// Byte address of the one page that looks like a leaf with one entry.
-async fn find_leaf(disk: &Disk) -> u64 {
-    let mut found = None;
-    for address in (2 * EXTENT + MIB..disk.size_bytes()).step_by(4096) {
-        let (page, _) = disk.read(Buf::alloc(4096).await, address).await;
-        let entry = u64::from_le_bytes(page[..8].try_into().expect("eight bytes"));
-        if entry >> 32 == 1 && page[8..].iter().all(|&byte| byte == 0) {
-            found = Some(address);
-        }
-    }
-    found.expect("the leaf was written at close")
 }
 
 /// Two volumes with a flushed write each, the second one's record in the last group; nothing was closed.
@@ -285,7 +218,7 @@ async fn damage_last_group(disk: &Disk, range: std::ops::Range<usize>) {
 /// E5: a lost section below the mark stops the volume whose records it held.
 #[test]
 fn a_damaged_journal_section_stops_its_volume_only() {
-    simulate(|| async {
+    simulate(1, || async {
         let media = SimMedia::new(32 * MIB, 512, 4096, true);
         two_volumes(&media).await;
         damage_last_group(&media.disk(), 160..161).await;
@@ -301,7 +234,7 @@ fn a_damaged_journal_section_stops_its_volume_only() {
 /// E5: with one directory gone the group still counts; with both, the drive takes no writes.
 #[test]
 fn damaged_journal_directories() {
-    simulate(|| async {
+    simulate(1, || async {
         let media = SimMedia::new(32 * MIB, 512, 4096, true);
         two_volumes(&media).await;
         damage_last_group(&media.disk(), 8..64).await;
@@ -349,7 +282,7 @@ fn reserves_on_a_sparse_file() {
 /// E4: a failed flush is never repeated; reads go on.
 #[test]
 fn a_dying_drive_takes_no_more_writes() {
-    simulate(|| async {
+    simulate(1, || async {
         let media = SimMedia::new(32 * MIB, 512, 4096, true);
         let drive = fresh(&media).await;
         let volume = drive.create_volume(Uuid::from_u128(1), MIB, 4096, 0).await.expect("room");

@@ -1,55 +1,27 @@
 //! Snapshots, views and clones, deleted in every order; what comes back.
 
-use std::sync::mpsc;
-
 use dataplane::{
-    engine::{self, Drive, DriveOptions, EngineError, FormatOptions, Snapshot, Volume},
-    rt::{
-        self, Buf,
-        disk::SimMedia,
-        sim::{Sim, SimRng},
-    },
+    engine::{self, Drive, EngineError, Snapshot, Volume},
+    rt::{self, Buf, disk::SimMedia, sim::SimRng},
 };
 use uuid::Uuid;
 
-const MIB: u64 = 1 << 20;
-const EXTENT: u64 = 64 << 10;
-const BLOCK: u64 = 4096;
+use crate::support::{BLOCK, EXTENT, MIB, assert_sound, fresh, options, simulate, write};
 
-/// Runs a test body on a simulated machine of one core, with an empty drive of 64 MiB.
-fn on_drive<F: Future<Output = ()> + 'static>(body: impl FnOnce(SimMedia, Drive) -> F + Send + 'static) {
-    on_drive_with(1, body);
-}
-
-fn on_drive_with<F: Future<Output = ()> + 'static>(
+/// Runs a test body with an empty drive of 64 MiB.
+fn on_drive<F: Future<Output = ()> + 'static>(
     seed: u64,
     body: impl FnOnce(SimMedia, Drive) -> F + Send + 'static,
 ) {
-    let sim = Sim::new(seed, 1);
-    let (done, ended) = mpsc::channel();
-    sim.spawn_on(0, move || async move {
+    simulate(seed, move || async move {
         let media = SimMedia::new(64 * MIB, 512, 4096, true);
-        Drive::format(&media.disk(), FormatOptions::default()).await.expect("blank");
-        let drive = open(&media).await;
+        let drive = fresh(&media).await;
         body(media, drive).await;
-        done.send(()).expect("the test waits");
     });
-    assert!(sim.run_until(|| ended.try_recv().is_ok()), "the test body hangs");
-}
-
-async fn open(media: &SimMedia) -> Drive {
-    let options = DriveOptions { write_through: None, torn: None, map_memory_bytes: MIB, fault: None };
-    Drive::open(media.disk(), options).await.expect("formatted")
 }
 
 fn id(number: u128) -> Uuid {
     Uuid::from_u128(number)
-}
-
-async fn write(volume: &Volume, offset: u64, len: u64, byte: u8) {
-    let mut buf = Buf::alloc(len as usize).await;
-    buf.fill(byte);
-    volume.write(offset, buf, false).await.1.expect("write");
 }
 
 /// The byte that fills a block.
@@ -79,25 +51,24 @@ async fn view(drive: &Drive, snapshot: &Snapshot, name: u128) -> Volume {
 
 async fn settle(drive: &Drive) {
     drive.settled().await;
-    let report = engine::check(drive).await.expect("every page is readable");
-    assert!(report.problems.is_empty(), "{report:#?}");
+    assert_sound(drive).await;
 }
 
 /// Blocks of one extent in three layers; each view shows its instant, over deletions and a restart.
 #[test]
 fn views_keep_their_instant() {
-    on_drive(|media, drive| async move {
+    on_drive(1, |media, drive| async move {
         let volume = drive.create_volume(id(1), 8 * MIB, 512, 0).await.expect("room");
         let offsets = [0, BLOCK, 2 * BLOCK, 3 * BLOCK, 5 * MIB];
-        write(&volume, 0, 3 * BLOCK, 1).await;
-        write(&volume, 5 * MIB, BLOCK, 1).await;
+        write(&volume, 0, 3 * BLOCK, 1).await.expect("write");
+        write(&volume, 5 * MIB, BLOCK, 1).await.expect("write");
         let first = snapshot(&drive, &volume, 11).await;
-        write(&volume, BLOCK, 2 * BLOCK, 2).await;
+        write(&volume, BLOCK, 2 * BLOCK, 2).await.expect("write");
         volume.deallocate(5 * MIB, BLOCK).await.expect("trim");
         let second = snapshot(&drive, &volume, 12).await;
-        write(&volume, 2 * BLOCK, 2 * BLOCK, 3).await;
+        write(&volume, 2 * BLOCK, 2 * BLOCK, 3).await.expect("write");
         // Part of a block that only the oldest layer has.
-        write(&volume, 512, 512, 1).await;
+        write(&volume, 512, 512, 1).await.expect("write");
 
         let (one, two) = (view(&drive, &first, 21).await, view(&drive, &second, 22).await);
         assert_eq!(bytes(&one, offsets).await, [1, 1, 1, 0, 1]);
@@ -117,7 +88,7 @@ fn views_keep_their_instant() {
         assert_eq!(bytes(&two, offsets).await, [1, 2, 2, 0, 0]);
         drive.close().await.expect("closes");
 
-        let drive = open(&media).await;
+        let drive = Drive::open(media.disk(), options()).await.expect("formatted");
         let found = drive.volumes();
         let named = |name| found.iter().find(|volume| volume.uuid() == id(name)).expect("it is there");
         assert_eq!(bytes(named(22), offsets).await, [1, 2, 2, 0, 0]);
@@ -135,16 +106,16 @@ fn views_keep_their_instant() {
 /// Clones go their own ways; the source may go first.
 #[test]
 fn clones_are_independent() {
-    on_drive(|_, drive| async move {
+    on_drive(1, |_, drive| async move {
         let source = drive.create_volume(id(1), 4 * MIB, 4096, 0).await.expect("room");
-        write(&source, 0, 2 * EXTENT, 1).await;
+        write(&source, 0, 2 * EXTENT, 1).await.expect("write");
         let clone = drive.clone_volume(&source, id(2), 8 * MIB, 0).await.expect("clone");
         let snapshot = snapshot(&drive, &source, 11).await;
         let branch = drive.create_snapshot_volume(&snapshot, id(3), true, 4 * MIB, 0).await.expect("branch");
-        write(&source, 0, BLOCK, 2).await;
-        write(&clone, BLOCK, BLOCK, 3).await;
-        write(&clone, 6 * MIB, BLOCK, 3).await;
-        write(&branch, EXTENT, EXTENT, 4).await;
+        write(&source, 0, BLOCK, 2).await.expect("write");
+        write(&clone, BLOCK, BLOCK, 3).await.expect("write");
+        write(&clone, 6 * MIB, BLOCK, 3).await.expect("write");
+        write(&branch, EXTENT, EXTENT, 4).await.expect("write");
         let offsets = [0, BLOCK, EXTENT];
         assert_eq!(bytes(&source, offsets).await, [2, 1, 1]);
         assert_eq!(bytes(&clone, offsets).await, [1, 3, 1]);
@@ -167,12 +138,12 @@ fn clones_are_independent() {
 /// What all branches have overwritten is given back, though a nameless layer stays below them.
 #[test]
 fn what_no_branch_sees_comes_back() {
-    on_drive(|_, drive| async move {
+    on_drive(1, |_, drive| async move {
         let source = drive.create_volume(id(1), 4 * MIB, 4096, 0).await.expect("room");
-        write(&source, 0, 8 * EXTENT, 1).await;
+        write(&source, 0, 8 * EXTENT, 1).await.expect("write");
         let clone = drive.clone_volume(&source, id(2), 4 * MIB, 0).await.expect("clone");
-        write(&source, 0, 4 * EXTENT, 2).await;
-        write(&clone, 2 * EXTENT, 4 * EXTENT, 3).await;
+        write(&source, 0, 4 * EXTENT, 2).await.expect("write");
+        write(&clone, 2 * EXTENT, 4 * EXTENT, 3).await.expect("write");
         clone.write_zeroes(0, EXTENT, true, false).await.expect("zeroes");
         settle(&drive).await;
         // Of the eight: three are hidden by both.
@@ -185,7 +156,7 @@ fn what_no_branch_sees_comes_back() {
 /// Blocks of every extent lie in many layers; what was resolved once stays right while layers merge and move them.
 #[test]
 fn deep_chains_read_right_through_merges() {
-    on_drive(|_, drive| async move {
+    on_drive(1, |_, drive| async move {
         const EXTENTS: u64 = 6;
         let volume = drive.create_volume(id(1), 8 * MIB, 4096, 0).await.expect("room");
         let mut rng = SimRng::new(5);
@@ -195,7 +166,7 @@ fn deep_chains_read_right_through_merges() {
         for round in 1..=14u8 {
             for _ in 0..20 {
                 let block = rng.below(blocks);
-                write(&volume, block * BLOCK, BLOCK, round).await;
+                write(&volume, block * BLOCK, BLOCK, round).await.expect("write");
                 present[block as usize] = round;
             }
             let snapshot = snapshot(&drive, &volume, 100 + u128::from(round)).await;
@@ -215,7 +186,7 @@ fn deep_chains_read_right_through_merges() {
             let (snapshot, shown, _) = views.swap_remove(rng.below(views.len() as u64) as usize);
             drive.delete_volume(&shown).await.expect("delete");
             drive.delete_snapshot(&snapshot).await.expect("delete");
-            write(&volume, rng.below(blocks) * BLOCK, BLOCK, 99).await;
+            write(&volume, rng.below(blocks) * BLOCK, BLOCK, 99).await.expect("write");
         }
         settle(&drive).await;
         assert_eq!((volume.shared_bytes(), drive.used_bytes()), (0, EXTENTS * EXTENT));
@@ -227,9 +198,9 @@ fn deep_chains_read_right_through_merges() {
 #[test]
 fn a_snapshot_while_its_layer_merges() {
     for seed in 0..60 {
-        on_drive_with(seed, move |_, drive| async move {
+        on_drive(seed, move |_, drive| async move {
             let volume = drive.create_volume(id(1), 8 * MIB, 4096, 0).await.expect("room");
-            write(&volume, 0, 40 * EXTENT, 1).await;
+            write(&volume, 0, 40 * EXTENT, 1).await.expect("write");
             let first = snapshot(&drive, &volume, 11).await;
             drive.delete_snapshot(&first).await.expect("delete");
             for _ in 0..seed {
@@ -237,7 +208,7 @@ fn a_snapshot_while_its_layer_merges() {
             }
             let second = snapshot(&drive, &volume, 12).await;
             let clone = drive.clone_volume(&volume, id(2), 8 * MIB, 0).await.expect("clone");
-            write(&volume, 0, 40 * EXTENT, 2).await;
+            write(&volume, 0, 40 * EXTENT, 2).await.expect("write");
             settle(&drive).await;
             let shown = view(&drive, &second, 21).await;
             for extent in 0..40 {
@@ -251,18 +222,18 @@ fn a_snapshot_while_its_layer_merges() {
 /// Each snapshot says what its deletion gives back, whatever stands on it.
 #[test]
 fn what_deletion_gives_back_is_known() {
-    on_drive(|_, drive| async move {
+    on_drive(1, |_, drive| async move {
         let volume = drive.create_volume(id(1), 4 * MIB, 4096, 0).await.expect("room");
         let mut snapshots = Vec::new();
         for round in 0..6u8 {
-            write(&volume, u64::from(round) * EXTENT, 3 * EXTENT, round + 1).await;
+            write(&volume, u64::from(round) * EXTENT, 3 * EXTENT, round + 1).await.expect("write");
             // Half an extent: both layers keep one.
-            write(&volume, 20 * EXTENT, u64::from(round + 1) * BLOCK, round + 1).await;
+            write(&volume, 20 * EXTENT, u64::from(round + 1) * BLOCK, round + 1).await.expect("write");
             snapshots.push(snapshot(&drive, &volume, 10 + u128::from(round)).await);
         }
         let branch =
             drive.create_snapshot_volume(&snapshots[2], id(2), true, 4 * MIB, 0).await.expect("branch");
-        write(&branch, 2 * EXTENT, 3 * EXTENT, 9).await;
+        write(&branch, 2 * EXTENT, 3 * EXTENT, 9).await.expect("write");
         for pick in [3, 2, 5, 0, 1, 4] {
             settle(&drive).await;
             let used = drive.used_bytes();
@@ -279,21 +250,21 @@ fn what_deletion_gives_back_is_known() {
 /// E13: a thick head reserves anew, and where the drive cannot, nothing changes.
 #[test]
 fn a_thick_volume_needs_room_for_its_snapshot() {
-    on_drive(|_, drive| async move {
+    on_drive(1, |_, drive| async move {
         let half = drive.capacity_bytes() * 6 / 10 / EXTENT * EXTENT;
         let volume = drive.create_volume(id(1), half, 4096, half).await.expect("room");
-        write(&volume, 0, MIB, 1).await;
+        write(&volume, 0, MIB, 1).await.expect("write");
         let unreserved = drive.unreserved_bytes();
         let first = snapshot(&drive, &volume, 11).await;
         assert_eq!(drive.unreserved_bytes(), unreserved - MIB, "only what it holds is needed twice");
         assert_eq!(volume.reserved_bytes(), half);
         for extent in 0..half / EXTENT {
-            write(&volume, extent * EXTENT, BLOCK, 2).await;
+            write(&volume, extent * EXTENT, BLOCK, 2).await.expect("write");
         }
         let refused = drive.create_snapshots(&[(volume.clone(), id(12))]).await.map(|_| ());
         assert!(matches!(refused, Err(EngineError::NoFreeSpace { .. })), "{refused:?}");
         assert_eq!(drive.snapshots().len(), 1);
-        write(&volume, 0, BLOCK, 3).await;
+        write(&volume, 0, BLOCK, 3).await.expect("write");
         drive.delete_snapshot(&first).await.expect("delete");
         settle(&drive).await;
         assert_eq!(byte(&volume, 0).await, 3);
@@ -304,15 +275,15 @@ fn a_thick_volume_needs_room_for_its_snapshot() {
 /// An idle volume's snapshots and clones are not a tower of empty layers.
 #[test]
 fn idle_volumes_do_not_grow_towers() {
-    on_drive(|_, drive| async move {
+    on_drive(1, |_, drive| async move {
         let volume = drive.create_volume(id(1), 4 * MIB, 4096, 0).await.expect("room");
-        write(&volume, 0, BLOCK, 7).await;
+        write(&volume, 0, BLOCK, 7).await.expect("write");
         for number in 0..40 {
             snapshot(&drive, &volume, 100 + number).await;
             drive.clone_volume(&volume, id(200 + number), 4 * MIB, 0).await.expect("clone");
         }
         assert_eq!(engine::check(&drive).await.expect("readable").layers, 42, "one below, a head for each");
-        write(&volume, 0, BLOCK, 8).await;
+        write(&volume, 0, BLOCK, 8).await.expect("write");
         for snapshot in drive.snapshots() {
             drive.delete_snapshot(&snapshot).await.expect("delete");
         }
@@ -328,7 +299,7 @@ fn idle_volumes_do_not_grow_towers() {
 
 #[test]
 fn wrong_requests_change_nothing() {
-    on_drive(|_, drive| async move {
+    on_drive(1, |_, drive| async move {
         let volume = drive.create_volume(id(1), 4 * MIB, 4096, 0).await.expect("room");
         let snapshot = snapshot(&drive, &volume, 11).await;
         let reason = |result: Result<Volume, EngineError>| match result {

@@ -4,51 +4,23 @@ use std::{
     fs,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    sync::mpsc,
 };
 
 use dataplane::{
-    engine::{Drive, DriveOptions, FormatOptions, MapRange},
-    node::TornPolicy,
+    engine::{Drive, FormatOptions, MapRange},
     offline::{self, OfflineError},
     rt::{
-        Buf, CoreId, Disk, Runtime,
+        Disk,
         disk::{OpenError, OpenOptions},
     },
 };
 use tempfile::TempDir;
 use uuid::Uuid;
 
-const MIB: u64 = 1 << 20;
-const EXTENT: u64 = 64 << 10;
+use crate::support::{EXTENT, MIB, on_a_thread, options, write};
+
 const VOLUME: Uuid = Uuid::from_u128(1);
 const SNAPSHOT: Uuid = Uuid::from_u128(2);
-
-fn options() -> DriveOptions {
-    DriveOptions {
-        write_through: None,
-        torn: Some(TornPolicy::Assume4kAtomic),
-        map_memory_bytes: MIB,
-        fault: None,
-    }
-}
-
-/// Runs a test body on a core of its own; what it held is given back when this answers.
-fn on_a_thread<F: Future<Output = ()> + 'static>(body: impl FnOnce() -> F + Send + 'static) {
-    let runtime = Runtime::start(1).expect("io_uring");
-    let (done, ended) = mpsc::channel();
-    runtime.handle().spawn_on(CoreId(0), move || async move {
-        body().await;
-        done.send(()).expect("the test waits");
-    });
-    ended.recv().expect("the core lives");
-}
-
-async fn write(drive: &Drive, offset: u64, len: u64) {
-    let mut buf = Buf::alloc(len as usize).await;
-    buf.fill(7);
-    drive.volumes()[0].write(offset, buf, false).await.1.expect("room");
-}
 
 /// A volume with a snapshot, written to before and after; the process died, so part of it is in the journal only.
 fn written_drive() -> (TempDir, PathBuf) {
@@ -61,12 +33,12 @@ fn written_drive() -> (TempDir, PathBuf) {
         Drive::format(&disk, FormatOptions::default()).await.expect("blank");
         let drive = Drive::open(disk.clone(), options()).await.expect("formatted");
         let volume = drive.create_volume(VOLUME, 8 * MIB, 4096, 0).await.expect("room");
-        write(&drive, 0, 8192).await;
+        write(&volume, 0, 8192, 7).await.expect("room");
         drive.create_snapshots(&[(volume, SNAPSHOT)]).await.expect("a snapshot");
         drive.close().await.expect("closes");
         let drive = Drive::open(disk, options()).await.expect("closed in order");
-        write(&drive, 4096, 4096).await;
         let volume = drive.volumes().remove(0);
+        write(&volume, 4096, 4096, 7).await.expect("room");
         volume.write_zeroes(MIB, EXTENT, true, false).await.expect("zeroes");
         volume.flush().await.expect("flush");
     });
