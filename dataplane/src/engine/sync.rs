@@ -4,48 +4,14 @@ use std::{
     future::poll_fn,
     pin::pin,
     sync::{Mutex, MutexGuard, PoisonError},
-    task::{Poll, Waker},
+    task::Poll,
 };
+
+pub(super) use crate::rt::Signal;
 
 /// Locks; a panic elsewhere under the lock is that core's problem.
 pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Wakes whoever waits for a condition. Who changes the condition does so first and raises afterwards.
-#[derive(Debug, Default)]
-pub(super) struct Signal {
-    waiting: Mutex<Vec<Waker>>,
-}
-
-impl Signal {
-    /// Waits until `ready` yields something. It is asked again after each [`raise`](Self::raise).
-    pub(super) async fn wait_until<T>(&self, mut ready: impl FnMut() -> Option<T>) -> T {
-        poll_fn(|cx| {
-            if let Some(value) = ready() {
-                return Poll::Ready(value);
-            }
-            self.enlist(cx.waker());
-            // A raise between the question and the enlisting would be missed: ask once more.
-            ready().map_or(Poll::Pending, Poll::Ready)
-        })
-        .await
-    }
-
-    /// Makes all who wait ask again.
-    pub(super) fn raise(&self) {
-        let waiting = std::mem::take(&mut *lock(&self.waiting));
-        for waker in waiting {
-            waker.wake();
-        }
-    }
-
-    fn enlist(&self, waker: &Waker) {
-        let mut waiting = lock(&self.waiting);
-        if !waiting.iter().any(|other| other.will_wake(waker)) {
-            waiting.push(waker.clone());
-        }
-    }
 }
 
 /// One at a time, in no particular order.

@@ -11,6 +11,7 @@ mod buf;
 mod core;
 mod executor;
 mod inbox;
+mod signal;
 mod timer;
 mod waker;
 
@@ -29,6 +30,7 @@ use std::{
 
 use futures_channel::oneshot;
 
+pub(crate) use self::signal::Signal;
 pub use self::{
     buf::Buf,
     core::{CoreId, Nanos},

@@ -19,16 +19,16 @@ use nvmeof::{
 use super::{
     counters::{QueueCounters, Totals},
     subsystem::TargetSubsystem,
-    wait::{Gate, Signal},
+    wait::{Flag, Gate},
 };
 
 /// What ends a queue pair or its commands from outside, and what it counted.
 #[derive(Debug, Default)]
 pub(super) struct QueueHandle {
     /// The queue pair shall end.
-    pub(super) end: Signal,
+    pub(super) end: Flag,
     /// There are commands to abort.
-    pub(super) abort: Signal,
+    pub(super) abort: Flag,
     aborts: Mutex<Vec<AbortRequest>>,
     pub(super) counters: QueueCounters,
 }
@@ -62,14 +62,14 @@ pub(super) struct Association {
     /// The last queue pair has ended.
     pub(super) gone: Gate,
     /// The admin queue shall look at what changed.
-    pub(super) changed: Signal,
+    pub(super) changed: Flag,
     /// Mirrors of the controller's state, which lives on the admin queue's core.
     pub(super) ready: AtomicBool,
     pub(super) io_queues: AtomicU16,
     pub(super) write_cache: AtomicBool,
     queues: Mutex<Queues>,
     /// An I/O queue pair ended.
-    queue_ended: Signal,
+    queue_ended: Flag,
     /// Failed I/O commands that the admin queue has not put into the error log yet.
     errors: Mutex<Vec<ErrorRecord>>,
 }
@@ -105,12 +105,12 @@ impl Association {
             subsystem,
             peer,
             local,
-            changed: Signal::default(),
+            changed: Flag::default(),
             ready: AtomicBool::new(false),
             io_queues: AtomicU16::new(0),
             write_cache: AtomicBool::new(true),
             queues: Mutex::default(),
-            queue_ended: Signal::default(),
+            queue_ended: Flag::default(),
             errors: Mutex::default(),
         }
     }

@@ -43,7 +43,7 @@ use self::{
     portal::Portal,
     qos::Limiter,
     subsystem::{Exports, TargetSubsystem},
-    wait::Signal,
+    wait::Flag,
 };
 use crate::{
     limits,
@@ -81,7 +81,7 @@ pub(crate) struct Shared {
     limiters: Mutex<BTreeMap<Uuid, Arc<Limiter>>>,
     controllers: Mutex<Controllers>,
     /// A controller ended.
-    controller_ended: Signal,
+    controller_ended: Flag,
 }
 
 #[derive(Debug, Default)]
@@ -124,7 +124,7 @@ impl Target {
             subsystems: Mutex::default(),
             limiters: Mutex::default(),
             controllers: Mutex::default(),
-            controller_ended: Signal::default(),
+            controller_ended: Flag::default(),
         });
         for (index, listener) in listeners.into_iter().enumerate() {
             let shared = shared.clone();

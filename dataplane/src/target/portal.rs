@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     Shared, admission,
-    wait::{Either, Signal, race},
+    wait::{Either, Flag, race},
 };
 use crate::{
     limits,
@@ -24,9 +24,9 @@ pub(super) struct Portal {
     pub(super) listen: SocketAddr,
     advertise: Option<Advertise>,
     /// Begin to accept.
-    pub(super) open: Signal,
+    pub(super) open: Flag,
     /// Accept no more.
-    pub(super) stop: Signal,
+    pub(super) stop: Flag,
 }
 
 impl Portal {
@@ -36,8 +36,8 @@ impl Portal {
         let portal = Self {
             listen: listener.local_addr(),
             advertise: config.advertise.clone(),
-            open: Signal::default(),
-            stop: Signal::default(),
+            open: Flag::default(),
+            stop: Flag::default(),
         };
         Ok((portal, listener))
     }
@@ -117,7 +117,7 @@ mod tests {
             ("0.0.0.0:4420", elsewhere, "192.0.2.7:4420", "10.0.2.2:9"),
         ];
         for (listen, advertise, local, told) in table {
-            let (open, stop) = (Signal::default(), Signal::default());
+            let (open, stop) = (Flag::default(), Flag::default());
             let portal = Portal { listen: listen.parse().unwrap(), advertise, open, stop };
             assert_eq!(
                 portal.advertised(local.parse().unwrap()),

@@ -1,40 +1,31 @@
-//! Small ways to wait: for a signal from any thread, for a neighbour task, for whichever comes first.
+//! Small ways to wait: for a flag from any thread, for a neighbour task, for whichever comes first.
 
 use std::{
     cell::Cell,
     future::{Future, poll_fn},
     pin::pin,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     task::{Context, Poll, Waker},
 };
 
+use crate::rt::Signal;
+
 /// Raised from any thread, awaited by one task. Raising it several times before the task looks counts once.
 #[derive(Debug, Default)]
-pub(super) struct Signal {
+pub(super) struct Flag {
     raised: AtomicBool,
-    waker: Mutex<Option<Waker>>,
+    changed: Signal,
 }
 
-impl Signal {
+impl Flag {
     pub(super) fn raise(&self) {
         self.raised.store(true, Ordering::SeqCst);
-        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        self.changed.raise();
     }
 
     /// Waits until it is raised, and lowers it.
     pub(super) async fn raised(&self) {
-        poll_fn(|cx| {
-            // Registered first, so that a raise between both lines is not lost.
-            *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
-            if self.raised.swap(false, Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+        self.changed.wait_until(|| self.raised.swap(false, Ordering::SeqCst).then_some(())).await;
     }
 }
 
@@ -42,25 +33,18 @@ impl Signal {
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     open: AtomicBool,
-    wakers: Mutex<Vec<Waker>>,
+    changed: Signal,
 }
 
 impl Gate {
     pub(super) fn open(&self) {
         self.open.store(true, Ordering::SeqCst);
-        for waker in self.wakers.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-            waker.wake();
-        }
+        self.changed.raise();
     }
 
     /// Waits until it is open.
     pub(super) async fn opened(&self) {
-        poll_fn(|cx| {
-            // Registered first, so that an opening between both lines is not lost.
-            self.wakers.lock().unwrap_or_else(PoisonError::into_inner).push(cx.waker().clone());
-            if self.open.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+        self.changed.wait_until(|| self.open.load(Ordering::SeqCst).then_some(())).await;
     }
 }
 
