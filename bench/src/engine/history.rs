@@ -108,11 +108,13 @@ pub(super) fn churn(options: &Options) -> Result<Vec<Figure>> {
 
 /// Snapshots whose pause is measured.
 const PAUSES: usize = 200;
+/// Small, so that what is written between a snapshot and its deletion is merged soon: the pause knows no size.
+const PAUSED_BYTES: u64 = 64 << 20;
 
 /// The slowest write around each snapshot, and around as many moments without one.
 pub(super) fn pause(options: &Options) -> Result<Vec<Figure>> {
     let site = site(options)?;
-    let volume = site.volume(options.size.0, true)?;
+    let volume = site.volume(PAUSED_BYTES, true)?;
     let (qd, seconds) = (options.qd, options.time);
     let (with, without) = site.run(move |drive| async move {
         let running = Load { volume: volume.clone(), access: Access::Write, qd, seconds }.start();

@@ -32,14 +32,14 @@ pub(super) fn run(options: &Options) -> Result<Vec<Figure>> {
     }
     let total = options.mapped.iter().map(|mapped| mapped.0).sum::<u64>() as f64 / (1_u64 << 40) as f64;
     let sizes = format!("{total:.2} TiB on {} file(s)", files.len());
-    let before = resident_bytes()?;
     // The first opening finds what the filling left; it closes the drives in order.
     for after in ["process death", "a close"] {
         let paths: Vec<_> = files.iter().map(|file| file.0.clone()).collect();
         let seconds = open(paths)?;
         figures.push(Figure::new(format!("start-up after {after}, {sizes}"), seconds.open, "s"));
         figures.push(Figure::new(format!("first read of each drive, {sizes}"), seconds.read, "s"));
-        let resident = seconds.resident_bytes.saturating_sub(before) as f64 / f64::from(1 << 20);
+        // Of this whole process, with what filling has left behind.
+        let resident = seconds.resident_bytes as f64 / f64::from(1 << 20);
         figures.push(Figure::new(format!("resident memory then, {sizes}"), resident, "MiB"));
     }
     Ok(figures)
