@@ -26,6 +26,10 @@ pub struct ControlConfig {
     pub declared_iops: u64,
     /// What this node promises to `desiredBWPerGB` reservations, in bytes per second; not measured.
     pub declared_bytes_per_second: u64,
+    /// What this program was built from.
+    pub commit: String,
+    /// When that was committed (RFC 3339).
+    pub commit_date: String,
 }
 
 /// Who is let in (provisioner D55).
@@ -36,6 +40,8 @@ pub struct AuthSettings {
     pub open_info: bool,
     /// `GET /metrics` needs no credential.
     pub open_metrics: bool,
+    /// How long a login is good for; 10 hours by the contract (session.md §4).
+    pub session_seconds: u64,
 }
 
 /// Which credentials a request must bring.
@@ -69,7 +75,14 @@ impl ControlConfig {
             server_names: Vec::new(),
             node_name: "basalt".to_owned(),
             nqn_prefix: "nqn.2026-11.io.basalt:".to_owned(),
-            auth: AuthSettings { require: Require::Any, open_info: true, open_metrics: false },
+            auth: AuthSettings {
+                require: Require::Any,
+                open_info: true,
+                open_metrics: false,
+                session_seconds: 36_000,
+            },
+            commit: "unknown".to_owned(),
+            commit_date: "1970-01-01T00:00:00Z".to_owned(),
             default_replication: Replication::Target,
             reserve_floor_gib: None,
             declared_iops: 1_000_000,

@@ -20,6 +20,7 @@ pub(crate) enum Code {
     AlreadyPublished,
     BackendWithHostIdAlreadyExists,
     DeviceNotFound,
+    Forbidden,
     HostAvailable,
     HostNotFound,
     InternalError,
@@ -88,6 +89,7 @@ impl ApiError {
     pub(crate) fn protocol(status: StatusCode, description: impl Into<String>) -> Self {
         let code = match status {
             StatusCode::UNAUTHORIZED => Code::Unauthorized,
+            StatusCode::FORBIDDEN => Code::Forbidden,
             StatusCode::NOT_FOUND => Code::NotFound,
             StatusCode::METHOD_NOT_ALLOWED => Code::MethodNotAllowed,
             status if status.is_server_error() => Code::InternalError,
@@ -188,6 +190,7 @@ mod tests {
         for (status, code) in [
             (400, "InvalidInput"),
             (401, "Unauthorized"),
+            (403, "Forbidden"),
             (404, "NotFound"),
             (405, "MethodNotAllowed"),
             (500, "InternalError"),

@@ -44,6 +44,12 @@ pub(crate) enum Kind {
     /// The pool is getting full.
     CapacityWarning,
     CapacityEased,
+    LoggedIn,
+    /// Somebody guesses passwords.
+    LoginsThrottled,
+    /// Users, groups and passwords.
+    AccountsChanged,
+    AccessTokensChanged,
 }
 
 impl Record for Event {

@@ -2,6 +2,7 @@
 //! the node. It reaches the data plane through `dataplane::node::Node` only.
 #![forbid(unsafe_code)]
 
+mod accounts;
 mod api;
 mod app;
 mod auth;

@@ -42,3 +42,21 @@ pub(crate) const EVENTS: u64 = 2048;
 
 /// Pages of the store in memory. Thousands of volumes take a few MiB; redb's own default is 1 GiB.
 pub(crate) const STORE_CACHE_BYTES: usize = 16 << 20;
+
+/// Users and groups together: they are one document, read at every request that brings a bearer.
+pub(crate) const ACCOUNTS: usize = 1024;
+
+/// Sessions of one user; the oldest goes. Nobody is logged in from more places at once.
+pub(crate) const SESSIONS_OF_USER: usize = 64;
+
+/// Access tokens of one user (session.md §7).
+pub(crate) const ACCESS_TOKENS_OF_USER: usize = 2;
+
+/// Passwords that are hashed at once: each takes 19 MiB and a processor for tens of milliseconds.
+pub(crate) const HASHES: usize = 2;
+
+/// Sources and user names whose failed logins are remembered, for a minute each.
+pub(crate) const THROTTLED: usize = 4096;
+
+/// Characters of a password.
+pub(crate) const PASSWORD_CHARS: usize = 256;

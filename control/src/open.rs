@@ -10,8 +10,9 @@ use tokio::{
 
 use crate::{
     ControlConfig, ControlError,
+    accounts::Accounts,
     app::{App, Locks, SharedApp},
-    auth::{Authenticator, Certificates, RotateError, Tokens, keep_admin_password},
+    auth::{Authenticator, Certificates, RotateError, Tokens},
     credentials::{Credentials, ServerNames},
     events::Events,
     identity::node_id,
@@ -49,15 +50,15 @@ pub(crate) async fn open(
         RotateError::Store(error) => ControlError::bad_file(&store_path, error),
     };
     let tokens = Tokens::open(Arc::clone(&store), &credentials.dir).await.map_err(in_store)?;
-    keep_admin_password(&*store, &credentials.dir).await.map_err(in_store)?;
+    let state = State::new(Arc::clone(&store));
     let auth = Authenticator {
         settings: config.auth.clone(),
         certificates: Certificates::new(tls::own_roots(&credentials)?),
         tokens,
+        accounts: Accounts::open(state.clone(), &credentials.dir, config.auth.session_seconds * 1000).await?,
     };
     let liveness = Liveness::new(Arc::clone(&store), &node_id);
     let lease = liveness.beat(&node, None).await;
-    let state = State::new(Arc::clone(&store));
     let targets = store.watch(TargetRecord::PREFIX);
     let mut known_drives = KnownDrives::load(&config.data_dir)?;
     known_drives.see(&node.drives().await)?;

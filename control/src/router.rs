@@ -11,9 +11,12 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    api::{backends, basalt, health, hosts, info, metrics, publish, snapshots, targets, tenants, volumes},
+    api::{
+        backends, basalt, health, hosts, info, metrics, publish, session, snapshots, targets, tenants,
+        volumes,
+    },
     app::SharedApp,
-    auth::authenticate,
+    auth::{authenticate, require_role},
     envelope::ApiError,
     openapi,
     request::{log, tolerate_path},
@@ -62,7 +65,8 @@ fn provisioner() -> (Router<SharedApp>, OpenApi) {
         .route("/backends/{id}", delete(not_found))
         .route("/tenants", post(not_found))
         .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed);
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn(require_role));
     (routes, document)
 }
 
@@ -76,7 +80,40 @@ fn basalt_v1() -> (Router<SharedApp>, OpenApi) {
         .routes(routes!(basalt::tokens::rotate))
         .split_for_parts();
     openapi::add_error(&mut document, "Problem");
-    let routes = routes.fallback(basalt::not_found).method_not_allowed_fallback(basalt::method_not_allowed);
+    let routes = routes
+        .fallback(basalt::not_found)
+        .method_not_allowed_fallback(basalt::method_not_allowed)
+        .layer(from_fn(require_role));
+    (routes, document)
+}
+
+/// The handlers ask for privileges themselves: everybody may do something here.
+fn session_v1() -> (Router<SharedApp>, OpenApi) {
+    let (routes, mut document) = OpenApiRouter::new()
+        .routes(routes!(session::login::login))
+        .routes(routes!(session::own::who_am_i))
+        .routes(routes!(session::own::roles))
+        .routes(routes!(session::own::change_password))
+        .routes(routes!(session::version::version))
+        .routes(routes!(session::cluster::nodes))
+        .routes(routes!(session::cluster::node))
+        .routes(routes!(session::cluster::settings, session::cluster::put_settings))
+        .routes(routes!(session::tokens::list, session::tokens::create))
+        .routes(routes!(session::tokens::get, session::tokens::modify, session::tokens::delete))
+        .routes(routes!(session::users::list, session::users::create))
+        .routes(routes!(session::users::get, session::users::replace, session::users::delete))
+        .routes(routes!(session::users::groups))
+        .routes(routes!(session::users::set_password))
+        .routes(routes!(session::groups::list, session::groups::create))
+        .routes(routes!(session::groups::get, session::groups::replace, session::groups::delete))
+        .routes(routes!(session::members::list, session::members::add))
+        .routes(routes!(session::members::remove))
+        .routes(routes!(session::identity::find))
+        .routes(routes!(session::identity::expand))
+        .routes(routes!(session::identity::roles))
+        .split_for_parts();
+    openapi::add_error(&mut document, "SessionProblem");
+    let routes = routes.fallback(session::not_found).method_not_allowed_fallback(session::method_not_allowed);
     (routes, document)
 }
 
@@ -84,7 +121,10 @@ fn basalt_v1() -> (Router<SharedApp>, OpenApi) {
 fn routes() -> (Router<SharedApp>, OpenApi) {
     let (provisioner, document) = provisioner();
     let (basalt_v1, basalt_document) = basalt_v1();
-    (provisioner.nest("/basalt/v1", basalt_v1), document.nest("/basalt/v1", basalt_document))
+    let (session_v1, session_document) = session_v1();
+    let routes = provisioner.nest("/basalt/v1", basalt_v1).nest("/v1", session_v1);
+    let document = document.nest("/basalt/v1", basalt_document).nest("/v1", session_document);
+    (routes, document)
 }
 
 /// Unknown paths answer in the shape of the API that owns the prefix (session.md §12).
@@ -117,7 +157,7 @@ mod tests {
         let shown = format!("{:?}", routes().0);
         let texts = shown.split('"').skip(1).step_by(2);
         // The fallback of a nested API is no path of it.
-        let fallback = |t: &str| t.contains("__private__") || t == "/basalt/v1";
+        let fallback = |t: &str| t.contains("__private__") || t == "/basalt/v1" || t == "/v1";
         texts.filter(|t| t.starts_with('/') && !fallback(t)).map(str::to_owned).collect()
     }
 

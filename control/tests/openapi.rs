@@ -22,7 +22,7 @@ fn operation<'a>(item: &'a Value, method: &Method) -> &'a Value {
 #[tokio::test]
 async fn every_method_is_served_or_not_as_described() {
     let running = Running::start().await;
-    let client = running.client();
+    let client = running.admin().await;
     let document = running.stranger().get("/openapi.json").await;
     for (path, item) in paths(&document) {
         for method in METHODS {

@@ -7,6 +7,7 @@ pub(crate) mod hosts;
 pub(crate) mod info;
 pub(crate) mod metrics;
 pub(crate) mod publish;
+pub(crate) mod session;
 pub(crate) mod snapshots;
 pub(crate) mod targets;
 pub(crate) mod tenants;

@@ -8,23 +8,61 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::{api::basalt, app::SharedApp, envelope::ApiError, tls::Peer};
+use super::{Api, Refused, may};
+use crate::{
+    accounts::Caller,
+    api::{basalt, session},
+    app::SharedApp,
+    envelope::ApiError,
+    tls::Peer,
+};
 
 pub(crate) async fn authenticate(
     State(app): State<SharedApp>,
     Extension(peer): Extension<Peer>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let path = request.uri().path();
-    let Err(refused) = app.auth.judge(request.method(), path, request.headers(), &peer) else {
-        return next.run(request).await;
+    let judged = app.auth.judge(request.method(), path, request.headers(), &peer).await;
+    match judged {
+        Ok(caller) => {
+            if let Some(caller) = caller {
+                request.extensions_mut().insert(caller);
+            }
+            next.run(request).await
+        }
+        Err(refused) => {
+            tracing::info!(method = %request.method(), path, peer = %peer.remote, %refused, "refused a request");
+            answer(path, &refused)
+        }
+    }
+}
+
+/// Around the APIs whose operations need a role and nothing finer. It stands at their routes, not at their paths, so
+/// that no path gets around it.
+pub(crate) async fn require_role(request: Request, next: Next) -> Response {
+    // Without a caller the operation was found to be open to anyone.
+    let judged = request.extensions().get::<Caller>().map_or(Ok(()), |caller| may(caller, request.method()));
+    match judged {
+        Ok(()) => next.run(request).await,
+        Err(refused) => {
+            tracing::info!(method = %request.method(), path = request.uri().path(), %refused, "refused a request");
+            answer(request.uri().path(), &refused)
+        }
+    }
+}
+
+/// In the shape of the API that was asked.
+fn answer(path: &str, refused: &Refused) -> Response {
+    let status = refused.status();
+    let mut response = match Api::of(path) {
+        Api::Basalt => basalt::refused(status, refused),
+        Api::Session => session::SessionError::new(status, refused.to_string()).into_response(),
+        Api::Provisioner => ApiError::protocol(status, refused.to_string()).into_response(),
     };
-    tracing::info!(method = %request.method(), path, peer = %peer.remote, %refused, "refused a request");
-    let mut response = match path.starts_with("/basalt/") {
-        true => basalt::unauthorized(refused),
-        false => ApiError::protocol(StatusCode::UNAUTHORIZED, refused.to_string()).into_response(),
-    };
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    if status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
     response
 }

@@ -1,26 +1,33 @@
-//! Who is let in (provisioner D55): a client certificate of our own CA, or a bearer token.
+//! Who is let in (provisioner D55, session.md §3): a client certificate of our own CA, or a bearer; and what for:
+//! Observers read, Administrators change.
 
 mod certificate;
 mod layer;
 mod token;
 
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 
 pub(crate) use certificate::Certificates;
-pub(crate) use layer::authenticate;
-pub(crate) use token::{RotateError, Tokens, keep_admin_password};
+pub(crate) use layer::{authenticate, require_role};
+pub(crate) use token::{RotateError, Tokens};
 
-use crate::{AuthSettings, Require, tls::Peer};
+use crate::{
+    AuthSettings, Require,
+    accounts::{Accounts, Caller},
+    store::StoreError,
+    tls::Peer,
+};
 
-/// Judges each request by itself: certificates expire and tokens rotate while connections live.
+/// Judges each request by itself: certificates expire, tokens rotate and users change while connections live.
 pub(crate) struct Authenticator {
     pub(crate) settings: AuthSettings,
     pub(crate) certificates: Certificates,
     pub(crate) tokens: Tokens,
+    pub(crate) accounts: Accounts,
 }
 
 /// Why a request is not let in; the text tells the client what to bring.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
     #[error("present a client certificate of this server's CA, or a bearer token")]
     NoCredential,
@@ -32,43 +39,113 @@ pub(crate) enum Refused {
     NoToken,
     #[error("the bearer token is not valid")]
     TokenNotValid,
+    #[error("this needs the role Administrators")]
+    MayNotChange,
+    #[error("this needs the role Observers or Administrators")]
+    MayNotRead,
+    #[error("the bearer token could not be checked: {0}")]
+    Unchecked(#[from] StoreError),
+}
+
+impl Refused {
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::MayNotChange | Self::MayNotRead => StatusCode::FORBIDDEN,
+            Self::Unchecked(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::UNAUTHORIZED,
+        }
+    }
+}
+
+/// The API that owns a path: it has its own errors, and its own idea of what a certificate is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Api {
+    Provisioner,
+    Basalt,
+    Session,
+}
+
+impl Api {
+    pub(crate) fn of(path: &str) -> Self {
+        let is_under =
+            |prefix: &str| path.strip_prefix(prefix).is_some_and(|r| r.is_empty() || r.starts_with('/'));
+        match path {
+            _ if is_under("/basalt") => Self::Basalt,
+            _ if is_under("/v1") => Self::Session,
+            _ => Self::Provisioner,
+        }
+    }
 }
 
 impl Authenticator {
-    fn judge(&self, method: &Method, path: &str, headers: &HeaderMap, peer: &Peer) -> Result<(), Refused> {
+    /// `None`: the operation needs nobody in particular.
+    async fn judge(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+        peer: &Peer,
+    ) -> Result<Option<Caller>, Refused> {
         if self.is_open(method, path) {
-            return Ok(());
+            return Ok(None);
         }
-        let certificate = || self.certificates.verify(&peer.chain);
-        let token = || bearer(headers).map(|token| self.tokens.is_valid(token));
-        let require_token = || match token() {
-            Some(true) => Ok(()),
-            Some(false) => Err(Refused::TokenNotValid),
-            None => Err(Refused::NoToken),
+        let caller = match Api::of(path) {
+            // Certificates count on the other APIs only (D55).
+            Api::Session => self.require_token(headers).await?,
+            Api::Provisioner | Api::Basalt => self.identify(headers, peer).await?,
         };
-        match self.settings.require {
-            // A certificate settles it whatever the token says: Cinder without one sends `Bearer Unknown`.
-            Require::Any if certificate() => Ok(()),
-            Require::Any => match token() {
-                Some(true) => Ok(()),
-                Some(false) => Err(Refused::WrongToken),
-                None => Err(Refused::NoCredential),
+        Ok(Some(caller))
+    }
+
+    async fn identify(&self, headers: &HeaderMap, peer: &Peer) -> Result<Caller, Refused> {
+        let certificate = self.certificates.verify(&peer.chain);
+        match (self.settings.require, certificate) {
+            // It settles it whatever the token says: Cinder without one sends `Bearer Unknown`.
+            (Require::Any | Require::Certificate, true) => Ok(Caller::ADMINISTRATOR),
+            (Require::Any, false) => match self.require_token(headers).await {
+                Err(Refused::NoToken) => Err(Refused::NoCredential),
+                Err(Refused::TokenNotValid) => Err(Refused::WrongToken),
+                judged => judged,
             },
-            Require::Certificate | Require::Both if !certificate() => Err(Refused::NoCertificate),
-            Require::Certificate => Ok(()),
-            Require::Token | Require::Both => require_token(),
+            (Require::Certificate | Require::Both, false) => Err(Refused::NoCertificate),
+            (Require::Token, _) | (Require::Both, true) => self.require_token(headers).await,
         }
     }
 
+    async fn require_token(&self, headers: &HeaderMap) -> Result<Caller, Refused> {
+        let Some(token) = bearer(headers) else { return Err(Refused::NoToken) };
+        if self.tokens.is_valid(token) {
+            return Ok(Caller::ADMINISTRATOR);
+        }
+        self.accounts.caller(token).await?.ok_or(Refused::TokenNotValid)
+    }
+
     fn is_open(&self, method: &Method, path: &str) -> bool {
-        (*method == Method::GET || *method == Method::HEAD)
+        if *method == Method::POST {
+            return path == "/v1/session/login";
+        }
+        is_reading(method)
             && match path {
-                "/" | "/healthz" | "/readyz" | "/openapi.json" => true,
+                "/" | "/healthz" | "/readyz" | "/openapi.json" | "/v1/version" => true,
                 "/info" => self.settings.open_info,
                 "/metrics" => self.settings.open_metrics,
                 _ => false,
             }
     }
+}
+
+/// What the caller's roles allow on the APIs that know nothing finer.
+fn may(caller: &Caller, method: &Method) -> Result<(), Refused> {
+    match is_reading(method) {
+        _ if caller.roles.administrator => Ok(()),
+        true if caller.roles.observer => Ok(()),
+        true => Err(Refused::MayNotRead),
+        false => Err(Refused::MayNotChange),
+    }
+}
+
+fn is_reading(method: &Method) -> bool {
+    *method == Method::GET || *method == Method::HEAD
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

@@ -1,11 +1,10 @@
-//! The administrator's token and password of the first start: we keep digests, the owner keeps the files.
+//! The administrator's token of the first start: we keep its digest, the owner keeps the file.
 
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
 };
 
-use argon2::{Argon2, PasswordHasher};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tokio::sync::Mutex;
@@ -16,7 +15,6 @@ use crate::{
 };
 
 const TOKEN_KEY: &str = "credentials/token";
-const PASSWORD_KEY: &str = "credentials/admin-password";
 
 type TokenDigest = [u8; 32];
 
@@ -72,25 +70,6 @@ impl Tokens {
     }
 }
 
-/// Stores the argon2id digest of the password that the first start gave the user `admin`, once.
-pub(crate) async fn keep_admin_password(
-    store: &dyn MetaStore,
-    credentials: &Path,
-) -> Result<(), RotateError> {
-    if store.get(PASSWORD_KEY).await?.is_some() {
-        return Ok(());
-    }
-    let Some(password) = files::read_if_there(&credentials.join(credentials::ADMIN_PASSWORD))? else {
-        return Ok(());
-    };
-    let hash = tokio::task::spawn_blocking(move || {
-        let hash = Argon2::default().hash_password(password.trim().as_bytes());
-        hash.expect("the default parameters take any password").to_string()
-    });
-    let hash = hash.await.expect("hashing neither panics nor is cancelled");
-    Ok(put(store, PASSWORD_KEY, hash.into_bytes()).await?)
-}
-
 fn digest(token: &str) -> TokenDigest {
     Sha256::digest(token.as_bytes()).into()
 }
@@ -131,15 +110,5 @@ mod tests {
         assert!(open(dir.path()).await.is_valid("kept-elsewhere"));
         let stored = std::fs::read(dir.path().join("store.redb")).unwrap();
         assert!(!stored.windows(14).any(|w| w == b"kept-elsewhere"));
-    }
-
-    #[tokio::test]
-    async fn the_password_is_kept_as_argon2id() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("admin-password"), "secret\n").unwrap();
-        let store = RedbStore::open(&dir.path().join("store.redb")).unwrap();
-        keep_admin_password(&store, dir.path()).await.unwrap();
-        let kept = store.get(PASSWORD_KEY).await.unwrap().unwrap().value;
-        assert!(kept.starts_with(b"$argon2id$"), "{}", String::from_utf8_lossy(&kept));
     }
 }

@@ -40,3 +40,16 @@ pub(crate) struct Problem {
     /// The field of the request that is wrong, if it is one.
     field: Option<String>,
 }
+
+/// An error of the session API.
+#[derive(ToSchema)]
+pub(crate) struct SessionProblem {
+    module: String,
+    /// For programs: `invalid_request_error`, `http_not_found_error` and so on, by the status.
+    error_class: String,
+    /// For people.
+    description: String,
+    /// Always empty.
+    stack: Vec<String>,
+    user_visible: bool,
+}

@@ -19,7 +19,7 @@ use utoipa::{
     },
 };
 
-pub(crate) use answers::{Answer, Created, Problem, Status};
+pub(crate) use answers::{Answer, Created, Problem, SessionProblem, Status};
 
 /// The document as it is sent.
 #[derive(Clone)]
@@ -48,7 +48,7 @@ pub(crate) async fn openapi(Extension(Document(text)): Extension<Document>) -> R
         title = "Basalt",
         description = "An NVMe/TCP storage node. Reading needs the role Observers, changing Administrators.",
     ),
-    components(schemas(Status, Problem)),
+    components(schemas(Status, Problem, SessionProblem)),
     modifiers(&Credentials),
     security(("bearer" = []), ("certificate" = [])),
 )]

@@ -99,6 +99,17 @@ impl Running {
         std::fs::read_to_string(self.server.credentials().join("token")).unwrap().trim().to_owned()
     }
 
+    /// Of the user admin, as the first start made it.
+    pub(crate) fn admin_password(&self) -> String {
+        let file = self.server.credentials().join("admin-password");
+        std::fs::read_to_string(file).unwrap().trim().to_owned()
+    }
+
+    /// Logged in as the user admin.
+    pub(crate) async fn admin(&self) -> Client {
+        self.stranger().logged_in("admin", &self.admin_password()).await
+    }
+
     /// Stops the server and lets its node go on; the directory stays.
     pub(crate) async fn stop(self) -> (TempDir, Node) {
         self.server.shutdown().await;
@@ -251,6 +262,29 @@ impl Client {
         let answer = self.send(method, path, body.to_string()).await;
         assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.body);
         answer.body
+    }
+
+    /// A session of that user.
+    pub(crate) async fn login(&self, user: &str, password: &str) -> Answer {
+        let body = json!({ "username": user, "password": password });
+        self.send(Method::POST, "/v1/session/login", body.to_string()).await
+    }
+
+    /// With that bearer instead of what it had.
+    pub(crate) fn bearer(&self, bearer: &str) -> Self {
+        self.clone().authorization(&format!("Bearer {bearer}"))
+    }
+
+    /// The same client, logged in.
+    pub(crate) async fn logged_in(&self, user: &str, password: &str) -> Self {
+        let answer = self.login(user, password).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        self.bearer(answer.body["bearer_token"].as_str().unwrap())
+    }
+
+    /// The status of an answer that may have no body.
+    pub(crate) async fn status(&self, method: Method, path: &str, body: Value) -> u16 {
+        self.raw(method, path, body.to_string()).await.0.as_u16()
     }
 
     /// Makes a volume and returns its UUID.

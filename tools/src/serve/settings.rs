@@ -226,11 +226,14 @@ impl Settings {
                 require: given.require.map_or(defaults.auth.require, Require::from),
                 open_info: given.open_info.unwrap_or(defaults.auth.open_info),
                 open_metrics: given.open_metrics.unwrap_or(defaults.auth.open_metrics),
+                session_seconds: defaults.auth.session_seconds,
             },
             default_replication: given
                 .default_replication
                 .map_or(defaults.default_replication, Replication::from),
             reserve_floor_gib: given.reserve_floor_gib.or(defaults.reserve_floor_gib),
+            commit: env!("BASALT_COMMIT").to_owned(),
+            commit_date: env!("BASALT_COMMIT_DATE").to_owned(),
             ..defaults
         }
     }

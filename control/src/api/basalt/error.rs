@@ -86,6 +86,11 @@ pub(crate) async fn method_not_allowed(method: Method, OriginalUri(uri): Origina
     BasaltError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message).into_response()
 }
 
-pub(crate) fn unauthorized(refused: Refused) -> Response {
-    BasaltError::new(StatusCode::UNAUTHORIZED, "unauthorized", refused.to_string()).into_response()
+pub(crate) fn refused(status: StatusCode, why: &Refused) -> Response {
+    let code = match status {
+        StatusCode::UNAUTHORIZED => "unauthorized",
+        StatusCode::FORBIDDEN => "forbidden",
+        _ => "internal",
+    };
+    BasaltError::new(status, code, why.to_string()).into_response()
 }

@@ -8,4 +8,4 @@ pub(crate) mod groups;
 pub(crate) mod status;
 pub(crate) mod tokens;
 
-pub(crate) use error::{method_not_allowed, not_found, unauthorized};
+pub(crate) use error::{method_not_allowed, not_found, refused};

@@ -1,5 +1,4 @@
-//! What requests of the provisioner API and of `/basalt/v1` carry, as schemas. The handlers read bodies field by
-//! field (`fields`), because each refusal must name its field; `null` is absent everywhere (provisioner D4).
+//! Of the provisioner API and of `/basalt/v1`.
 #![expect(dead_code, reason = "these types stand for what is received; only their schemas are used")]
 
 use utoipa::ToSchema;

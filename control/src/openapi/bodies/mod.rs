@@ -1,0 +1,14 @@
+//! What requests carry, as schemas. The handlers read bodies field by field (`fields`), because each refusal must name
+//! its field; `null` is absent everywhere.
+
+mod session;
+mod storage;
+
+pub(crate) use session::{
+    AccessTokenChange, AccessTokenCreate, ClusterSettingsPut, GroupCreate, GroupReplace, IdentityExpand,
+    IdentityGiven, Login, MemberAdd, NewPassword, PasswordChange, UserCreate, UserReplace,
+};
+pub(crate) use storage::{
+    BackendUpdate, DriveAdd, DriveGrow, HostProbe, Publish, SnapshotCreate, SnapshotGroupCreate,
+    SnapshotVolumeCreate, Unpublish, VolumeClone, VolumeCreate, VolumeExpand,
+};
