@@ -7,7 +7,7 @@ use std::{
 
 use dataplane::node::{
     BlockSize, DriveConfig, DriveIdentity, DriveInfo, DriveMedium, DriveState, Node, NodeConfig, NodeError,
-    SnapshotSpec, VolumeSpec,
+    SnapshotSpec, VolumeSpec, VolumeState,
 };
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -191,4 +191,48 @@ fn a_stale_swapped_or_missing_drive_is_refused_unchanged() {
     assert_eq!(volumes, [1, 2].map(Uuid::from_u128));
     assert_eq!(wait(degraded.drives()).len(), 2);
     wait(degraded.shutdown());
+}
+
+/// A volume that lies on two drives is served with both, kept with one, and whole again when the other comes back.
+#[test]
+fn a_volume_with_a_missing_part_waits_for_it() {
+    let place = Place::new();
+    let first = node(vec![place.drive("a"), place.drive("b")]).expect("starts");
+    let capacities: Vec<_> = wait(first.drives()).iter().map(|drive| drive.unreserved_bytes).collect();
+    let size_bytes = capacities.iter().max().expect("two") + 16 * MIB;
+    let spec = VolumeSpec { size_bytes, reserved_bytes: size_bytes, ..volume(1, None) };
+    let alone = VolumeSpec { drives: vec![wait(first.drives())[0].uuid], ..spec.clone() };
+    assert!(matches!(wait(first.create_volume(alone)), Err(NodeError::NoFreeSpace { .. })));
+    assert_eq!(wait(first.create_volume(spec)).expect("room on both").parts.len(), 2);
+    let huge = VolumeSpec { size_bytes: 1 << 40, reserved_bytes: 1 << 40, ..volume(2, None) };
+    assert!(matches!(wait(first.create_volume(huge)), Err(NodeError::NoFreeSpace { .. })));
+    assert_eq!(wait(first.volumes()).len(), 1, "nothing is left of it");
+    wait(first.shutdown());
+    drop(first);
+
+    for kept in ["a", "b"] {
+        let second = node(vec![place.drive(kept)]).expect("starts");
+        let info = wait(second.volume(Uuid::from_u128(1))).expect("part of it");
+        assert!(!info.complete);
+        assert!(
+            matches!(&info.state, VolumeState::Offline(why) if why.contains("is a drive missing?")),
+            "{info:?}"
+        );
+        let snapshot = SnapshotSpec { volume: info.uuid, snapshot: Uuid::from_u128(3) };
+        assert!(wait(second.create_snapshots(vec![snapshot])).is_err());
+        assert!(wait(second.expand_volume(info.uuid, size_bytes * 2, 0, &[])).is_err());
+        let other = if kept == "a" { "b" } else { "a" };
+        wait(second.add_drive(place.drive(other))).expect("there");
+        let info = wait(second.volume(Uuid::from_u128(1))).expect("all of it");
+        assert_eq!((info.complete, info.state, info.size_bytes), (true, VolumeState::Online, size_bytes));
+        wait(second.shutdown());
+    }
+
+    // What is left of it can be deleted, on each drive.
+    let last = node(vec![place.drive("b")]).expect("starts");
+    wait(last.delete_volume(Uuid::from_u128(1))).expect("a part of it");
+    wait(last.add_drive(place.drive("a"))).expect("there");
+    wait(last.delete_volume(Uuid::from_u128(1))).expect("the rest");
+    assert!(wait(last.volumes()).is_empty());
+    wait(last.shutdown());
 }

@@ -203,9 +203,10 @@ impl Drive {
     /// Where the blocks of this drive's parts of a volume or snapshot are, ascending; what is missing was never
     /// written. `None`: there is no part of it.
     pub async fn map(&self, uuid: Uuid) -> Result<Option<Vec<MapRange>>, EngineError> {
-        let volumes = super::sync::lock(&self.shared.volumes);
-        let parts: Vec<_> = volumes.values().filter(|volume| volume.name.uuid == uuid).cloned().collect();
-        drop(volumes);
+        let parts: Vec<_> = {
+            let volumes = super::sync::lock(&self.shared.volumes);
+            volumes.values().filter(|volume| volume.name.uuid == uuid).cloned().collect()
+        };
         let mut ranges = Vec::new();
         for part in &parts {
             ranges.extend(self.map_part(part).await?);

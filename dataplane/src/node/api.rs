@@ -191,7 +191,7 @@ impl VolumeState {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumeInfo {
     pub uuid: Uuid,
     /// In the order of what they hold.

@@ -28,7 +28,7 @@ pub struct Volume {
 #[derive(Debug)]
 struct Form {
     parts: Box<[Placed]>,
-    next: OnceLock<Arc<Form>>,
+    next: OnceLock<Arc<Self>>,
 }
 
 #[derive(Debug, Clone)]

@@ -6,4 +6,5 @@ mod crowd;
 mod hostile;
 mod limits;
 mod serve;
+mod spans;
 mod support;

@@ -35,14 +35,19 @@ impl Bench {
 
     /// A node without its volume yet, which lets nobody in.
     pub(crate) fn closed(cores: usize) -> Self {
-        let drive = DriveConfig {
-            size_bytes: Some(256 * MIB),
-            ..DriveConfig::new(DriveMedium::Memory("test".to_owned()))
+        Self::with_drives(cores, &[256 * MIB])
+    }
+
+    /// The same with memory drives of these sizes.
+    pub(crate) fn with_drives(cores: usize, size_bytes: &[u64]) -> Self {
+        let drive = |(index, &size_bytes): (usize, &u64)| DriveConfig {
+            size_bytes: Some(size_bytes),
+            ..DriveConfig::new(DriveMedium::Memory(format!("test-{index}")))
         };
         let portal = PortalConfig { listen: "127.0.0.1:0".parse().unwrap(), advertise: None };
         let node = Node::start_closed(NodeConfig {
             cores,
-            drives: vec![drive],
+            drives: size_bytes.iter().enumerate().map(drive).collect(),
             portals: vec![portal],
             map_memory_bytes: 8 * MIB,
             nqn_prefix: "nqn.2026-11.io.basalt:".to_owned(),
