@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{GIB, Running, uuid};
+use common::{GIB, Running, memory_drive, node_config, uuid};
+use dataplane::node::Node;
 use hyper::Method;
 use serde_json::{Value, json};
 
@@ -189,6 +190,35 @@ async fn extended_shows_drives_and_sessions() {
     let expected = json!([{"capacity": 2 * GIB, "ssdID": drive["id"], "ssdName": drive["name"]}]);
     assert_eq!((&location["subVolumes"], &location["sessions"]), (&expected, &json!([])));
     assert_eq!(volume["alias"], "a");
+}
+
+#[tokio::test]
+async fn a_volume_may_span_drives_and_grow_over_them() {
+    let drives = vec![memory_drive("one", 8), memory_drive("two", 8), memory_drive("three", 8)];
+    let node = Node::start(node_config(drives)).unwrap();
+    let running = Running::on(tempfile::tempdir().unwrap(), node, |_| {}).await;
+    let client = running.client();
+    let body = |span: bool| {
+        json!({"alias": "a", "uuid": uuid(1), "capacity": 10, "provisioningType": "THICK",
+               "storageClass": {"allowSpan": span}})
+    };
+    assert_eq!(client.post("/volumes", body(false)).await["status"], "NoMatchingBackend");
+    assert_eq!(client.post("/volumes", body(true)).await["status"], "Success");
+    let parts = async || {
+        let volume = client.get(&format!("/volume_extended/{}", uuid(1))).await[0].take();
+        let parts = volume["location"][0]["subVolumes"].as_array().unwrap().clone();
+        let bytes: u64 = parts.iter().map(|part| part["capacity"].as_u64().unwrap()).sum();
+        assert_eq!(bytes, volume["capacity"].as_u64().unwrap());
+        parts.len()
+    };
+    assert_eq!(parts().await, 2);
+    let grown = client.patch(&format!("/volumes/{}", uuid(1)), json!({"newCapacity": 20})).await;
+    assert_eq!(grown["status"], "Success", "{grown}");
+    assert!(parts().await > 2);
+    let refused = client.patch(&format!("/volumes/{}", uuid(1)), json!({"newCapacity": 30})).await;
+    assert_eq!(refused["status"], "NoFreeSpace", "{refused}");
+    assert_eq!(client.delete(&format!("/volumes/{}", uuid(1))).await["status"], "Success");
+    assert!(running.node.volumes().await.is_empty());
 }
 
 #[tokio::test]

@@ -38,9 +38,20 @@ pub(crate) struct Location {
     /// Also the namespace UUID, by which a host finds the disk (provisioner D22).
     pub(crate) uuid: String,
     pub(crate) replica_state: String,
+    /// What of it lies on which drive; only in `volume_extended`.
+    #[serde(default)]
+    pub(crate) sub_volumes: Vec<SubVolume>,
     /// Hosts connected now; only in `volume_extended`.
     #[serde(default)]
     pub(crate) sessions: Vec<Session>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SubVolume {
+    /// Bytes.
+    pub(crate) capacity: u64,
+    pub(crate) ssd_name: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]

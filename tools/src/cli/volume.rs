@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     client::{Client, encode},
     error::CliError,
-    model::{Snapshot, Target, Volume},
+    model::{Snapshot, SubVolume, Target, Volume},
     report::{Report, table},
     resolve,
 };
@@ -131,6 +131,7 @@ async fn show(client: &mut Client, text: &str) -> Result<Report, CliError> {
         ("state", state(&volume)),
         ("hosts", all(&hosts)),
         ("snapshots", all(&snapshots)),
+        ("drives", drives(client, &uuid).await?),
     ];
     lines.extend(volume.trouble.map(|trouble| ("trouble", trouble)));
     lines.extend(volume.snapshot_id.map(|snapshot| ("shows", format!("snapshot {snapshot}"))));
@@ -142,6 +143,21 @@ async fn show(client: &mut Client, text: &str) -> Result<Report, CliError> {
     lines.extend(space.into_iter().filter_map(|(name, bytes)| Some((name, size(bytes?)))));
     let text: String = lines.iter().map(|(name, value)| format!("{name:<10}  {value}\n")).collect();
     Ok(Report::new(text, json))
+}
+
+/// Where it lies, and how much of it on each drive if there are several.
+async fn drives(client: &mut Client, uuid: &str) -> Result<String, CliError> {
+    let extended: Vec<Volume> = client.get(&format!("/volume_extended/{}", encode(uuid))).await?;
+    let locations = extended.into_iter().flat_map(|volume| volume.location);
+    let parts: Vec<_> = locations.flat_map(|location| location.sub_volumes).collect();
+    Ok(match parts.as_slice() {
+        [] => "none".to_owned(),
+        [whole] => whole.ssd_name.clone(),
+        parts => {
+            let part = |part: &SubVolume| format!("{} on {}", ByteSize(part.capacity), part.ssd_name);
+            parts.iter().map(part).collect::<Vec<_>>().join(", ")
+        }
+    })
 }
 
 /// The targets that export it, as they came, and the names of their hosts.
