@@ -131,6 +131,11 @@ fn catalogue(dump: &Dump) -> String {
         [
             volume.uuid.to_string(),
             volume.kind.to_owned(),
+            if volume.parts > 0 {
+                format!("{} of {}", volume.part, volume.parts)
+            } else {
+                volume.part.to_string()
+            },
             ByteSize(volume.size_bytes).to_string(),
             volume.block_bytes.to_string(),
             volume.reserved_extents.to_string(),
@@ -142,16 +147,17 @@ fn catalogue(dump: &Dump) -> String {
         dump.used_extents,
         dump.metadata_extents,
         table(["LAYER", "ON", "EXTENTS"], layers),
-        table(["VOLUME", "KIND", "SIZE", "BLOCK", "RESERVED", "HEAD"], volumes)
+        table(["VOLUME", "KIND", "PART", "SIZE", "BLOCK", "RESERVED", "HEAD"], volumes)
     )
 }
 
 fn ranges(map: &[MapRange]) -> String {
     let rows = map.iter().map(|range| {
         let place = range.drive_offset_bytes.map_or("zeros".to_owned(), |offset| offset.to_string());
-        [range.offset_bytes.to_string(), range.length_bytes.to_string(), place, range.layer.to_string()]
+        let [offset, length] = [range.offset_bytes, range.length_bytes].map(|bytes| bytes.to_string());
+        [range.part.to_string(), offset, length, place, range.layer.to_string()]
     });
-    table(["OFFSET", "BYTES", "ON THE DRIVE", "LAYER"], rows)
+    table(["PART", "OFFSET", "BYTES", "ON THE DRIVE", "LAYER"], rows)
 }
 
 fn json_of(dump: &Dump, map: Option<&[MapRange]>) -> Value {
@@ -188,6 +194,8 @@ fn json_of(dump: &Dump, map: Option<&[MapRange]>) -> Value {
         json!({
             "uuid": volume.uuid,
             "kind": volume.kind,
+            "part": volume.part,
+            "parts": volume.parts,
             "sizeBytes": volume.size_bytes,
             "blockBytes": volume.block_bytes,
             "reservedExtents": volume.reserved_extents,
@@ -210,6 +218,7 @@ fn json_of(dump: &Dump, map: Option<&[MapRange]>) -> Value {
 
 fn range_json(range: &MapRange) -> Value {
     json!({
+        "part": range.part,
         "offsetBytes": range.offset_bytes,
         "lengthBytes": range.length_bytes,
         "layer": range.layer,
