@@ -50,5 +50,7 @@ pub const STOP_MAX: Duration = Duration::from_secs(10);
 pub const SNAPSHOT_GROUP: usize = 64;
 /// Parts of a volume that spans drives: a flush goes to all of them, and each change of it waits for all.
 pub const VOLUME_PARTS: usize = 16;
+/// Volumes and snapshots that can move to another drive together: the record of that must fit one journal group.
+pub const MOVED_TOGETHER: usize = 1024;
 /// Layers that a volume may read through. Look-ups of what is not resident walk them.
 pub const CHAIN_LAYERS: usize = 1024;

@@ -52,8 +52,8 @@ pub(crate) struct VolumeRecord {
     pub(crate) reserved_extents: U64,
     pub(crate) head: U32,
     pub(crate) block_bytes: U32,
-    /// [`VOLUME_LIVE`] or [`VOLUME_GONE`].
-    pub(crate) state: U32,
+    /// One of the [`Standing`]s.
+    state: U32,
     /// One of the [`VolumeKind`]s.
     kind: u8,
     /// Which part of its volume it is.
@@ -61,12 +61,43 @@ pub(crate) struct VolumeRecord {
     /// Parts of the volume, in the record of part 0; older records say 0 for one.
     parts: u8,
     reserved_1: u8,
-    reserved: [u8; 16],
+    /// The other drive of a move: where the volume comes from, or went to. Zeros otherwise.
+    peer: [u8; 16],
 }
 
-pub(crate) const VOLUME_LIVE: u32 = 0;
-/// A journal record that takes the volume away; its layers are given back in the background.
-pub(crate) const VOLUME_GONE: u32 = 1;
+/// Whether a volume is on this drive. The values are on disk; `moving` says what leads from one to the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Standing {
+    Here = 0,
+    /// A journal record that takes the volume away; its layers are given back in the background.
+    Gone = 1,
+    /// The name of a layer that is being copied to this drive. Given up when the drive is opened.
+    Copying = 2,
+    /// A whole copy. It counts if its source says `Moved` to here.
+    Prepared = 3,
+    /// Not here any more; kept until the copy says `Here`. Its layers are given back.
+    Moved = 4,
+}
+
+impl Standing {
+    const ALL: [Self; 5] = [Self::Here, Self::Gone, Self::Copying, Self::Prepared, Self::Moved];
+
+    /// `None`: this version does not know it.
+    pub(crate) fn of(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|standing| *standing as u32 == number)
+    }
+
+    pub(crate) fn may_become(self, next: Self) -> bool {
+        matches!(
+            (self, next),
+            (Self::Here, Self::Gone | Self::Moved)
+                | (Self::Copying, Self::Gone)
+                | (Self::Prepared, Self::Here | Self::Gone)
+                | (Self::Moved, Self::Gone)
+        )
+    }
+}
 
 /// What a volume record stands for. The values are on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,12 +166,12 @@ impl VolumeRecord {
             reserved_extents: U64::ZERO,
             head: U32::new(head.0),
             block_bytes: U32::new(block_bytes),
-            state: U32::new(VOLUME_LIVE),
+            state: U32::new(Standing::Here as u32),
             kind: kind as u8,
             part: part.index,
             parts: if part.index == 0 { part.of } else { 0 },
             reserved_1: 0,
-            reserved: [0; 16],
+            peer: [0; 16],
         }
     }
 
@@ -173,8 +204,27 @@ impl VolumeRecord {
         LayerId(self.head.get())
     }
 
+    /// `None`: this version does not know it.
+    pub(crate) fn standing(&self) -> Option<Standing> {
+        Standing::of(self.state.get())
+    }
+
+    pub(crate) fn set_standing(&mut self, standing: Standing) {
+        self.state.set(standing as u32);
+    }
+
+    /// The other drive of a move.
+    pub(crate) fn peer(&self) -> Uuid {
+        Uuid::from_bytes(self.peer)
+    }
+
+    /// The same in a move to or from that drive.
+    pub(crate) fn moving(self, standing: Standing, peer: Uuid) -> Self {
+        Self { state: U32::new(standing as u32), peer: *peer.as_bytes(), ..self }
+    }
+
     pub(crate) fn is_gone(&self) -> bool {
-        self.state.get() == VOLUME_GONE
+        self.standing() == Some(Standing::Gone)
     }
 }
 
@@ -263,8 +313,23 @@ mod tests {
             reserved);
         layout!("Layer record", LayerRecord: layer, parent, flags, reserved_1, extents, roots, reserved);
         layout!("Volume record", VolumeRecord: uuid, size_bytes, reserved_extents, head, block_bytes, state,
-            kind, part, parts, reserved_1, reserved);
+            kind, part, parts, reserved_1, peer);
         layout!("Metadata record", MetadataRecord: extent, pages, reserved);
+    }
+
+    /// Every standing by every standing: exactly the ways of a move and of a deletion are open.
+    #[test]
+    fn standings() {
+        use Standing::{Copying, Gone, Here, Moved, Prepared};
+        let open =
+            [(Here, Gone), (Here, Moved), (Copying, Gone), (Prepared, Here), (Prepared, Gone), (Moved, Gone)];
+        for from in Standing::ALL {
+            assert_eq!(Standing::of(from as u32), Some(from));
+            for to in Standing::ALL {
+                assert_eq!(from.may_become(to), open.contains(&(from, to)), "{from:?} -> {to:?}");
+            }
+        }
+        assert_eq!(Standing::of(5), None);
     }
 
     #[test]

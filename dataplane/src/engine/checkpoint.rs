@@ -153,7 +153,7 @@ impl DriveShared {
     fn next_catalogue_bytes(&self, new_roots: usize) -> usize {
         let layers: Vec<_> = lock(&self.layers).values().cloned().collect();
         let roots: usize = layers.iter().map(|layer| used_roots(&layer.tree)).sum();
-        let records = layers.len() + lock(&self.volumes).len();
+        let records = layers.len() + lock(&self.volumes).len() + lock(&self.moved).len();
         let metadata = lock(&self.metadata).extent_count() as usize + 1;
         // A page for the header and the free map's layer; 64 bytes are the longest record.
         PAGE_BYTES + records * 64 + (roots + new_roots) * 16 + metadata * 8
@@ -162,7 +162,11 @@ impl DriveShared {
     /// Step 1. Nothing here waits, so nothing else of the home core runs in between, the journal builder above all.
     fn take_instant(&self) -> Instant {
         let cut = self.journal.next_point();
-        let volumes = lock(&self.volumes).values().map(|volume| *lock(&volume.record)).collect();
+        let moved = lock(&self.moved).clone();
+        let mut volumes: Vec<_> = lock(&self.volumes).values().map(|volume| *lock(&volume.record)).collect();
+        // While a move is decided, both are there.
+        volumes.retain(|record| !moved.contains_key(&record.name()));
+        volumes.extend(moved.into_values());
         let is_gone = |layer: &Layer| lock(&layer.emptied_at).is_some_and(|at| at < cut.sequence);
         let (gone, staying): (Vec<_>, Vec<_>) =
             lock(&self.layers).values().cloned().partition(|layer| is_gone(layer));

@@ -15,14 +15,14 @@ use uuid::Uuid;
 
 use super::{
     backing::Backing,
-    catalogue::{VolumeKind, VolumeRecord},
+    catalogue::{LayerRecord, Standing, VolumeKind, VolumeRecord},
     chain::Chain,
     checkpoint,
     error::{Corruption, EngineError, OpenError, Probe},
     evict,
     fault::Health,
     flush,
-    format::{DRIVE_MIN_BYTES, EXTENT_BYTES, FREE_MAP, Geometry, LayerId, MAX_BYTES},
+    format::{Child, DRIVE_MIN_BYTES, EXTENT_BYTES, FREE_MAP, Geometry, LayerId, MAX_BYTES},
     frames::Frames,
     free_map::{FreeMap, Run},
     grace::Grace,
@@ -138,6 +138,8 @@ pub(super) struct DriveShared {
 
     pub(super) layers: Mutex<BTreeMap<LayerId, Arc<Layer>>>,
     pub(super) volumes: Mutex<BTreeMap<Name, Arc<VolumeShared>>>,
+    /// Tombstones of those that went to another drive, which may still have to ask for them.
+    pub(super) moved: Mutex<BTreeMap<Name, VolumeRecord>>,
     pub(super) next_layer: AtomicU32,
     /// Of those who change layers and volumes in several steps.
     pub(super) structure: Turns,
@@ -282,7 +284,8 @@ impl Drive {
     /// All volumes; snapshots are not among them.
     pub fn volumes(&self) -> Vec<Volume> {
         let volumes = lock(&self.shared.volumes);
-        let served = volumes.values().filter(|volume| volume.kind != VolumeKind::Snapshot);
+        let served =
+            volumes.values().filter(|volume| volume.kind != VolumeKind::Snapshot && volume.is_known());
         served.map(|volume| self.handle(volume.clone())).collect()
     }
 
@@ -299,14 +302,7 @@ impl DriveShared {
         recovered: Recovered,
     ) -> Result<Self, Corruption> {
         let geometry = superblock.geometry;
-        let (mut layers, mut free_tree) = (BTreeMap::new(), Tree::new(FREE_MAP, Vec::new()));
-        for (record, roots) in recovered.catalogue.layers {
-            if record.id() == FREE_MAP {
-                free_tree = Tree::new(FREE_MAP, roots);
-            } else {
-                layers.insert(record.id(), Arc::new(Layer::new(&record, roots)));
-            }
-        }
+        let (layers, free_tree) = load_layers(recovered.catalogue.layers);
         for (id, corruption) in recovered.damaged {
             if let Some(layer) = layers.get(&id) {
                 layer.set_damage(corruption);
@@ -320,7 +316,7 @@ impl DriveShared {
             // Its pages do not tell yet.
             layers.get(id).ok_or(Corruption::UnknownLayer(id.0))?.set_changed();
         }
-        let volumes = load_volumes(&recovered.catalogue.volumes, &layers)?;
+        let (volumes, moved) = load_volumes(&recovered.catalogue.volumes, &layers)?;
         layers.values().for_each(|layer| ledger.admit(&layer.account));
         let extents = recovered.catalogue.metadata.into_iter().collect();
         let metadata = MetadataSpace::new(&geometry, extents, &recovered.catalogue_pages);
@@ -371,6 +367,7 @@ impl DriveShared {
             metadata: Mutex::new(metadata),
             catalogue_pages: Mutex::new(recovered.catalogue_pages),
             volumes: Mutex::new(volumes),
+            moved: Mutex::new(moved),
             next_layer: AtomicU32::new(recovered.catalogue.next_layer),
             structure: Turns::default(),
             reclaims: Rounds::default(),
@@ -419,18 +416,42 @@ impl DriveShared {
     }
 }
 
-/// Volumes and snapshots as their records say; heads get their reserve.
+/// The layers as their records say, and the free map's tree.
+fn load_layers(records: Vec<(LayerRecord, Vec<Child>)>) -> (BTreeMap<LayerId, Arc<Layer>>, Tree) {
+    let (mut layers, mut free_tree) = (BTreeMap::new(), Tree::new(FREE_MAP, Vec::new()));
+    for (record, roots) in records {
+        if record.id() == FREE_MAP {
+            free_tree = Tree::new(FREE_MAP, roots);
+        } else {
+            layers.insert(record.id(), Arc::new(Layer::new(&record, roots)));
+        }
+    }
+    (layers, free_tree)
+}
+
+type Volumes = BTreeMap<Name, Arc<VolumeShared>>;
+
+/// Volumes and snapshots as their records say, and those that moved away; heads get their reserve.
 fn load_volumes(
     records: &[VolumeRecord],
     layers: &BTreeMap<LayerId, Arc<Layer>>,
-) -> Result<BTreeMap<Name, Arc<VolumeShared>>, Corruption> {
-    let mut volumes = BTreeMap::new();
+) -> Result<(Volumes, BTreeMap<Name, VolumeRecord>), Corruption> {
+    let (mut volumes, mut moved) = (BTreeMap::new(), BTreeMap::new());
     for record in records {
+        match record.standing().ok_or(Corruption::Catalogue)? {
+            Standing::Here | Standing::Prepared => {}
+            Standing::Moved => {
+                moved.insert(record.name(), *record);
+                continue;
+            }
+            // A copy that was not finished: without a name its layers are given back.
+            Standing::Copying | Standing::Gone => continue,
+        }
         let head = layers.get(&record.head_id()).ok_or(Corruption::UnknownLayer(record.head.get()))?;
         let kind = record.kind().ok_or(Corruption::Catalogue)?;
         head.account.set_reserve(record.reserved_extents.get());
         let volume = VolumeShared::new(*record, kind, Chain::from_head(head, layers)?);
         volumes.insert(volume.name, Arc::new(volume));
     }
-    Ok(volumes)
+    Ok((volumes, moved))
 }

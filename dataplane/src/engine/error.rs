@@ -27,6 +27,9 @@ pub enum EngineError {
     /// Another drive could not take part in this change, so it was not made here either.
     #[error("another drive could not take part")]
     Abandoned,
+    /// The volume is on another drive now; the operation did nothing here.
+    #[error("the volume has moved to another drive")]
+    Moved,
     /// The volume is being deleted or its drive is closed.
     #[error("the volume is offline")]
     Offline,

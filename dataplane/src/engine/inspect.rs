@@ -6,7 +6,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::{
-    catalogue::{Catalogue, VolumeKind},
+    catalogue::{Catalogue, Standing, VolumeKind},
     drive::{Drive, DriveShared},
     error::{EngineError, OpenError},
     format::{BLOCK_BYTES, BLOCKS_PER_EXTENT, FREE_MAP, LayerId},
@@ -185,11 +185,14 @@ fn volume_dumps(catalogue: &Catalogue) -> Vec<VolumeDump> {
         uuid: record.uuid(),
         part: record.name().index,
         parts: if record.name().index == 0 { record.parts() } else { 0 },
-        kind: match record.kind() {
-            Some(VolumeKind::Writable) => "volume",
-            Some(VolumeKind::Snapshot) => "snapshot",
-            Some(VolumeKind::ReadOnly) => "read-only volume",
-            None => "unknown",
+        kind: match (record.standing(), record.kind()) {
+            (Some(Standing::Copying), _) => "unfinished copy",
+            (Some(Standing::Prepared), _) => "undecided copy",
+            (Some(Standing::Moved), _) => "moved away",
+            (None, _) | (_, None) => "unknown",
+            (_, Some(VolumeKind::Writable)) => "volume",
+            (_, Some(VolumeKind::Snapshot)) => "snapshot",
+            (_, Some(VolumeKind::ReadOnly)) => "read-only volume",
         },
         size_bytes: record.size_bytes.get(),
         block_bytes: record.block_bytes.get(),

@@ -10,6 +10,7 @@ use super::{
     error::Corruption,
     format::{Child, ENTRIES_PER_PAGE, LayerId},
     map::{Entry, LogicalExtent},
+    moving::Written,
     space::Account,
     sync::lock,
     tree::Tree,
@@ -42,6 +43,10 @@ pub(super) struct Layer {
     /// What was found wrong first; its volumes take no writes any more.
     damage: OnceLock<Corruption>,
     damaged: AtomicBool,
+    /// It is being copied to another drive and stands still, but for what hosts write.
+    moving: AtomicBool,
+    /// What hosts wrote since a copy of it began.
+    written: OnceLock<Written>,
 }
 
 impl Layer {
@@ -63,6 +68,8 @@ impl Layer {
             lost: AtomicBool::new(false),
             damage: OnceLock::new(),
             damaged: AtomicBool::new(false),
+            moving: AtomicBool::new(false),
+            written: OnceLock::new(),
         }
     }
 
@@ -172,6 +179,32 @@ impl Layer {
             self.damaged.store(true, Ordering::Release);
             tracing::error!(layer = self.id.0, damage = ?self.damage.get(), "a layer is damaged: its volumes are read-only now");
         }
+    }
+
+    pub(super) fn is_moving(&self) -> bool {
+        self.moving.load(Ordering::Relaxed)
+    }
+
+    /// From now on nothing is merged into it, from it, or thinned out in it. Only within a turn of those who would.
+    pub(super) fn set_moving(&self, moving: bool) {
+        self.moving.store(moving, Ordering::Relaxed);
+    }
+
+    /// A host changed something in this extent. After the change and within its operation, so that a copier who takes
+    /// the note finds the change, and who waits for operations finds the note.
+    pub(super) fn note_written(&self, logical: LogicalExtent) {
+        if let Some(written) = self.written.get() {
+            written.note(logical);
+        }
+    }
+
+    /// Begins to note what hosts write; operations under way may not know yet.
+    pub(super) fn note_from_now_on(&self) {
+        self.written.get_or_init(Written::new);
+    }
+
+    pub(super) fn written(&self) -> Option<&Written> {
+        self.written.get()
     }
 
     pub(super) fn is_damaged(&self) -> bool {

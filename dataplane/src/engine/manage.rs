@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use super::{
-    catalogue::{VolumeKind, VolumeRecord},
+    catalogue::{Standing, VolumeKind, VolumeRecord},
     chain::Chain,
     drive::{Drive, DriveShared},
     error::EngineError,
@@ -94,9 +94,7 @@ impl Drive {
         let drive = &self.shared;
         drive.check_writable()?;
         let _turn = drive.structure.take().await;
-        if first.volume.is_gone() {
-            return Err(EngineError::Offline);
-        }
+        first.volume.check_here()?;
         let _room = drive.admit_clear().await?;
         let ticket = {
             let mut record = lock(&first.volume.record);
@@ -129,12 +127,18 @@ impl Drive {
         }
     }
 
-    /// From now on no volume is made here. False, and nothing changed, if there is a volume or snapshot.
+    /// From now on no volume is made here. False, and nothing changed, if there is a volume or snapshot, or another
+    /// drive still has to ask this one whether a volume has moved.
     pub async fn retire(&self) -> bool {
         let _turn = self.shared.structure.take().await;
-        let empty = lock(&self.shared.volumes).is_empty();
+        let empty = lock(&self.shared.volumes).is_empty() && lock(&self.shared.moved).is_empty();
         self.shared.retired.store(empty, Ordering::Relaxed);
         empty
+    }
+
+    /// Whether volumes may be made here; those that are there go on. Undoes [`retire`](Self::retire), too.
+    pub fn set_closed_to_new(&self, closed: bool) {
+        self.shared.retired.store(closed, Ordering::Relaxed);
     }
 
     /// Deletes a volume. Durable when it answers; what nothing else refers to is given back in the background.
@@ -149,10 +153,8 @@ impl DriveShared {
         self.check_writable()?;
         let _turn = self.structure.take().await;
         let _room = self.admit_clear().await?;
-        if volume.is_gone() {
-            return Err(EngineError::Offline);
-        }
-        volume.set_gone();
+        volume.check_here()?;
+        volume.set_standing(Standing::Gone);
         lock(&self.volumes).remove(&volume.name);
         // Without it more of them may be hidden.
         volume.chain().layers().iter().for_each(|layer| layer.set_thinned_at(0));
@@ -214,9 +216,7 @@ impl DriveShared {
 }
 
 fn check_growth(volume: &Volume, new_size_bytes: u64) -> Result<(), EngineError> {
-    if volume.volume.is_gone() {
-        return Err(EngineError::Offline);
-    }
+    volume.volume.check_here()?;
     let problem = if !volume.is_writable() {
         "a read-only volume keeps its size"
     } else if new_size_bytes < volume.size_bytes() {

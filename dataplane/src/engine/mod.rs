@@ -13,7 +13,8 @@
 //! `fault` says whom what goes wrong stops. `grow` takes in what a drive's medium has gained.
 //!
 //! A volume may lie on several drives, with a part on each (`part`): the engine knows the parts, `crate::volume` makes
-//! volumes of them. Changes of several drives at one instant meet at a `gathering`.
+//! volumes of them. Changes of several drives at one instant meet at a `gathering`. With all that shares data with it,
+//! a volume can move to another drive (`moving`).
 #![forbid(unsafe_code)]
 
 mod allocate;
@@ -42,6 +43,7 @@ mod manage;
 mod map;
 mod merge;
 mod metadata;
+mod moving;
 mod page_writer;
 mod paging;
 mod part;
@@ -69,6 +71,7 @@ pub use self::{
     error::{Corruption, EngineError, OpenError, Probe},
     gathering::Seat,
     inspect::{Dump, GroupDump, LayerDump, MapRange, SectionDump, SuperblockDump, VolumeDump, dump},
+    moving::{Meter, Switch, Tree, Undecided, settle_moves},
     part::Part,
     snapshot::Snapshot,
     sync::Turns,

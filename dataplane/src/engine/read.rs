@@ -73,9 +73,7 @@ impl Volume {
         loop {
             let operation = self.drive.grace.enter();
             // Asked within the operation: a deleted volume's layers are emptied only after it.
-            if self.volume.is_gone() {
-                return Err(EngineError::Offline);
-            }
+            self.volume.check_here()?;
             match self.find_run(offset_bytes, len_bytes as u64) {
                 Ok((source, found_bytes)) => {
                     return Ok(Run { _operation: operation, source, len_bytes: found_bytes as usize });
@@ -119,7 +117,7 @@ impl Volume {
     /// The caller looks again afterwards: the layer may have left the chain meanwhile.
     pub(super) async fn bring_in(&self, missing: Missing, purpose: Purpose) -> Result<(), EngineError> {
         match self.drive.page_in(&missing.layer, missing.logical.leaf(), purpose).await {
-            Err(EngineError::Offline) if !self.volume.is_gone() => Ok(()),
+            Err(EngineError::Offline) => self.volume.check_here(),
             other => other,
         }
     }

@@ -177,14 +177,14 @@ impl DriveShared {
         if let Some(layer) = layers.values().filter(leaves_something).find(unshown) {
             return Some(Job::Empty(layer.clone()));
         }
-        let nameless = |layer: &&Arc<Layer>| !structure.is_named(layer);
+        let nameless = |layer: &&Arc<Layer>| !structure.is_named(layer) && !layer.is_moving();
         let mut thin = None;
         for lower in layers.values().filter(works).filter(nameless) {
             let uppers = structure.uppers(lower);
             match uppers {
                 [] => {}
                 // What a layer is given that has begun to be merged itself would be left behind: that one first.
-                [upper] if !upper.is_damaged() && !upper.is_merging() => {
+                [upper] if !upper.is_damaged() && !upper.is_merging() && !upper.is_moving() => {
                     return Some(Job::Merge { lower: lower.clone(), upper: upper.clone() });
                 }
                 [_] => {}
@@ -270,7 +270,7 @@ impl DriveShared {
     }
 
     /// Lets the hosts' operations go first.
-    async fn rest(&self, since: Nanos) {
+    pub(super) async fn rest(&self, since: Nanos) {
         if self.grace.is_busy() {
             rt::sleep((rt::now().since(since) * REST_FACTOR).min(REST_MAX)).await;
         } else {

@@ -121,7 +121,8 @@ impl Drive {
 
     pub fn snapshots(&self) -> Vec<Snapshot> {
         let volumes = lock(&self.shared.volumes);
-        let snapshots = volumes.values().filter(|volume| volume.kind == VolumeKind::Snapshot);
+        let snapshots =
+            volumes.values().filter(|volume| volume.kind == VolumeKind::Snapshot && volume.is_known());
         snapshots.map(|volume| Snapshot { drive: self.shared.clone(), volume: volume.clone() }).collect()
     }
 
@@ -168,9 +169,7 @@ impl Drive {
 
 /// Whether layers can be put on top of it.
 pub(super) fn check_source(source: &VolumeShared) -> Result<(), EngineError> {
-    if source.is_gone() {
-        return Err(EngineError::Offline);
-    }
+    source.check_here()?;
     if source.chain().layers().len() >= limits::CHAIN_LAYERS {
         let most = limits::CHAIN_LAYERS;
         return Err(EngineError::Invalid(format!(

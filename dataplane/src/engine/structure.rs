@@ -61,6 +61,23 @@ impl Structure {
         self.uppers(layer).iter().map(hides).max().unwrap_or(0)
     }
 
+    /// Shown layers that stand on nothing.
+    pub(super) fn roots(&self) -> impl Iterator<Item = &Arc<Layer>> {
+        self.shown.values().filter(|layer| layer.parent().is_none())
+    }
+
+    /// A layer and all that stands on it, those below first. Empty if nothing shows it.
+    pub(super) fn tree(&self, root: LayerId) -> Vec<Arc<Layer>> {
+        let mut tree: Vec<_> = self.shown.get(&root).cloned().into_iter().collect();
+        let mut next = 0;
+        while let Some(layer) = tree.get(next) {
+            let uppers = self.uppers(layer).to_vec();
+            tree.extend(uppers);
+            next += 1;
+        }
+        tree
+    }
+
     /// The layer that this one stands on.
     pub(super) fn lower(&self, layer: &Layer) -> Option<&Arc<Layer>> {
         self.shown.get(&layer.parent()?)

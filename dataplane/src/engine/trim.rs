@@ -94,6 +94,7 @@ impl Volume {
             let loaded = self.drive.load_nodes(&layer.tree, leaf).await;
             // One that has left the chain meanwhile may be gone, and its pages others' by now.
             if self.volume.chain().contains(layer.id) {
+                self.volume.check_here()?;
                 loaded?;
             }
         }
@@ -109,9 +110,7 @@ impl Volume {
         let mut admission = None;
         loop {
             let operation = drive.grace.enter();
-            if self.volume.is_gone() {
-                return Err(EngineError::Offline);
-            }
+            self.volume.check_here()?;
             let chain = self.volume.chain();
             if chain.is_held() {
                 drop((operation, chain));
@@ -129,6 +128,7 @@ impl Volume {
                 (false, false) => entry.with(piece.mask(), BlockState::Zero),
             };
             if drive.try_clear(chain.head(), piece.logical, &mut admission, change) {
+                chain.head().note_written(piece.logical);
                 return Ok(());
             }
             let missing = Missing { layer: chain.head().clone(), logical: piece.logical };

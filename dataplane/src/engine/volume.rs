@@ -2,14 +2,14 @@
 
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
 use arc_swap::{ArcSwap, Guard};
 use uuid::Uuid;
 
 use super::{
-    catalogue::{VOLUME_GONE, VolumeKind, VolumeRecord},
+    catalogue::{Standing, VolumeKind, VolumeRecord},
     chain::Chain,
     claims::Claims,
     drive::DriveShared,
@@ -48,7 +48,8 @@ pub(super) struct VolumeShared {
     claims: Option<Claims>,
     /// What the catalogue and the journal say; ahead of `size_bytes` while an expansion is made durable.
     pub(super) record: Mutex<VolumeRecord>,
-    gone: AtomicBool,
+    /// A [`Standing`]: never `Moved` before its copy may be used.
+    standing: AtomicU32,
 }
 
 impl VolumeShared {
@@ -61,7 +62,7 @@ impl VolumeShared {
             chain: ArcSwap::from_pointee(chain),
             released: Signal::default(),
             claims: (kind == VolumeKind::Writable).then(Claims::new),
-            gone: AtomicBool::new(false),
+            standing: AtomicU32::new(record.standing().unwrap_or(Standing::Gone) as u32),
             record: Mutex::new(record),
         }
     }
@@ -107,14 +108,39 @@ impl VolumeShared {
         self.claims.as_ref().expect("only writable volumes are changed")
     }
 
-    pub(super) fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Acquire)
+    pub(super) fn standing(&self) -> Standing {
+        Standing::of(self.standing.load(Ordering::Acquire)).expect("only standings are stored")
     }
 
-    /// From now on no operation begins.
-    pub(super) fn set_gone(&self) {
-        self.gone.store(true, Ordering::Release);
-        lock(&self.record).state.set(VOLUME_GONE);
+    /// Whether it was deleted, or is on another drive.
+    pub(super) fn is_gone(&self) -> bool {
+        self.check_here().is_err()
+    }
+
+    /// Whether operations may go on.
+    ///
+    /// # Errors
+    /// `Moved` or `Offline`, as it went.
+    pub(super) fn check_here(&self) -> Result<(), EngineError> {
+        match self.standing() {
+            Standing::Here | Standing::Copying | Standing::Prepared => Ok(()),
+            Standing::Moved => Err(EngineError::Moved),
+            Standing::Gone => Err(EngineError::Offline),
+        }
+    }
+
+    /// Whether hosts and the control plane know it.
+    pub(super) fn is_known(&self) -> bool {
+        self.standing() == Standing::Here
+    }
+
+    /// Once it is gone or moved no operation begins.
+    pub(super) fn set_standing(&self, standing: Standing) {
+        let mut record = lock(&self.record);
+        let before = self.standing();
+        assert!(before.may_become(standing), "no way leads from {before:?} to {standing:?}");
+        record.set_standing(standing);
+        self.standing.store(standing as u32, Ordering::Release);
     }
 
     pub(super) fn state(&self, drive: &DriveShared) -> VolumeState {
@@ -243,9 +269,7 @@ impl Volume {
 
     /// Makes every write that was answered before durable.
     pub async fn flush(&self) -> Result<(), EngineError> {
-        if self.volume.is_gone() {
-            return Err(EngineError::Offline);
-        }
+        self.volume.check_here()?;
         self.drive.flush().await
     }
 
@@ -257,7 +281,8 @@ impl Volume {
         if offset_bytes.checked_add(len_bytes).is_none_or(|end| end > self.size_bytes()) {
             return Err(EngineError::OutOfRange);
         }
-        if self.volume.is_gone() || self.drive.is_offline() { Err(EngineError::Offline) } else { Ok(()) }
+        self.volume.check_here()?;
+        if self.drive.is_offline() { Err(EngineError::Offline) } else { Ok(()) }
     }
 
     fn check_write(&self, offset_bytes: u64, len_bytes: u64) -> Result<(), EngineError> {

@@ -118,13 +118,15 @@ impl Volume {
         let drive = &*self.drive;
         let operation = drive.grace.enter();
         // Asked within the operation: the walk that empties a deleted volume waits for it, and must miss nothing.
-        if self.volume.is_gone() {
-            return (buf, Err(EngineError::Offline));
+        if let Err(error) = self.volume.check_here() {
+            return (buf, Err(error));
         }
         let (head, cell) = match self.look_up(piece) {
             LookUp::Overwrite(address) => {
                 let durability = if durable { Durability::Durable } else { Durability::Cached };
                 let (buf, result) = drive.write_bytes(buf, address, durability).await;
+                // The head is the same: a snapshot waits for this operation.
+                self.volume.chain().head().note_written(piece.logical);
                 return (buf, result.map(|()| Step::Overwritten));
             }
             LookUp::Blocked(need) => return (buf, Ok(Step::Blocked(need))),
@@ -136,7 +138,9 @@ impl Volume {
         }
         let entry = cell.load();
         if drive.torn_safe && entry.extent().is_some() {
-            return self.relocate(piece, buf, &head, cell, held).await;
+            let moved = self.relocate(piece, buf, &head, cell, held).await;
+            head.note_written(piece.logical);
+            return moved;
         }
         // One that was taken for a head that is frozen by now is of no use.
         let own = held.spare.as_ref().filter(|spare| spare.is_for(&head)).map(|spare| spare.extent);
@@ -152,6 +156,7 @@ impl Volume {
         if !install(cell, piece, extent, entry.extent().is_none()) {
             return (buf, Ok(Step::LostRace));
         }
+        head.note_written(piece.logical);
         if entry.extent().is_none()
             && let Some(spare) = held.spare.take()
         {

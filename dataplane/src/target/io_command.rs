@@ -332,7 +332,7 @@ pub(super) fn status_of(
         (EngineError::OutOfRange, _) => Status::LBA_OUT_OF_RANGE,
         (EngineError::CapacityExceeded, _) => Status::CAPACITY_EXCEEDED,
         (EngineError::ReadOnly, _) => Status::NAMESPACE_IS_WRITE_PROTECTED,
-        (EngineError::Offline, _) => Status::NAMESPACE_NOT_READY,
+        (EngineError::Offline | EngineError::Moved, _) => Status::NAMESPACE_NOT_READY,
         (EngineError::Disk(_) | EngineError::Corruption(_), Direction::Read) => {
             Status::UNRECOVERED_READ_ERROR
         }
