@@ -112,10 +112,22 @@ pub struct Advertise {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DriveState {
     Online,
+    /// Serves as before while its volumes move to other drives; takes no new ones.
+    Evacuating,
     /// Takes no writes any more; reads go on. The text says why.
     ReadOnly(String),
     /// Nothing can be served. The text says why.
     Failed(String),
+}
+
+/// How far the emptying of a drive has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evacuation {
+    pub moved_bytes: u64,
+    /// May grow while hosts write.
+    pub total_bytes: u64,
+    /// It has ended with volumes left on the drive; the text says why.
+    pub failure: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -135,6 +147,8 @@ pub struct DriveInfo {
     /// Bytes in extents that hold data.
     pub used_bytes: u64,
     pub write_through: bool,
+    /// The last one, if somebody asked for one.
+    pub evacuation: Option<Evacuation>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -124,6 +124,7 @@ impl Node {
             open_drive::close(&self.inner.handle, &drive).await;
             return Err(NodeError::AlreadyExists("drive"));
         }
+        self.settle_moves().await;
         self.remove_left_behind().await;
         Ok(drive.info())
     }
@@ -179,6 +180,7 @@ fn absent(config: &DriveConfig, reason: String) -> DriveInfo {
         unreserved_bytes: 0,
         used_bytes: 0,
         write_through: false,
+        evacuation: None,
     }
 }
 

@@ -31,8 +31,8 @@ impl Node {
         match self.grow_parts(&whole, more_bytes, reserved_bytes).await {
             Err(NodeError::NoFreeSpace { .. }) if !drives.is_empty() && more_bytes > 0 => {
                 self.add_parts(&whole, more_bytes, reserved_bytes, drives).await?;
-                let whole = self.volume_parts(uuid)?.checked()?;
-                handle.set_parts(whole.parts.into_iter().map(|one| one.part).collect());
+                // Under the lock, as whoever moves a part does it.
+                self.refresh(&self.handles(), uuid);
             }
             grown => grown?,
         }

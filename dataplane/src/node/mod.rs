@@ -2,6 +2,7 @@
 
 mod api;
 mod drives;
+mod evacuate;
 mod expand;
 mod identity;
 mod open_drive;
@@ -13,7 +14,7 @@ mod volumes;
 use std::{
     collections::{HashMap, HashSet},
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use uuid::Uuid;
@@ -47,6 +48,8 @@ struct Inner {
     volumes: Mutex<HashMap<Uuid, Volume>>,
     /// Of changes that several drives make at one instant: two of them would wait for each other's drives.
     together: Turns,
+    /// Written while volumes change drives: who looks at several drives sees each volume once.
+    moves: RwLock<()>,
     /// `None` after shutdown.
     runtime: Mutex<Option<Runtime>>,
 }
@@ -89,9 +92,11 @@ impl Node {
             creating: Mutex::default(),
             volumes: Mutex::default(),
             together: Turns::default(),
+            moves: RwLock::default(),
             runtime: Mutex::new(Some(runtime)),
         };
         let node = Self { inner: Arc::new(inner) };
+        open_drive::block_on(node.settle_moves());
         open_drive::block_on(node.remove_left_behind());
         Ok(node)
     }

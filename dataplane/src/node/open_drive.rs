@@ -1,9 +1,14 @@
 //! Opening, formatting and closing one drive.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use futures_channel::oneshot;
 use uuid::Uuid;
 
-use super::{DriveConfig, DriveInfo, DriveMedium, StartError, TestFault, TornPolicy, identity};
+use super::{
+    DriveConfig, DriveInfo, DriveMedium, DriveState, StartError, TestFault, TornPolicy, evacuate::Emptying,
+    identity,
+};
 use crate::{
     engine::{Drive, DriveOptions, Fault, FormatOptions, Probe},
     rt::{
@@ -24,20 +29,40 @@ pub(super) struct OpenDrive {
     pub(super) name: String,
     /// The core that runs its journal and its structural changes.
     pub(super) home: CoreId,
+    emptying: Mutex<Option<Arc<Emptying>>>,
 }
 
 impl OpenDrive {
+    /// The last one, whether or not it has ended.
+    pub(super) fn emptying(&self) -> Option<Arc<Emptying>> {
+        self.emptying.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_emptying(&self, emptying: Arc<Emptying>) {
+        *self.emptying.lock().unwrap_or_else(PoisonError::into_inner) = Some(emptying);
+    }
+
+    pub(super) fn state(&self) -> DriveState {
+        match self.drive.state() {
+            DriveState::Online if self.emptying().is_some_and(|emptying| emptying.is_under_way()) => {
+                DriveState::Evacuating
+            }
+            state => state,
+        }
+    }
+
     pub(super) fn info(&self) -> DriveInfo {
         DriveInfo {
             uuid: self.drive.uuid(),
             name: self.name.clone(),
-            state: self.drive.state(),
+            state: self.state(),
             sequence: self.drive.sequence(),
             size_bytes: self.drive.size_bytes(),
             capacity_bytes: self.drive.capacity_bytes(),
             unreserved_bytes: self.drive.unreserved_bytes(),
             used_bytes: self.drive.used_bytes(),
             write_through: self.drive.is_write_through(),
+            evacuation: self.emptying().map(|emptying| emptying.info()),
         }
     }
 }
@@ -60,7 +85,7 @@ pub(super) async fn open(
         .call_on(home, move || async move { open_engine(disk, &config, map_memory_bytes, &taken).await });
     let opened =
         opening.await.ok_or_else(|| StartError(format!("{name}: its core stopped while opening it")))?;
-    Ok(OpenDrive { drive: opened?, name, home })
+    Ok(OpenDrive { drive: opened?, name, home, emptying: Mutex::default() })
 }
 
 /// Runs what blocks away from the cores and from the caller's executor.
@@ -167,11 +192,11 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     };
     struct Unpark(Thread);
     impl Wake for Unpark {
-        fn wake(self: std::sync::Arc<Self>) {
+        fn wake(self: Arc<Self>) {
             self.0.unpark();
         }
     }
-    let waker = Waker::from(std::sync::Arc::new(Unpark(thread::current())));
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut cx = Context::from_waker(&waker);
     let mut future = pin!(future);
     loop {

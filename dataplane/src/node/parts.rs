@@ -1,8 +1,8 @@
 //! A node's volumes and snapshots, put together from the parts on its drives, and changes that concern several drives.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, PoisonError},
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, MutexGuard, PoisonError},
 };
 
 use uuid::Uuid;
@@ -77,9 +77,14 @@ impl Node {
         group_snapshots(parts).remove(&uuid).ok_or(NodeError::NotFound("snapshot"))
     }
 
+    /// Locked before any drive is looked at.
+    pub(super) fn handles(&self) -> MutexGuard<'_, HashMap<Uuid, Volume>> {
+        self.inner.volumes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The handle that all who use a volume share.
     pub(super) fn find(&self, uuid: Uuid) -> Result<Volume, NodeError> {
-        let mut handles = self.inner.volumes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut handles = self.handles();
         if let Some(handle) = handles.get(&uuid) {
             return Ok(handle.clone());
         }
@@ -88,9 +93,18 @@ impl Node {
         Ok(handles.entry(uuid).or_insert(volume).clone())
     }
 
+    /// Some of a volume's parts are others now. In the handle that all who use it share, if there is one.
+    pub(super) fn refresh(&self, handles: &HashMap<Uuid, Volume>, uuid: Uuid) {
+        if let Some(handle) = handles.get(&uuid)
+            && let Ok(whole) = self.volume_parts(uuid).and_then(VolumeParts::checked)
+        {
+            handle.set_parts(whole.parts.into_iter().map(|one| one.part).collect());
+        }
+    }
+
     /// The volume is gone: its UUID may come again as another one.
     pub(super) fn forget_handle(&self, uuid: Uuid) {
-        self.inner.volumes.lock().unwrap_or_else(PoisonError::into_inner).remove(&uuid);
+        self.handles().remove(&uuid);
     }
 
     /// Removes parts that do not count: an expansion or a removal was not finished. One that cannot be removed is
@@ -175,6 +189,7 @@ impl Node {
 
     fn on_drives<T>(&self, held: impl Fn(&engine::Drive) -> Vec<T>) -> Vec<OnDrive<T>> {
         let mut all = Vec::new();
+        let _still = self.inner.moves.read().unwrap_or_else(PoisonError::into_inner);
         for drive in self.inner.drives.all() {
             all.extend(held(&drive.drive).into_iter().map(|part| OnDrive { drive: drive.clone(), part }));
         }

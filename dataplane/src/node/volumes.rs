@@ -86,7 +86,7 @@ impl Node {
             named => named.iter().map(|&uuid| self.inner.drives.get(uuid)).collect::<Result<_, _>>()?,
         };
         if drives.len() > 1 {
-            drives.retain(|drive| drive.drive.state() == DriveState::Online);
+            drives.retain(|drive| drive.state() == DriveState::Online);
         }
         let room_bytes: Vec<u64> = drives.iter().map(|drive| drive.drive.unreserved_bytes()).collect();
         let new_part = |part: crate::volume::Room| NewPart {

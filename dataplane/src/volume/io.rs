@@ -1,6 +1,8 @@
 //! Operations on volumes: as a rule one part holds the whole range. A range that goes over a border is done piece by
 //! piece, in ascending order.
 
+use std::time::Duration;
+
 use super::{Form, Volume};
 use crate::{
     engine::{self, EngineError},
@@ -14,35 +16,20 @@ struct Piece<'a> {
     len_bytes: u64,
 }
 
+/// A volume whose part has moved is told so at once; who still finds the old part after so many looks gives up, and the
+/// host tries again.
+const LOOKS: u32 = 1000;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
+
 impl Volume {
     /// Fills `buf` from the volume. Offset and length are multiples of the block size.
     pub async fn read(&self, offset_bytes: u64, buf: Buf) -> (Buf, Result<(), EngineError>) {
-        let form = self.form();
-        match form.one_part(offset_bytes, buf.len() as u64) {
-            Ok(Some((part, offset_bytes))) => part.read(offset_bytes, buf).await,
-            Ok(None) => {
-                in_pieces(form.pieces(offset_bytes, buf.len() as u64), buf, async |piece, buf| {
-                    piece.part.read(piece.offset_bytes, buf).await
-                })
-                .await
-            }
-            Err(error) => (buf, Err(error)),
-        }
+        self.follow(buf, async |form, buf| form.read(offset_bytes, buf).await).await
     }
 
     /// Writes `buf`. Done: the process may die without losing it; with `fua`, the machine may lose power, too (E2).
     pub async fn write(&self, offset_bytes: u64, buf: Buf, fua: bool) -> (Buf, Result<(), EngineError>) {
-        let form = self.form();
-        match form.one_part(offset_bytes, buf.len() as u64) {
-            Ok(Some((part, offset_bytes))) => part.write(offset_bytes, buf, fua).await,
-            Ok(None) => {
-                in_pieces(form.pieces(offset_bytes, buf.len() as u64), buf, async |piece, buf| {
-                    piece.part.write(piece.offset_bytes, buf, fua).await
-                })
-                .await
-            }
-            Err(error) => (buf, Err(error)),
-        }
+        self.follow(buf, async |form, buf| form.write(offset_bytes, buf, fua).await).await
     }
 
     /// Makes a range read as zeros. Space is given back whether or not `deallocate` asks for it: what is promised
@@ -54,28 +41,94 @@ impl Volume {
         deallocate: bool,
         fua: bool,
     ) -> Result<(), EngineError> {
-        let form = self.form();
-        form.one_part(offset_bytes, len_bytes)?;
-        for piece in form.pieces(offset_bytes, len_bytes) {
-            piece.part.write_zeroes(piece.offset_bytes, piece.len_bytes, deallocate, fua).await?;
-        }
-        Ok(())
+        let zero =
+            async |form: &Form, ()| ((), form.write_zeroes(offset_bytes, len_bytes, deallocate, fua).await);
+        self.follow((), zero).await.1
     }
 
     /// Gives up the content of a range; it reads as zeros where whole 4 KiB blocks lie in it and is unchanged
     /// elsewhere.
     pub async fn deallocate(&self, offset_bytes: u64, len_bytes: u64) -> Result<(), EngineError> {
-        let form = self.form();
-        form.one_part(offset_bytes, len_bytes)?;
-        for piece in form.pieces(offset_bytes, len_bytes) {
+        self.follow((), async |form, ()| ((), form.deallocate(offset_bytes, len_bytes).await)).await.1
+    }
+
+    /// Makes every write that was answered before durable, on every drive that holds a part (E14).
+    pub async fn flush(&self) -> Result<(), EngineError> {
+        self.follow((), async |form, ()| ((), form.flush().await)).await.1
+    }
+
+    /// Acts on the newest form, and again where a part has moved to another drive meanwhile.
+    async fn follow<T>(
+        &self,
+        mut subject: T,
+        act: impl AsyncFn(&Form, T) -> (T, Result<(), EngineError>),
+    ) -> (T, Result<(), EngineError>) {
+        for _ in 0..LOOKS {
+            let form = self.form();
+            let result;
+            (subject, result) = act(form, subject).await;
+            if result != Err(EngineError::Moved) {
+                return (subject, result);
+            }
+            if std::ptr::eq(form, self.form()) {
+                rt::sleep(BETWEEN_LOOKS).await;
+            }
+        }
+        (subject, Err(EngineError::Moved))
+    }
+}
+
+impl Form {
+    async fn read(&self, offset_bytes: u64, buf: Buf) -> (Buf, Result<(), EngineError>) {
+        match self.one_part(offset_bytes, buf.len() as u64) {
+            Ok(Some((part, offset_bytes))) => part.read(offset_bytes, buf).await,
+            Ok(None) => {
+                in_pieces(self.pieces(offset_bytes, buf.len() as u64), buf, async |piece, buf| {
+                    piece.part.read(piece.offset_bytes, buf).await
+                })
+                .await
+            }
+            Err(error) => (buf, Err(error)),
+        }
+    }
+
+    async fn write(&self, offset_bytes: u64, buf: Buf, fua: bool) -> (Buf, Result<(), EngineError>) {
+        match self.one_part(offset_bytes, buf.len() as u64) {
+            Ok(Some((part, offset_bytes))) => part.write(offset_bytes, buf, fua).await,
+            Ok(None) => {
+                in_pieces(self.pieces(offset_bytes, buf.len() as u64), buf, async |piece, buf| {
+                    piece.part.write(piece.offset_bytes, buf, fua).await
+                })
+                .await
+            }
+            Err(error) => (buf, Err(error)),
+        }
+    }
+
+    async fn write_zeroes(
+        &self,
+        offset_bytes: u64,
+        len_bytes: u64,
+        deallocate: bool,
+        fua: bool,
+    ) -> Result<(), EngineError> {
+        self.one_part(offset_bytes, len_bytes)?;
+        for piece in self.pieces(offset_bytes, len_bytes) {
+            piece.part.write_zeroes(piece.offset_bytes, piece.len_bytes, deallocate, fua).await?;
+        }
+        Ok(())
+    }
+
+    async fn deallocate(&self, offset_bytes: u64, len_bytes: u64) -> Result<(), EngineError> {
+        self.one_part(offset_bytes, len_bytes)?;
+        for piece in self.pieces(offset_bytes, len_bytes) {
             piece.part.deallocate(piece.offset_bytes, piece.len_bytes).await?;
         }
         Ok(())
     }
 
-    /// Makes every write that was answered before durable, on every drive that holds a part (E14).
-    pub async fn flush(&self) -> Result<(), EngineError> {
-        match &*self.form().parts {
+    async fn flush(&self) -> Result<(), EngineError> {
+        match &*self.parts {
             [whole] => whole.part.flush().await,
             parts => {
                 let flushes = parts.iter().map(|placed| Box::pin(placed.part.flush())).collect();
@@ -83,9 +136,7 @@ impl Volume {
             }
         }
     }
-}
 
-impl Form {
     /// The part that holds a whole range, and the offset in it; `None`: several do. A volume of one part leaves
     /// every check of the range to it.
     fn one_part(

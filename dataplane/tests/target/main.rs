@@ -3,6 +3,7 @@
 
 mod commands;
 mod crowd;
+mod evacuate;
 mod hostile;
 mod limits;
 mod serve;
