@@ -180,6 +180,7 @@ mod tests {
             unreserved_bytes: 1,
             used_bytes: 0,
             write_through: false,
+            evacuation: None,
         }
     }
 

@@ -97,6 +97,7 @@ impl Monitor {
 fn state_text(state: &DriveState) -> String {
     match state {
         DriveState::Online => "is online again".to_owned(),
+        DriveState::Evacuating => "is being emptied".to_owned(),
         DriveState::ReadOnly(why) => format!("takes no writes: {why}"),
         DriveState::Failed(why) => format!("has failed: {why}"),
     }
@@ -131,6 +132,7 @@ mod tests {
             unreserved_bytes: unreserved * GIB,
             used_bytes: used * GIB,
             write_through: false,
+            evacuation: None,
         }
     }
 

@@ -47,7 +47,7 @@ pub(crate) fn space(drives: &[DriveInfo]) -> Space {
                 space.total_bytes += drive.capacity_bytes;
                 space.available_bytes += drive.unreserved_bytes;
             }
-            DriveState::ReadOnly(_) => space.total_bytes += drive.capacity_bytes,
+            DriveState::Evacuating | DriveState::ReadOnly(_) => space.total_bytes += drive.capacity_bytes,
             DriveState::Failed(_) => {}
         }
     }
@@ -72,12 +72,14 @@ mod tests {
             unreserved_bytes: 40,
             used_bytes: 10,
             write_through: false,
+            evacuation: None,
         };
         let drives = [
             drive(DriveState::Online),
             drive(DriveState::ReadOnly("worn".into())),
+            drive(DriveState::Evacuating),
             drive(DriveState::Failed("gone".into())),
         ];
-        assert_eq!(space(&drives), Space { total_bytes: 200, available_bytes: 40 });
+        assert_eq!(space(&drives), Space { total_bytes: 300, available_bytes: 40 });
     }
 }

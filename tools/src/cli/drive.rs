@@ -1,6 +1,9 @@
 //! `basalt drive …`
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Subcommand;
 use dataplane::node::{DriveMedium, TornPolicy};
@@ -11,7 +14,7 @@ use super::{
     client::Client,
     drive_inspect,
     error::CliError,
-    model::Drive,
+    model::{Drive, Evacuation},
     report::{Report, table},
     resolve,
 };
@@ -53,7 +56,7 @@ pub(crate) enum DriveCommand {
         #[arg(long, value_name = "UUID")]
         volume: Option<uuid::Uuid>,
     },
-    /// Let go of an empty drive; its file stays
+    /// Let go of a drive, once its volumes have moved to others; its file stays. Ctrl-C leaves them moving
     Remove {
         /// Path as listed, UUID or the beginning of a UUID
         drive: String,
@@ -142,13 +145,39 @@ async fn grow(client: &mut Client, text: &str, size: Option<ByteSize>) -> Result
 
 async fn remove(client: &mut Client, text: &str) -> Result<Report, CliError> {
     let drive = resolve::drive(client, text).await?;
-    let json = client.call(Method::DELETE, &format!("/basalt/v1/drives/{}", drive.id), None).await?;
+    let mut json = client.call(Method::DELETE, &format!("/basalt/v1/drives/{}", drive.id), None).await?;
+    if json.get("removed").is_none() {
+        wait_until_empty(client, &drive.id).await?;
+        json = json!({ "removed": drive.id });
+    }
     let text = format!(
         "removed drive {}; what is there stays. A `--drive` that names it would bring it back",
         drive.name
     );
     Ok(Report::new(text, json))
 }
+
+/// Shows how far the drive's volumes have moved, until it is gone.
+async fn wait_until_empty(client: &mut Client, id: &str) -> Result<(), CliError> {
+    let mut shown = None;
+    loop {
+        let drives: Vec<Drive> = client.get("/basalt/v1/drives").await?;
+        let Some(drive) = drives.into_iter().find(|drive| drive.id == id) else { return Ok(()) };
+        if let Some(Evacuation { moved_bytes, total_bytes, failure }) = drive.evacuation {
+            if let Some(reason) = failure {
+                return Err(CliError::Evacuation { name: drive.name, reason });
+            }
+            // To where progress goes: standard output is for the outcome.
+            let percent = moved_bytes * 100 / total_bytes.max(1);
+            if shown.replace(percent) != Some(percent) {
+                eprintln!("{} of {} moved ({percent} %)", ByteSize(moved_bytes), ByteSize(total_bytes));
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Also part of `basalt status`.
 pub(super) fn drive_table(drives: &[Drive]) -> String {

@@ -19,6 +19,8 @@ pub(crate) enum CliError {
     /// The server understood and said no; the code is the API's own.
     #[error("{message} ({code})")]
     Refused { code: String, message: String },
+    #[error("not all volumes left {name}, which serves on: {reason}")]
+    Evacuation { name: String, reason: String },
     #[error("the server at {url} does not accept these credentials: {message}")]
     Unauthorized { url: String, message: String },
     #[error(
@@ -58,7 +60,11 @@ impl CliError {
     /// answer, 5 not let in.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Refused { .. } | Self::Offline { .. } | Self::Runtime(_) | Self::Output(_) => 1,
+            Self::Refused { .. }
+            | Self::Evacuation { .. }
+            | Self::Offline { .. }
+            | Self::Runtime(_)
+            | Self::Output(_) => 1,
             Self::Usage(_) => 2,
             Self::NotFound { .. } | Self::Ambiguous { .. } => 3,
             Self::NoServer(_)
@@ -74,6 +80,7 @@ impl CliError {
     pub(crate) fn code(&self) -> &str {
         match self {
             Self::Refused { code, .. } => code,
+            Self::Evacuation { .. } => "Evacuation",
             Self::Usage(_) => "Usage",
             Self::NotFound { .. } => "NotFound",
             Self::Ambiguous { .. } => "Ambiguous",

@@ -160,7 +160,7 @@ pub(crate) struct Node {
 pub(crate) struct Drive {
     pub(crate) id: String,
     pub(crate) name: String,
-    /// `online`, `read-only` or `failed`.
+    /// `online`, `evacuating`, `read-only` or `failed`.
     pub(crate) state: String,
     /// Why it is not online.
     #[serde(default)]
@@ -171,6 +171,18 @@ pub(crate) struct Drive {
     pub(crate) unreserved_bytes: u64,
     pub(crate) used_bytes: u64,
     pub(crate) write_through: bool,
+    #[serde(default)]
+    pub(crate) evacuation: Option<Evacuation>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Evacuation {
+    pub(crate) moved_bytes: u64,
+    pub(crate) total_bytes: u64,
+    /// Why it ended with volumes left on the drive.
+    #[serde(default)]
+    pub(crate) failure: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -94,7 +94,9 @@ fn drive_text(drive: &DriveInfo) -> String {
     let mode = if drive.write_through { ", write-through" } else { "" };
     let (capacity, free) = (ByteSize(drive.capacity_bytes), ByteSize(drive.unreserved_bytes));
     match &drive.state {
-        DriveState::Online => format!("{}: {capacity}, {free} unreserved{mode}", drive.name),
+        DriveState::Online | DriveState::Evacuating => {
+            format!("{}: {capacity}, {free} unreserved{mode}", drive.name)
+        }
         DriveState::ReadOnly(reason) => format!("{}: {capacity}, READ-ONLY: {reason}", drive.name),
         DriveState::Failed(reason) => format!("{}: FAILED: {reason}", drive.name),
     }
@@ -119,6 +121,7 @@ mod tests {
             unreserved_bytes: 4 * GIB + 1,
             used_bytes: 0,
             write_through: true,
+            evacuation: None,
         };
         let ready = Ready {
             data_dir: Path::new("/srv/b"),

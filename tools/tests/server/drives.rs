@@ -17,11 +17,11 @@ fn drives_come_grow_and_go() {
     assert!(text.contains("8 GiB now"), "{text}");
     assert_eq!(fs::metadata(&added).expect("there").len(), 8 << 30);
     assert!(place.text(&["drive", "grow", &name]).contains("as before"));
-    // It has more room than the first one.
+    // It has more room than the first one, which could not take it over.
     place.text(&["volume", "create", "vol1", "5G", "--thick"]);
     let refused = place.run(&["drive", "remove", &name]);
-    let volume = place.json(&["volume", "show", "vol1"])["uuid"].as_str().expect("a UUID").to_owned();
-    assert!(refused.code == 1 && refused.stderr.contains(&volume), "{}", refused.stderr);
+    let needed = format!("{} bytes needed", 5_u64 << 30);
+    assert!(refused.code == 1 && refused.stderr.contains(&needed), "{}", refused.stderr);
     let volumes = place.json(&["volume", "list"]);
     server.kill();
 
@@ -36,6 +36,30 @@ fn drives_come_grow_and_go() {
     let server = place.serve_file();
     assert!(!place.text(&["drive", "list"]).contains("second.img"));
     drop(server);
+}
+
+#[test]
+fn a_drive_is_emptied_before_it_goes() {
+    let place = Place::new();
+    let server = place.serve_file();
+    place.text(&["volume", "create", "vol1", "1G"]);
+    place.text(&["snapshot", "create", "vol1", "monday"]);
+    place.text(&["volume", "create", "vol2", "100M", "--thick"]);
+    let first = place.path("drive.img").display().to_string();
+    let second = place.path("second.img");
+    place.text(&["drive", "add", &format!("{},size=1G", second.display())]);
+    let text = place.text(&["drive", "remove", &first]);
+    assert!(text.contains("removed drive"), "{text}");
+    let drives = place.json(&["drive", "list"]);
+    assert_eq!(drives.as_array().map(Vec::len), Some(1), "{drives}");
+    assert!(place.text(&["drive", "check", &second.display().to_string()]).contains("one owner"));
+    let before = [place.json(&["volume", "list"]), place.json(&["snapshot", "list"])];
+    assert_eq!(before.each_ref().map(|list| list.as_array().map(Vec::len)), [Some(2), Some(1)]);
+    assert_eq!(server.terminate().code(), Some(0));
+
+    let _server = place.serve(&["--drive", &second.display().to_string()]);
+    assert_eq!([place.json(&["volume", "list"]), place.json(&["snapshot", "list"])], before);
+    assert!(!place.text(&["status"]).contains("problem"));
 }
 
 #[test]

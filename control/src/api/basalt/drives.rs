@@ -8,7 +8,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use dataplane::node::{DriveConfig, DriveInfo, DriveMedium, DriveState, NodeError, TornPolicy};
+use dataplane::node::{DriveConfig, DriveInfo, DriveMedium, DriveState, Evacuation, NodeError, TornPolicy};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -39,12 +39,34 @@ pub(super) struct DriveView {
     unreserved_bytes: u64,
     used_bytes: u64,
     write_through: bool,
+    /// How far its removal has come, or why the last one ended early.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evacuation: Option<EvacuationView>,
+}
+
+/// The volumes of a drive on their way to others.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct EvacuationView {
+    moved_bytes: u64,
+    /// May grow while hosts write.
+    total_bytes: u64,
+    /// Why it ended with volumes left on the drive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<String>,
+}
+
+impl From<Evacuation> for EvacuationView {
+    fn from(Evacuation { moved_bytes, total_bytes, failure }: Evacuation) -> Self {
+        Self { moved_bytes, total_bytes, failure }
+    }
 }
 
 impl From<DriveInfo> for DriveView {
     fn from(drive: DriveInfo) -> Self {
         let (state, reason) = match drive.state {
             DriveState::Online => ("online", None),
+            DriveState::Evacuating => ("evacuating", None),
             DriveState::ReadOnly(why) => ("read-only", Some(why)),
             DriveState::Failed(why) => ("failed", Some(why)),
         };
@@ -58,6 +80,7 @@ impl From<DriveInfo> for DriveView {
             unreserved_bytes: drive.unreserved_bytes,
             used_bytes: drive.used_bytes,
             write_through: drive.write_through,
+            evacuation: drive.evacuation.map(EvacuationView::from),
         }
     }
 }
@@ -171,19 +194,50 @@ async fn check(app: &App, drive: Uuid) -> Result<Response, BasaltError> {
     Ok(Json(findings).into_response())
 }
 
-/// Closes an empty drive and forgets it. Its file stays.
-#[utoipa::path(delete, path = "/drives/{id}", tag = "Drives", summary = "Close an empty drive",
-    responses((status = 200, body = Object, description = "done")))]
+/// Closes a drive and forgets it. Its file stays. What is on it moves to other drives first, which this does not wait
+/// for.
+#[utoipa::path(delete, path = "/drives/{id}", tag = "Drives", summary = "Empty and close a drive",
+    responses(
+        (status = 200, body = Object, description = "done"),
+        (status = 202, body = DriveView, description = "its volumes move; it is gone when they have")))]
 pub(crate) async fn remove(State(app): State<SharedApp>, params: Params) -> Result<Response, BasaltError> {
     let drive = parse_id(params.get("id"))?;
     let this = SharedApp::clone(&app);
-    let change = async move {
-        let mut known = this.known_drives.lock().await;
-        this.node.remove_drive(drive).await?;
-        known.forget(drive).map_err(|error| not_remembered(&error))
-    };
-    app.complete(change).await?;
-    Ok(Json(json!({ "removed": drive })).into_response())
+    match app.complete(async move { close(&this, drive).await }).await? {
+        Closing::Done => Ok(Json(json!({ "removed": drive })).into_response()),
+        Closing::NotEmpty => evacuate(&app, drive).await,
+    }
+}
+
+enum Closing {
+    Done,
+    NotEmpty,
+}
+
+async fn close(app: &App, drive: Uuid) -> Result<Closing, ApiError> {
+    let mut known = app.known_drives.lock().await;
+    match app.node.remove_drive(drive).await {
+        Ok(()) => known.forget(drive).map(|()| Closing::Done).map_err(|error| not_remembered(&error)),
+        Err(NodeError::NotEmpty { .. }) => Ok(Closing::NotEmpty),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Begins to empty a drive. It goes on whoever waits; a restart ends it, and the drive then serves as before.
+async fn evacuate(app: &SharedApp, drive: Uuid) -> Result<Response, BasaltError> {
+    app.node.prepare_evacuation(drive).await.map_err(ApiError::from)?;
+    let this = SharedApp::clone(app);
+    tokio::spawn(async move {
+        // What goes wrong in between stands in the drive's `evacuation`.
+        if this.node.evacuate_drive(drive).await.is_ok()
+            && let Err(error) = close(&this, drive).await
+        {
+            tracing::error!(%drive, ?error, "the drive is empty but was not closed");
+        }
+    });
+    let begun = app.node.drives().await.into_iter().find(|other| other.uuid == drive);
+    let begun = begun.map_or_else(|| json!({ "removed": drive }), |begun| json!(DriveView::from(begun)));
+    Ok((StatusCode::ACCEPTED, Json(begun)).into_response())
 }
 
 fn parse_id(id: &str) -> Result<Uuid, Failure> {

@@ -151,7 +151,7 @@ async fn problems(app: &App, observed: &Observed, desired: &Desired) -> Result<V
         }
     }
     found.extend(observed.drives.iter().filter_map(|drive| match &drive.state {
-        DriveState::Online => None,
+        DriveState::Online | DriveState::Evacuating => None,
         DriveState::ReadOnly(why) => Some(format!("drive {} takes no writes: {why}", drive.name)),
         DriveState::Failed(why) => Some(format!("drive {} has failed: {why}", drive.name)),
     }));
