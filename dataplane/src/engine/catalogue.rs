@@ -8,6 +8,7 @@ use zerocopy::{
 };
 
 use super::{
+    attachment::Attachment,
     format::{Child, ChildPointer, LayerId, ROOT_CHILDREN},
     part::{Name, Part},
 };
@@ -22,7 +23,8 @@ struct Header {
     metadata_extents: U32,
     next_layer: U32,
     used_extents: U64,
-    reserved: [u8; 32],
+    attachments: U32,
+    reserved: [u8; 28],
 }
 
 const MAGIC: [u8; 8] = *b"bsltCATA";
@@ -132,6 +134,8 @@ pub(crate) struct Catalogue {
     pub(crate) volumes: Vec<VolumeRecord>,
     /// Extent number and pages in use.
     pub(crate) metadata: Vec<(u32, u16)>,
+    /// Of those volumes that have one.
+    pub(crate) attachments: Vec<Attachment>,
 }
 
 impl LayerRecord {
@@ -237,7 +241,8 @@ impl Catalogue {
             metadata_extents: U32::new(self.metadata.len() as u32),
             next_layer: U32::new(self.next_layer),
             used_extents: U64::new(self.used_extents),
-            reserved: [0; 32],
+            attachments: U32::new(self.attachments.len() as u32),
+            reserved: [0; 28],
         };
         let mut bytes = header.as_bytes().to_vec();
         for (layer, roots) in &self.layers {
@@ -253,6 +258,9 @@ impl Catalogue {
             let record =
                 MetadataRecord { extent: U32::new(extent), pages: U16::new(pages), reserved: U16::ZERO };
             bytes.extend_from_slice(record.as_bytes());
+        }
+        for attachment in &self.attachments {
+            attachment.encode(&mut bytes);
         }
         bytes
     }
@@ -279,12 +287,15 @@ impl Catalogue {
                 take::<MetadataRecord>(&mut bytes).map(|record| (record.extent.get(), record.pages.get()))
             })
             .collect::<Option<_>>()?;
+        let attachments =
+            (0..header.attachments.get()).map(|_| Attachment::take(&mut bytes)).collect::<Option<_>>()?;
         Some(Self {
             next_layer: header.next_layer.get(),
             used_extents: header.used_extents.get(),
             layers,
             volumes,
             metadata,
+            attachments,
         })
     }
 }
@@ -310,7 +321,7 @@ mod tests {
     fn the_document_is_right() {
         use crate::engine::format::layout;
         layout!("Catalogue header", Header: magic, layers, volumes, metadata_extents, next_layer, used_extents,
-            reserved);
+            attachments, reserved);
         layout!("Layer record", LayerRecord: layer, parent, flags, reserved_1, extents, roots, reserved);
         layout!("Volume record", VolumeRecord: uuid, size_bytes, reserved_extents, head, block_bytes, state,
             kind, part, parts, reserved_1, peer);
@@ -353,6 +364,10 @@ mod tests {
                 512,
             )],
             metadata: vec![(20, 0xF0F0)],
+            attachments: vec![Attachment {
+                volume: Name { uuid: Uuid::from_u128(5), index: 0 },
+                bytes: [1, 2, 3].into(),
+            }],
         };
         let bytes = catalogue.encode();
         assert_eq!(Catalogue::parse(&bytes), Some(catalogue));

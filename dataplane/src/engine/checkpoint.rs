@@ -17,6 +17,7 @@ use std::{
 use zerocopy::IntoBytes;
 
 use super::{
+    attachment::Attachment,
     catalogue::{Catalogue, LayerRecord, VolumeRecord},
     drive::DriveShared,
     error::{Corruption, EngineError},
@@ -55,6 +56,7 @@ struct Instant {
     bitmaps: Vec<(u32, Vec<u8>)>,
     layers: Vec<(Arc<Layer>, LayerRecord)>,
     volumes: Vec<VolumeRecord>,
+    attachments: Vec<Attachment>,
     /// Layers that own nothing any more and that nothing refers to; this checkpoint leaves them out.
     gone: Vec<Arc<Layer>>,
     next_layer: u32,
@@ -155,8 +157,20 @@ impl DriveShared {
         let roots: usize = layers.iter().map(|layer| used_roots(&layer.tree)).sum();
         let records = layers.len() + lock(&self.volumes).len() + lock(&self.moved).len();
         let metadata = lock(&self.metadata).extent_count() as usize + 1;
-        // A page for the header and the free map's layer; 64 bytes are the longest record.
-        PAGE_BYTES + records * 64 + (roots + new_roots) * 16 + metadata * 8
+        let attachments: usize = self.attachments().iter().map(Attachment::encoded_len).sum();
+        // A page for the header and the free map's layer, two for attachments that other cores change just now;
+        // 64 bytes are the longest record.
+        3 * PAGE_BYTES + records * 64 + (roots + new_roots) * 16 + metadata * 8 + attachments
+    }
+
+    /// Those that are there.
+    fn attachments(&self) -> Vec<Attachment> {
+        let volumes = lock(&self.volumes);
+        let all = volumes.values().map(|volume| {
+            let bytes = lock(&volume.attachment).clone();
+            Attachment { volume: volume.name, bytes }
+        });
+        all.filter(|attachment| !attachment.bytes.is_empty()).collect()
     }
 
     /// Step 1. Nothing here waits, so nothing else of the home core runs in between, the journal builder above all.
@@ -183,6 +197,7 @@ impl DriveShared {
             bitmaps,
             layers: staying.into_iter().map(|layer| (layer.clone(), layer.record())).collect(),
             volumes,
+            attachments: self.attachments(),
             gone,
             next_layer: self.next_layer.load(Ordering::Relaxed),
             used_extents,
@@ -257,6 +272,7 @@ impl DriveShared {
             layers: std::iter::once(free_map).chain(layers).collect(),
             volumes: instant.volumes.clone(),
             metadata: lock(&self.metadata).tree_usage(released),
+            attachments: instant.attachments.clone(),
         };
         // Trees have their pages by now; those that the catalogue itself takes are not listed in it.
         let bytes = catalogue.encode();

@@ -14,6 +14,7 @@ use std::{
 use uuid::Uuid;
 
 use super::{
+    attachment::Attachment,
     backing::Backing,
     catalogue::{LayerRecord, Standing, VolumeKind, VolumeRecord},
     chain::Chain,
@@ -316,7 +317,8 @@ impl DriveShared {
             // Its pages do not tell yet.
             layers.get(id).ok_or(Corruption::UnknownLayer(id.0))?.set_changed();
         }
-        let (volumes, moved) = load_volumes(&recovered.catalogue.volumes, &layers)?;
+        let (volumes, moved) =
+            load_volumes(&recovered.catalogue.volumes, &recovered.catalogue.attachments, &layers)?;
         layers.values().for_each(|layer| ledger.admit(&layer.account));
         let extents = recovered.catalogue.metadata.into_iter().collect();
         let metadata = MetadataSpace::new(&geometry, extents, &recovered.catalogue_pages);
@@ -431,9 +433,11 @@ fn load_layers(records: Vec<(LayerRecord, Vec<Child>)>) -> (BTreeMap<LayerId, Ar
 
 type Volumes = BTreeMap<Name, Arc<VolumeShared>>;
 
-/// Volumes and snapshots as their records say, and those that moved away; heads get their reserve.
+/// Volumes and snapshots as their records say, with their attachments, and those that moved away; heads get their
+/// reserve.
 fn load_volumes(
     records: &[VolumeRecord],
+    attachments: &[Attachment],
     layers: &BTreeMap<LayerId, Arc<Layer>>,
 ) -> Result<(Volumes, BTreeMap<Name, VolumeRecord>), Corruption> {
     let (mut volumes, mut moved) = (BTreeMap::new(), BTreeMap::new());
@@ -452,6 +456,12 @@ fn load_volumes(
         head.account.set_reserve(record.reserved_extents.get());
         let volume = VolumeShared::new(*record, kind, Chain::from_head(head, layers)?);
         volumes.insert(volume.name, Arc::new(volume));
+    }
+    for attachment in attachments {
+        // Where damage has cost a volume's record, its attachment is no further loss.
+        if let Some(volume) = volumes.get(&attachment.volume) {
+            *lock(&volume.attachment) = attachment.bytes.clone();
+        }
     }
     Ok((volumes, moved))
 }

@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod allocate;
+mod attachment;
 mod backing;
 mod catalogue;
 mod chain;
@@ -56,7 +57,7 @@ mod snapshot;
 mod space;
 mod structure;
 mod superblock;
-mod sync;
+pub(crate) mod sync;
 mod tree;
 mod trim;
 mod unique;
@@ -65,6 +66,7 @@ mod walk;
 mod write;
 
 pub use self::{
+    attachment::ATTACHMENT_BYTES_MAX,
     check::{CheckReport, check},
     clone::NewClone,
     drive::{Drive, DriveOptions, Fault, FormatOptions},

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use zerocopy::{FromBytes, Immutable, KnownLayout, little_endian::U32};
 
 use super::{
-    catalogue::{Catalogue, LayerRecord, VolumeRecord},
+    attachment::Attachment,
+    catalogue::{Catalogue, LayerRecord, Standing, VolumeRecord},
     error::{Corruption, OpenError},
     format::{BLOCK_BYTES, CATALOGUE, Child, ChildPointer, LayerId, PAGE_BYTES, PageId, page_crc},
     journal::{
@@ -68,6 +69,7 @@ impl Recovered {
                 SectionKind::Volumes => self.apply_volumes(records(&section.bytes)?),
                 SectionKind::Map => self.apply_map(section)?,
                 SectionKind::Freed => self.apply_freed(section)?,
+                SectionKind::Attachments => self.apply_attachments(&section.bytes)?,
             }
         }
         self.catalogue.used_extents = group.header.used_extents.get();
@@ -88,10 +90,24 @@ impl Recovered {
     fn apply_volumes(&mut self, records: &[VolumeRecord]) {
         for record in records {
             self.catalogue.volumes.retain(|volume| volume.name() != record.name());
+            if matches!(record.standing(), Some(Standing::Gone | Standing::Moved)) {
+                self.catalogue.attachments.retain(|attachment| attachment.volume != record.name());
+            }
             if !record.is_gone() {
                 self.catalogue.volumes.push(*record);
             }
         }
+    }
+
+    fn apply_attachments(&mut self, mut bytes: &[u8]) -> Result<(), Corruption> {
+        while !bytes.is_empty() {
+            let attachment = Attachment::take(&mut bytes).ok_or(Corruption::Catalogue)?;
+            self.catalogue.attachments.retain(|other| other.volume != attachment.volume);
+            if !attachment.bytes.is_empty() {
+                self.catalogue.attachments.push(attachment);
+            }
+        }
+        Ok(())
     }
 
     fn apply_map(&mut self, section: &Section) -> Result<(), Corruption> {

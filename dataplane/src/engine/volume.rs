@@ -48,6 +48,7 @@ pub(super) struct VolumeShared {
     claims: Option<Claims>,
     /// What the catalogue and the journal say; ahead of `size_bytes` while an expansion is made durable.
     pub(super) record: Mutex<VolumeRecord>,
+    pub(super) attachment: Mutex<Arc<[u8]>>,
     /// A [`Standing`]: never `Moved` before its copy may be used.
     standing: AtomicU32,
 }
@@ -64,6 +65,7 @@ impl VolumeShared {
             claims: (kind == VolumeKind::Writable).then(Claims::new),
             standing: AtomicU32::new(record.standing().unwrap_or(Standing::Gone) as u32),
             record: Mutex::new(record),
+            attachment: Mutex::new(Arc::default()),
         }
     }
 

@@ -24,6 +24,8 @@ pub(crate) struct KnownVolume {
     pub(crate) sizes: Vec<u64>,
     pub(crate) presence: Presence,
     pub(crate) content: Content,
+    /// First bytes of the attachments that it may have, zero for none: two while one is replaced.
+    pub(crate) attachments: Vec<u8>,
     /// Where random operations go: starts of small areas, far apart on large volumes.
     pub(crate) spots: Vec<u64>,
 }

@@ -126,7 +126,7 @@ async fn manage(actor: &Actor) {
     let (volumes, snapshots, pick, any, writable, snapshot) = {
         let world = &mut *lock(&actor.world);
         let (volumes, snapshots) = (world.handles.len(), world.snapshots.len());
-        let pick = world.model.rng.below(13);
+        let pick = world.model.rng.below(14);
         (volumes, snapshots, pick, world.pick_volume(), world.pick_writable(), world.pick_snapshot())
     };
     let (Some(any), Some(writable)) = (any, writable) else { return create(actor).await };
@@ -155,6 +155,10 @@ async fn manage(actor: &Actor) {
         (9 | 10, Some(snapshot)) => actor.delete_snapshot(snapshot).await,
         (11, Some(snapshot)) => actor.ask_unique(snapshot).await,
         (12, _) => actor.grow(1 << 20, DRIVE_MAX_BYTES).await,
+        (13, _) => {
+            let len = lock(&actor.world).model.rng.below(200) as usize;
+            actor.attach(any, 1 + len as u8, len).await;
+        }
         _ => {}
     }
 }

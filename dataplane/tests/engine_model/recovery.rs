@@ -118,6 +118,11 @@ fn accept_volume(world: &Shared, volume: &Volume) {
     let size = volume.size_bytes();
     assert!(known.sizes.contains(&size), "{size} of {:?}", known.sizes);
     known.sizes = vec![size];
+    let attachment = volume.attachment();
+    let first = attachment.first().copied().unwrap_or(0);
+    assert!(known.attachments.contains(&first), "attachment {first} of {:?}", known.attachments);
+    assert!(attachment.iter().all(|&byte| byte == first), "parts of two attachments");
+    known.attachments = vec![first];
     known.presence = Presence::There;
 }
 

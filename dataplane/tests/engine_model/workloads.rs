@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 
+use dataplane::engine::ATTACHMENT_BYTES_MAX;
 use uuid::Uuid;
 
 use crate::{
@@ -36,7 +37,7 @@ macro_rules! workloads {
     };
 }
 
-pub(crate) const ALL: [Workload; 14] = workloads![
+pub(crate) const ALL: [Workload; 15] = workloads![
     Blank: drive_add,
     Open: drive_grow,
     Open: allocate,
@@ -44,6 +45,7 @@ pub(crate) const ALL: [Workload; 14] = workloads![
     Open: trim,
     Open: expand,
     Open: create_and_delete,
+    Open: attach,
     Open: checkpoint,
     Open: close,
     Open: snapshot,
@@ -146,6 +148,22 @@ async fn create_and_delete(actor: Actor) {
         actor.write(stays, (turn + 1) * EXTENT, BLOCK, false).await;
     }
     actor.flush(stays).await;
+}
+
+/// Attachments come, change their length, go, and go with their volume; a checkpoint carries some of them.
+async fn attach(actor: Actor) {
+    let (stays, goes) = (volume(&actor).await, volume(&actor).await);
+    actor.attach(stays, 1, 100).await;
+    actor.attach(goes, 2, ATTACHMENT_BYTES_MAX).await;
+    actor.write(stays, 0, BLOCK, false).await;
+    actor.attach(stays, 3, ATTACHMENT_BYTES_MAX).await;
+    actor.delete(goes).await;
+    actor.attach(stays, 4, 0).await;
+    actor.attach(stays, 5, 7).await;
+    // Enough records, a page of the journal each, for checkpoints to begin in between.
+    for turn in 0..140 {
+        actor.attach(stays, 6 + turn, 1 + usize::from(turn)).await;
+    }
 }
 
 /// Records fill the journal until a checkpoint cuts it, with changes before, during and after.

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     engine::{
+        attachment::Attachment,
         drive::{DriveShared, Fault},
         error::EngineError,
         format::{FREE_MAP, LayerId},
@@ -139,7 +140,8 @@ impl DriveShared {
         if let Err(error) = self.load_bitmaps(&items).await {
             return (buf, Err(error));
         }
-        let records = record_sections(&notes.records);
+        let mut records = record_sections(&notes.records);
+        records.extend(notes.attachments.iter().map(|attachment| vec![attachment_section(attachment)]));
         let mut rest = items.as_mut_slice();
         for mut sections in records.into_iter().chain(std::iter::repeat_with(Vec::new)) {
             if sections.is_empty() && rest.is_empty() {
@@ -260,6 +262,13 @@ fn record_sections(records: &[Records]) -> Vec<Vec<Section>> {
         groups.push(both.into_iter().filter(|(_, bytes)| !bytes.is_empty()).map(section).collect());
     }
     groups
+}
+
+/// An attachment has a group to itself.
+fn attachment_section(attachment: &Attachment) -> Section {
+    let mut bytes = Vec::new();
+    attachment.encode(&mut bytes);
+    Section { kind: SectionKind::Attachments, layer: FREE_MAP, layer_extents: 0, bytes }
 }
 
 /// How many of the first items fit a group together; those of one unit are not parted.

@@ -97,11 +97,15 @@ pub(crate) enum SectionKind {
     Volumes = 3,
     /// Layer records.
     Layers = 4,
+    /// Attachments of volumes.
+    Attachments = 8,
 }
 
 impl SectionKind {
     fn read(kind: u32) -> Option<Self> {
-        [Self::Map, Self::Freed, Self::Volumes, Self::Layers].into_iter().find(|k| *k as u32 == kind)
+        [Self::Map, Self::Freed, Self::Volumes, Self::Layers, Self::Attachments]
+            .into_iter()
+            .find(|k| *k as u32 == kind)
     }
 }
 
@@ -135,7 +139,7 @@ pub(crate) struct ParsedGroup {
 }
 
 /// Bytes that a group with these sections takes.
-pub(crate) fn encoded_len(sections: usize, payload_bytes: usize) -> usize {
+pub(crate) const fn encoded_len(sections: usize, payload_bytes: usize) -> usize {
     let directory = size_of::<GroupHeader>() + sections * size_of::<SectionEntry>();
     (2 * directory + payload_bytes + 8 * sections + size_of::<Footer>()).next_multiple_of(PAGE_BYTES)
 }

@@ -15,6 +15,7 @@ use std::sync::{
 
 use self::group::Place;
 use super::{
+    attachment::Attachment,
     catalogue::{LayerRecord, VolumeRecord},
     error::EngineError,
     format::{Geometry, LayerId, PAGE_BYTES},
@@ -49,6 +50,7 @@ pub(super) struct Journal {
 pub(super) struct Queue {
     notes: Vec<Note>,
     records: Vec<Records>,
+    attachments: Vec<Attachment>,
     batch: u64,
 }
 
@@ -337,6 +339,11 @@ impl NoteBook<'_> {
         self.queue.records.push(records);
     }
 
+    /// A volume got another attachment.
+    pub(super) fn attachment(&mut self, attachment: Attachment) {
+        self.queue.attachments.push(attachment);
+    }
+
     /// Hands the notes to the builder.
     pub(super) fn close(self) -> Ticket {
         let ticket = Ticket(self.queue.batch);
@@ -349,7 +356,7 @@ impl NoteBook<'_> {
 
 impl Queue {
     fn is_empty(&self) -> bool {
-        self.notes.is_empty() && self.records.is_empty()
+        self.notes.is_empty() && self.records.is_empty() && self.attachments.is_empty()
     }
 
     /// Takes all notes; later ones belong to the next batch.

@@ -197,6 +197,7 @@ impl Mover<'_> {
         let records: Vec<_> = volumes.iter().map(|volume| (self.record_there(volume), volume.kind)).collect();
         let copies: Vec<_> = self.copies.iter().map(|copy| copy.copy.clone()).collect();
         self.prepared = self.to.prepare(&records, &copies).await?;
+        to.copy_attachments(volumes, &self.prepared).await?;
         let _room = from.admit_clear().await?;
         let tombstones = volumes.iter().map(|volume| lock(&volume.record).moving(Standing::Moved, to.uuid));
         let tombstones: Vec<_> = tombstones.collect();

@@ -90,7 +90,9 @@ impl Actor {
             let size_bytes = known.size_bytes + more_bytes;
             let KnownSnapshot { block_bytes, spots, .. } = known;
             let sizes = vec![size_bytes];
-            let volume = KnownVolume { block_bytes, sizes, presence: Presence::Open, content, spots };
+            let attachments = vec![0];
+            let volume =
+                KnownVolume { block_bytes, sizes, presence: Presence::Open, content, attachments, spots };
             model.volumes.insert(uuid, volume);
             (uuid, size_bytes)
         };
@@ -117,6 +119,7 @@ impl Actor {
                 sizes: vec![size_bytes],
                 presence: Presence::Open,
                 content: Content::Unknown,
+                attachments: vec![0],
                 spots: source.spots.clone(),
             };
             model.volumes.insert(uuid, known);

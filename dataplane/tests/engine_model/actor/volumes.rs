@@ -26,6 +26,7 @@ impl Actor {
                 sizes: vec![size_bytes],
                 presence: Presence::Open,
                 content: Content::Own(ReferenceVolume::default()),
+                attachments: vec![0],
                 spots,
             };
             model.volumes.insert(uuid, known);
@@ -78,5 +79,14 @@ impl Actor {
             assert_eq!(drive.grow(Some(size)).await, Ok(size));
             lock(&self.world).model.drive_sizes = vec![size];
         }
+    }
+
+    /// Attaches a document of `len` equal bytes; of none if `len` is zero.
+    pub(crate) async fn attach(&self, uuid: Uuid, byte: u8, len: usize) {
+        let Some(volume) = self.handle(uuid) else { return };
+        let first = if len == 0 { 0 } else { byte };
+        lock(&self.world).model.volume(uuid).attachments.push(first);
+        volume.set_attachment(&vec![byte; len]).await.expect("nothing stands against it");
+        lock(&self.world).model.volume(uuid).attachments = vec![first];
     }
 }
