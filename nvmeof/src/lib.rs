@@ -5,6 +5,7 @@
 //! command     a submission queue entry as a typed value, or the status that refuses it
 //! transport   one TCP connection = one queue pair: capsules above, PDUs below
 //! controller  the target's state: Connect, CC/CSTS, admin commands, events, keep-alive, discovery
+//! reservation who is registered with a namespace, who holds it, who may do what
 //! host        the initiator's state: bring-up and command builders
 //! ```
 //!
@@ -12,7 +13,7 @@
 //! The crate owns no payload and copies none: it says where the next bytes belong and encodes headers that the
 //! caller gathers with its own buffers. Time is passed in. Nothing here allocates per command.
 //!
-//! Not here: TLS, in-band authentication, reservations, fused commands, metadata and protection information.
+//! Not here: TLS, in-band authentication, fused commands, metadata and protection information.
 //!
 //! Section tags in comments name these revisions: Base 2.1, NVM command set 1.1, TCP transport 1.1.
 #![forbid(unsafe_code)]
@@ -23,6 +24,7 @@ pub mod fuzz;
 pub mod host;
 pub mod limits;
 mod nqn;
+pub mod reservation;
 pub mod transport;
 pub mod wire;
 

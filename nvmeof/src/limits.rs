@@ -23,6 +23,12 @@ pub const IO_QUEUES_MAX: u16 = 128;
 /// NN = MNAN = NANAGRPID (H2): one ANA group per namespace, and the whole ANA log stays below [`MDTS`].
 pub const NAMESPACES_MAX: u32 = 1024;
 
+/// Hosts that can be registered with one namespace's reservations: twice the nodes of the largest clusters that fence
+/// with them, and so few that the whole state is one small document.
+pub const REGISTRANTS_MAX: usize = 128;
+/// Reservation notifications that a controller keeps for its host, of which the oldest go first.
+pub const RESERVATION_NOTICES_MAX: usize = 64;
+
 /// Asynchronous Event Request commands held per controller (AERL + 1).
 pub const ASYNC_EVENTS_MAX: u8 = 4;
 

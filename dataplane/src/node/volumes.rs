@@ -51,7 +51,7 @@ impl Node {
             return Err(NodeError::InUse("volume"));
         }
         self.delete_parts(whole.into_all()).await?;
-        self.inner.target.forget_limits(uuid);
+        self.inner.target.forget_volume(uuid);
         self.forget_handle(uuid);
         Ok(())
     }

@@ -22,6 +22,7 @@ use super::{
     Shared,
     association::Association,
     queue::{Answer, End, Flow, Queue},
+    reservations,
     subsystem::describe,
     wait::{Either, WakeSlot, race},
 };
@@ -97,9 +98,7 @@ pub(super) async fn execute(queue: &Rc<Queue>, admin: &AdminQueue, slot: Slot, s
             discovery_generation: admin.shared.discovery.generation(),
         };
         let mut controller = admin.controller.borrow_mut();
-        for error in association.take_errors() {
-            controller.record_error(&error);
-        }
+        take_in(&mut controller, association);
         let reply = controller.execute(now(), slot, sqe.cid.get(), &command, &view, &mut data);
         mirror(&controller, association);
         reply
@@ -122,6 +121,10 @@ pub(super) async fn execute(queue: &Rc<Queue>, admin: &AdminQueue, slot: Slot, s
         AdminReply::Held => Flow::Continue,
         AdminReply::AbortOther { sqid, cid } => {
             rt::spawn(abort_other(queue.clone(), slot, sqid, cid));
+            Flow::Continue
+        }
+        AdminReply::PersistReservations { nsids, persistent } => {
+            rt::spawn(reservations::persist(queue.clone(), slot, nsids, persistent));
             Flow::Continue
         }
         AdminReply::ResetOther { cntlid, instance } => {
@@ -153,6 +156,16 @@ async fn reset_other(queue: Rc<Queue>, slot: Slot, sibling: Option<Arc<Associati
     }
     let result = IMMEDIATE_RESET_SUCCESSFUL;
     queue.answer(slot, Answer { status: Status::SUCCESS, result, data: None }).await;
+}
+
+/// What the other queues and hosts left for the host to hear.
+fn take_in(controller: &mut Controller, association: &Association) {
+    for error in association.take_errors() {
+        controller.record_error(&error);
+    }
+    for (nsid, kind) in association.take_notices() {
+        controller.reservation_notice(nsid, kind);
+    }
 }
 
 /// Lets the other queues see what they need of the controller's state.
@@ -248,6 +261,7 @@ async fn notice_changes(queue: &Rc<Queue>, admin: &AdminQueue) {
     {
         let new = admin.known.borrow();
         let mut controller = admin.controller.borrow_mut();
+        take_in(&mut controller, &queue.association);
         for nsid in changed_namespaces(&old.namespaces, &new.namespaces) {
             controller.namespace_changed(nsid);
         }
@@ -268,9 +282,12 @@ async fn notice_changes(queue: &Rc<Queue>, admin: &AdminQueue) {
     }
 }
 
-/// NSIDs that came, went, or are described differently, but for the space they use.
+/// NSIDs that came, went, or are described differently, but for the space they use and what hosts set themselves.
 fn changed_namespaces(old: &[Namespace], new: &[Namespace]) -> Vec<u32> {
-    let same = |a: &Namespace, b: &Namespace| Namespace { used_blocks: b.used_blocks, ..*a } == *b;
+    let same = |a: &Namespace, b: &Namespace| {
+        let (used_blocks, reservations_persist) = (b.used_blocks, b.reservations_persist);
+        Namespace { used_blocks, reservations_persist, ..*a } == *b
+    };
     let missing =
         |from: &[Namespace], namespace: &Namespace| !from.iter().any(|other| same(other, namespace));
     let gone = old.iter().filter(|namespace| missing(new, namespace));

@@ -13,6 +13,8 @@ use futures_channel::oneshot;
 use nvmeof::{
     command::Instance,
     controller::{ConnectRefusal, ConnectRequest, ControllerKind, ErrorRecord, HostIdentity, JoinView},
+    limits::RESERVATION_NOTICES_MAX,
+    reservation::NoticeKind,
     wire::status::Status,
 };
 
@@ -27,9 +29,10 @@ use super::{
 pub(super) struct QueueHandle {
     /// The queue pair shall end.
     pub(super) end: Flag,
-    /// There are commands to abort.
-    pub(super) abort: Flag,
+    /// There are commands to abort, or a fence.
+    pub(super) asked: Flag,
     aborts: Mutex<Vec<AbortRequest>>,
+    fences: Mutex<Vec<oneshot::Sender<()>>>,
     pub(super) counters: QueueCounters,
 }
 
@@ -44,6 +47,11 @@ impl QueueHandle {
     /// Takes what shall be aborted.
     pub(super) fn take_aborts(&self) -> Vec<AbortRequest> {
         std::mem::take(&mut self.aborts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes those to tell when all commands under way now are done.
+    pub(super) fn take_fences(&self) -> Vec<oneshot::Sender<()>> {
+        std::mem::take(&mut self.fences.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -72,6 +80,8 @@ pub(super) struct Association {
     queue_ended: Flag,
     /// Failed I/O commands that the admin queue has not put into the error log yet.
     errors: Mutex<Vec<ErrorRecord>>,
+    /// Reservation notices that the admin queue has not told yet, by NSID.
+    notices: Mutex<Vec<(u32, NoticeKind)>>,
 }
 
 /// Failed commands kept until the host asks: as many as the error log has entries.
@@ -112,6 +122,7 @@ impl Association {
             queues: Mutex::default(),
             queue_ended: Flag::default(),
             errors: Mutex::default(),
+            notices: Mutex::default(),
         }
     }
 
@@ -177,9 +188,39 @@ impl Association {
             let queues = self.queues();
             let Some(handle) = queues.open.get(&sqid) else { return false };
             handle.aborts.lock().unwrap_or_else(PoisonError::into_inner).push(AbortRequest { cid, aborted });
-            handle.abort.raise();
+            handle.asked.raise();
         }
         wait.await.unwrap_or(false)
+    }
+
+    /// Waits until every command is done that is under way on an I/O queue now.
+    pub(super) async fn fence(&self) {
+        let mut waits = Vec::new();
+        for handle in self.io_queue_handles() {
+            let (passed, wait) = oneshot::channel();
+            handle.fences.lock().unwrap_or_else(PoisonError::into_inner).push(passed);
+            handle.asked.raise();
+            waits.push(wait);
+        }
+        for wait in waits {
+            // A queue pair that ends drops the request when its last command is done.
+            let _ = wait.await;
+        }
+    }
+
+    /// Something happened to the host's part in a namespace's reservations. A flood is cut off.
+    pub(super) fn notify(&self, nsid: u32, kind: NoticeKind) {
+        let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
+        if notices.len() < RESERVATION_NOTICES_MAX {
+            notices.push((nsid, kind));
+        }
+        drop(notices);
+        self.changed.raise();
+    }
+
+    /// Takes what happened since the last time.
+    pub(super) fn take_notices(&self) -> Vec<(u32, NoticeKind)> {
+        std::mem::take(&mut self.notices.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// I/O queue pairs that are open now.

@@ -4,19 +4,21 @@ use std::{rc::Rc, sync::atomic::Ordering};
 
 use nvmeof::{
     Status,
-    command::{BlockRange, DataPointer, NvmCommand, dsm_ranges},
-    limits::{VERIFY_BYTES_MAX, WRITE_ZEROES_BYTES_MAX},
+    command::{DataPointer, NvmCommand, dsm_ranges},
     wire::{Sqe, opcode::NSID_ALL},
 };
 
 use super::{
+    Shared,
     association::Association,
     copy::{copy, total_bytes},
     counters::QueueCounters,
     exports_view::ExportsView,
+    operation::{Operation, blocks},
     qos::Lane,
     queue::Answer,
     read::{compare, read, verify},
+    reservations,
     subsystem::TargetNamespace,
 };
 use crate::{engine::EngineError, rt::Buf, volume::Volume};
@@ -44,45 +46,11 @@ pub(super) struct IoWork {
     let_in: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Operation {
-    Read {
-        offset_bytes: u64,
-        len_bytes: u32,
-        fua: bool,
-    },
-    Write {
-        offset_bytes: u64,
-        len_bytes: u64,
-        fua: bool,
-    },
-    WriteZeroes {
-        offset_bytes: u64,
-        len_bytes: u64,
-        deallocate: bool,
-        fua: bool,
-    },
-    Compare {
-        offset_bytes: u64,
-        len_bytes: u64,
-        fua: bool,
-    },
-    Verify {
-        offset_bytes: u64,
-        len_bytes: u64,
-        fua: bool,
-    },
-    Copy {
-        destination_lba: u64,
-        fua: bool,
-    },
-    Deallocate {
-        ranges: u32,
-    },
-    /// Dataset Management hints that we do not use.
-    Ignore,
-    Flush,
-    FlushAll,
+/// For whom a command is executed.
+pub(super) struct Caller<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) association: &'a Association,
+    pub(super) counters: &'a QueueCounters,
 }
 
 impl IoWork {
@@ -98,7 +66,8 @@ impl IoWork {
             NvmCommand::Write { data, .. }
             | NvmCommand::Compare { data, .. }
             | NvmCommand::Copy { data, .. }
-            | NvmCommand::DatasetManagement { data, .. } => {
+            | NvmCommand::DatasetManagement { data, .. }
+            | NvmCommand::Reservation { data, .. } => {
                 check_capsule(data, in_capsule_len)?;
                 data.len_bytes()
             }
@@ -113,7 +82,7 @@ impl IoWork {
         }
         let index = view.index_of(nsid)?;
         let volume = &view.namespaces()[index].volume;
-        let operation = operation(command, volume)?;
+        let operation = Operation::of(command, volume)?;
         let work = Self::new(view, index, operation);
         Ok(match data_len {
             0 => Prepared::Begin(work),
@@ -125,20 +94,14 @@ impl IoWork {
         Self { view: view.clone(), namespace, operation, let_in: false }
     }
 
-    /// Whether it changes data, so that executing it late could undo what the host did meanwhile (H1).
+    /// As [`Operation::is_write`].
     pub(super) fn is_write(&self) -> bool {
-        match self.operation {
-            Operation::Write { .. }
-            | Operation::WriteZeroes { .. }
-            | Operation::Copy { .. }
-            | Operation::Deallocate { .. }
-            | Operation::Ignore => true,
-            Operation::Read { .. }
-            | Operation::Compare { .. }
-            | Operation::Verify { .. }
-            | Operation::Flush
-            | Operation::FlushAll => false,
-        }
+        self.operation.is_write()
+    }
+
+    /// Whether who takes rights away waits for its end.
+    pub(super) fn is_fenced(&self) -> bool {
+        self.operation.access().is_some()
     }
 
     /// Where it waits for its volume's leave, and the bytes that it counts for there. `None`: it need not, because
@@ -159,9 +122,12 @@ impl IoWork {
             | Operation::Compare { len_bytes, .. }
             | Operation::Verify { len_bytes, .. } => len_bytes,
             Operation::Copy { .. } => total_bytes(data?, namespace.volume.block_bytes()),
-            Operation::Deallocate { .. } | Operation::Ignore | Operation::Flush | Operation::FlushAll => {
-                return None;
-            }
+            Operation::Deallocate { .. }
+            | Operation::Ignore
+            | Operation::Flush
+            | Operation::FlushAll
+            | Operation::Reservation(_)
+            | Operation::ReservationReport { .. } => return None,
         };
         Some((self.view.lane(self.namespace), bytes))
     }
@@ -171,19 +137,19 @@ impl IoWork {
         self.let_in = true;
     }
 
-    /// Does it. `data` is what came from the host.
-    pub(super) async fn execute(
-        self,
-        association: &Association,
-        counters: &QueueCounters,
-        data: Option<Buf>,
-    ) -> Answer {
+    /// Does it. `data` is what came from the host. Reservations are looked at now, not when the command came.
+    pub(super) async fn execute(self, caller: &Caller<'_>, data: Option<Buf>) -> Answer {
+        let counters = caller.counters;
+        if self.is_kept_away(caller) {
+            return Answer::status(Status::RESERVATION_CONFLICT);
+        }
         if let Operation::FlushAll = self.operation {
             return status_of(flush_all(self.view.namespaces()).await, Direction::Write, counters);
         }
-        let volume = &self.view.namespaces()[self.namespace].volume;
+        let namespace = &self.view.namespaces()[self.namespace];
+        let volume = &namespace.volume;
         // With the volatile write cache switched off, nothing may be volatile after its answer.
-        let fua_always = !association.write_cache.load(Ordering::Relaxed);
+        let fua_always = !caller.association.write_cache.load(Ordering::Relaxed);
         match self.operation {
             Operation::Read { offset_bytes, len_bytes, fua } => {
                 read(volume, offset_bytes, len_bytes, fua, counters).await
@@ -217,10 +183,25 @@ impl IoWork {
                 let data = data.expect("its ranges have come");
                 deallocate(volume, &data, ranges, counters).await
             }
+            Operation::Reservation(request) => {
+                let data = data.expect("its keys have come");
+                reservations::change(caller, namespace, request, &data).await
+            }
+            Operation::ReservationReport { len_bytes } => namespace.reservations.report(len_bytes).await,
             Operation::Flush => status_of(volume.flush().await, Direction::Write, counters),
             Operation::Ignore => Answer::status(Status::SUCCESS),
             Operation::FlushAll => unreachable!("handled above"),
         }
+    }
+
+    fn is_kept_away(&self, caller: &Caller<'_>) -> bool {
+        let Some(access) = self.operation.access() else { return false };
+        let namespaces = self.view.namespaces();
+        let meant = match self.operation {
+            Operation::FlushAll => namespaces,
+            _ => std::slice::from_ref(&namespaces[self.namespace]),
+        };
+        meant.iter().any(|namespace| !namespace.reservations.allows(caller.association.host.id, access))
     }
 }
 
@@ -232,56 +213,6 @@ fn check_capsule(data: DataPointer, in_capsule_len: u32) -> Result<(), Status> {
         DataPointer::Transport { .. } if in_capsule_len > 0 => Err(Status::INVALID_FIELD),
         DataPointer::InCapsule { .. } | DataPointer::Transport { .. } => Ok(()),
     }
-}
-
-/// Ranges in bytes, lengths checked against the data pointer.
-fn operation(command: NvmCommand, volume: &Volume) -> Result<Operation, Status> {
-    let bytes = |range: BlockRange| range.to_bytes(blocks(volume), volume.block_bytes());
-    Ok(match command {
-        NvmCommand::Read { range, fua, data } => {
-            let (offset_bytes, len) = bytes(range)?;
-            let len_bytes = u32::try_from(len).map_err(|_| Status::INVALID_FIELD)?;
-            data.check_to_host(len_bytes)?;
-            Operation::Read { offset_bytes, len_bytes, fua }
-        }
-        NvmCommand::Write { range, fua, data } => {
-            let (offset_bytes, len) = bytes(range)?;
-            if u64::from(data.len_bytes()) != len {
-                return Err(Status::DATA_SGL_LENGTH_INVALID);
-            }
-            Operation::Write { offset_bytes, len_bytes: len, fua }
-        }
-        NvmCommand::WriteZeroes { range, deallocate, fua } => {
-            let (offset_bytes, len_bytes) = bytes(range)?;
-            if len_bytes > WRITE_ZEROES_BYTES_MAX {
-                return Err(Status::INVALID_FIELD);
-            }
-            Operation::WriteZeroes { offset_bytes, len_bytes, deallocate, fua }
-        }
-        NvmCommand::Compare { range, fua, data } => {
-            let (offset_bytes, len) = bytes(range)?;
-            if u64::from(data.len_bytes()) != len {
-                return Err(Status::DATA_SGL_LENGTH_INVALID);
-            }
-            Operation::Compare { offset_bytes, len_bytes: len, fua }
-        }
-        NvmCommand::Verify { range, fua } => {
-            let (offset_bytes, len_bytes) = bytes(range)?;
-            if len_bytes > VERIFY_BYTES_MAX {
-                return Err(Status::INVALID_FIELD);
-            }
-            Operation::Verify { offset_bytes, len_bytes, fua }
-        }
-        NvmCommand::Copy { destination_lba, fua, .. } => Operation::Copy { destination_lba, fua },
-        NvmCommand::DatasetManagement { ranges, deallocate: true, .. } => Operation::Deallocate { ranges },
-        NvmCommand::DatasetManagement { .. } => Operation::Ignore,
-        NvmCommand::Flush => Operation::Flush,
-        NvmCommand::Disconnect => unreachable!("answered before a namespace is looked for"),
-    })
-}
-
-fn blocks(volume: &Volume) -> u64 {
-    volume.size_bytes() / u64::from(volume.block_bytes())
 }
 
 /// All ranges are checked before the first one is deallocated.

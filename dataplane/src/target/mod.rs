@@ -12,11 +12,13 @@ mod counters;
 mod discovery;
 mod exports_view;
 mod io_command;
+mod operation;
 mod place;
 mod portal;
 mod qos;
 mod queue;
 mod read;
+mod reservations;
 mod subsystem;
 #[cfg(test)]
 mod tests;
@@ -42,6 +44,7 @@ use self::{
     place::{Place, Places},
     portal::Portal,
     qos::Limiter,
+    reservations::AllReservations,
     subsystem::{Exports, TargetSubsystem},
     wait::Flag,
 };
@@ -79,6 +82,7 @@ pub(crate) struct Shared {
     subsystems: Mutex<BTreeMap<Nqn, Arc<TargetSubsystem>>>,
     /// Of every volume that is or was exported, or was given limits; by the volume's UUID.
     limiters: Mutex<BTreeMap<Uuid, Arc<Limiter>>>,
+    reservations: AllReservations,
     controllers: Mutex<Controllers>,
     /// A controller ended.
     controller_ended: Flag,
@@ -123,6 +127,7 @@ impl Target {
             serial,
             subsystems: Mutex::default(),
             limiters: Mutex::default(),
+            reservations: AllReservations::default(),
             controllers: Mutex::default(),
             controller_ended: Flag::default(),
         });
@@ -152,10 +157,11 @@ impl Target {
     /// last namespace are let go a little later.
     ///
     /// # Errors
-    /// If `spec` names a volume that is not among `volumes`, a malformed NQN or NSID, or one twice.
+    /// If `spec` names a volume that is not among `volumes`, a malformed NQN or NSID, or one twice; or if a volume's
+    /// stored reservations cannot be read.
     pub fn set_subsystem(&self, spec: &SubsystemSpec, volumes: &[Volume]) -> Result<(), NodeError> {
         let nqn = Nqn::new(spec.nqn.as_str()).map_err(|error| NodeError::Invalid(error.to_string()))?;
-        let exports = Exports::new(spec, volumes, |uuid| self.0.limiter(uuid))?;
+        let exports = Exports::new(spec, volumes, |uuid| self.0.limiter(uuid), &self.0.reservations)?;
         let subsystem = {
             let mut subsystems = self.0.subsystems();
             match subsystems.get(&nqn) {
@@ -217,8 +223,9 @@ impl Target {
     }
 
     /// The volume is gone for good.
-    pub fn forget_limits(&self, volume: Uuid) {
+    pub fn forget_volume(&self, volume: Uuid) {
         self.0.limiters().remove(&volume);
+        self.0.reservations.forget(volume);
     }
 
     /// Stops accepting and ends every controller; commands under way are finished, within a bounded time.

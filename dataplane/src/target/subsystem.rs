@@ -15,7 +15,10 @@ use nvmeof::{
 };
 use uuid::Uuid;
 
-use super::qos::Limiter;
+use super::{
+    qos::Limiter,
+    reservations::{AllReservations, VolumeReservations},
+};
 use crate::{
     node::{NamespaceSpec, NodeError, SubsystemSpec, VolumeState},
     volume::Volume,
@@ -28,6 +31,7 @@ pub(super) struct TargetNamespace {
     pub(super) uuid: Uuid,
     pub(super) volume: Volume,
     pub(super) limiter: Arc<Limiter>,
+    pub(super) reservations: Arc<VolumeReservations>,
 }
 
 /// What may change while hosts are connected. Replaced as a whole.
@@ -39,11 +43,12 @@ pub(super) struct Exports {
 }
 
 impl Exports {
-    /// Checks what the control plane asks for; each namespace gets its volume's limiter.
+    /// Checks what the control plane asks for; each namespace gets its volume's limiter and reservations.
     pub(super) fn new(
         spec: &SubsystemSpec,
         volumes: &[Volume],
         limiter_of: impl Fn(Uuid) -> Arc<Limiter>,
+        reservations: &AllReservations,
     ) -> Result<Self, NodeError> {
         let mut exports = Self::default();
         for host in &spec.allowed_hosts {
@@ -57,7 +62,8 @@ impl Exports {
             let found = volumes.iter().find(|known| known.uuid() == volume);
             let found = found.ok_or(NodeError::NotFound("volume"))?.clone();
             let limiter = limiter_of(volume);
-            exports.namespaces.push(TargetNamespace { nsid, uuid, volume: found, limiter });
+            let reservations = reservations.of(&found)?;
+            exports.namespaces.push(TargetNamespace { nsid, uuid, volume: found, limiter, reservations });
         }
         exports.namespaces.sort_by_key(|namespace| namespace.nsid);
         if exports.namespaces.windows(2).any(|pair| pair[0].nsid == pair[1].nsid) {
@@ -69,6 +75,11 @@ impl Exports {
     /// The namespaces that `host` may use: all or none.
     pub(super) fn visible_to(&self, host: &Nqn) -> &[TargetNamespace] {
         if self.allowed_hosts.contains(host) { &self.namespaces } else { &[] }
+    }
+
+    /// Under which NSID the volume is exported.
+    pub(super) fn namespace_of(&self, volume: Uuid) -> Option<u32> {
+        self.namespaces.iter().find(|ns| ns.volume.uuid() == volume).map(|ns| ns.nsid)
     }
 
     /// The same in the control plane's words.
@@ -137,5 +148,6 @@ pub(super) fn describe(namespace: &TargetNamespace) -> Namespace {
         atomic_4k: volume.atomic_4k(),
         volatile_cache: volume.has_volatile_cache(),
         ana_state: AnaState::Optimized,
+        reservations_persist: namespace.reservations.is_persistent(),
     }
 }

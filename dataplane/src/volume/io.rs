@@ -1,7 +1,7 @@
 //! Operations on volumes: as a rule one part holds the whole range. A range that goes over a border is done piece by
 //! piece, in ascending order.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{Form, Volume};
 use crate::{
@@ -55,6 +55,16 @@ impl Volume {
     /// Makes every write that was answered before durable, on every drive that holds a part (E14).
     pub async fn flush(&self) -> Result<(), EngineError> {
         self.follow((), async |form, ()| ((), form.flush().await)).await.1
+    }
+
+    /// The document attached last, which the first part keeps; empty if there is none.
+    pub fn attachment(&self) -> Arc<[u8]> {
+        self.first().attachment()
+    }
+
+    /// As the engine's `set_attachment`.
+    pub async fn set_attachment(&self, bytes: &[u8]) -> Result<(), EngineError> {
+        self.follow((), async |form, ()| ((), form.parts[0].part.set_attachment(bytes).await)).await.1
     }
 
     /// Acts on the newest form, and again where a part has moved to another drive meanwhile.

@@ -6,6 +6,7 @@ mod crowd;
 mod evacuate;
 mod hostile;
 mod limits;
+mod reservations;
 mod serve;
 mod spans;
 mod support;

@@ -44,10 +44,23 @@ impl Bench {
             size_bytes: Some(size_bytes),
             ..DriveConfig::new(DriveMedium::Memory(format!("test-{index}")))
         };
+        Self::on_drives(cores, size_bytes.iter().enumerate().map(drive).collect())
+    }
+
+    /// The same node again, on what it left on its drive.
+    pub(crate) fn restart(self, drive: DriveConfig) -> Self {
+        self.wait(self.node.shutdown());
+        let volume = self.volume;
+        drop(self);
+        Self { volume, ..Self::on_drives(2, vec![drive]) }
+    }
+
+    /// A node on those drives, which lets nobody in yet.
+    pub(crate) fn on_drives(cores: usize, drives: Vec<DriveConfig>) -> Self {
         let portal = PortalConfig { listen: "127.0.0.1:0".parse().unwrap(), advertise: None };
         let node = Node::start_closed(NodeConfig {
             cores,
-            drives: size_bytes.iter().enumerate().map(drive).collect(),
+            drives,
             portals: vec![portal],
             map_memory_bytes: 8 * MIB,
             nqn_prefix: "nqn.2026-11.io.basalt:".to_owned(),

@@ -6,12 +6,14 @@
 mod admin;
 mod fabrics;
 mod nvm;
+mod reservation;
 #[cfg(test)]
 mod tests;
 
 pub use admin::{AdminCommand, FeatureSelect, GetLogPage, Identify, Instance};
 pub use fabrics::{Connect, FabricsCommand, PropertyWidth};
 pub use nvm::{BlockRange, NvmCommand, copy_ranges, dsm_ranges};
+pub use reservation::ReservationRequest;
 
 use crate::{
     Status, limits,

@@ -2,7 +2,10 @@
 
 use zerocopy::{FromBytes, transmute};
 
-use super::DataPointer;
+use super::{
+    DataPointer,
+    reservation::{self, ReservationRequest},
+};
 use crate::{
     Status, limits,
     wire::{
@@ -56,6 +59,15 @@ pub enum NvmCommand {
         ranges: u32,
         fua: bool,
         data: DataPointer,
+    },
+    /// Register, Acquire or Release; the keys are in the command's data.
+    Reservation {
+        request: ReservationRequest,
+        data: DataPointer,
+    },
+    /// The answer has `len_bytes` of data: the report, cut or filled up with zeros.
+    ReservationReport {
+        len_bytes: u32,
     },
     /// Disconnect may come on an I/O queue; other Fabrics commands are refused.
     Disconnect,
@@ -122,6 +134,12 @@ impl NvmCommand {
                 Ok(Self::DatasetManagement { ranges, deallocate, data })
             }
             NvmOpcode::COPY => copy(sqe, data?),
+            NvmOpcode::RESERVATION_REGISTER => with_keys(ReservationRequest::parse_register(sqe)?, data?),
+            NvmOpcode::RESERVATION_ACQUIRE => with_keys(ReservationRequest::parse_acquire(sqe)?, data?),
+            NvmOpcode::RESERVATION_RELEASE => with_keys(ReservationRequest::parse_release(sqe)?, data?),
+            NvmOpcode::RESERVATION_REPORT => {
+                Ok(Self::ReservationReport { len_bytes: reservation::parse_report(sqe, data?)? })
+            }
             NvmOpcode::FABRICS => match super::FabricsCommand::parse(sqe)? {
                 super::FabricsCommand::Disconnect => Ok(Self::Disconnect),
                 super::FabricsCommand::Connect(_) => Err(Status::COMMAND_SEQUENCE_ERROR),
@@ -155,6 +173,13 @@ fn copy(sqe: &Sqe, data: DataPointer) -> Result<NvmCommand, Status> {
     }
     let fua = control & CONTROL_FUA != 0;
     Ok(NvmCommand::Copy { destination_lba: copy.sdlba.get(), ranges, fua, data })
+}
+
+fn with_keys(request: ReservationRequest, data: DataPointer) -> Result<NvmCommand, Status> {
+    if data.len_bytes() != request.data_bytes() {
+        return Err(Status::DATA_SGL_LENGTH_INVALID);
+    }
+    Ok(NvmCommand::Reservation { request, data })
 }
 
 /// The source ranges of a Copy command from its data.

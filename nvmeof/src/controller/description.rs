@@ -40,6 +40,8 @@ pub struct Namespace {
     /// A write may be lost by a power cut before a Flush.
     pub volatile_cache: bool,
     pub ana_state: AnaState,
+    /// Its reservations persist through power loss.
+    pub reservations_persist: bool,
 }
 
 /// Asymmetric Namespace Access state of a namespace through this controller (Base §8.1.1).

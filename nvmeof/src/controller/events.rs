@@ -18,17 +18,21 @@ pub enum Event {
     NamespaceAttribute,
     AnaChange,
     DiscoveryChange,
+    /// There is a reservation notification.
+    ReservationLog,
 }
 
-const EVENTS: [Event; 3] = [Event::NamespaceAttribute, Event::AnaChange, Event::DiscoveryChange];
+const EVENTS: [Event; 4] =
+    [Event::NamespaceAttribute, Event::AnaChange, Event::DiscoveryChange, Event::ReservationLog];
 
 impl Event {
-    /// The bit that enables it in Asynchronous Event Configuration.
-    fn enable_bit(self) -> u32 {
+    /// The bit that enables it in Asynchronous Event Configuration. `None`: it has a mask of its own.
+    fn enable_bit(self) -> Option<u32> {
         match self {
-            Self::NamespaceAttribute => OAES_NAMESPACE_ATTRIBUTE,
-            Self::AnaChange => OAES_ANA_CHANGE,
-            Self::DiscoveryChange => OAES_DISCOVERY_CHANGE,
+            Self::NamespaceAttribute => Some(OAES_NAMESPACE_ATTRIBUTE),
+            Self::AnaChange => Some(OAES_ANA_CHANGE),
+            Self::DiscoveryChange => Some(OAES_DISCOVERY_CHANGE),
+            Self::ReservationLog => None,
         }
     }
 
@@ -38,18 +42,21 @@ impl Event {
             Self::NamespaceAttribute => LogPageId::CHANGED_NAMESPACES,
             Self::AnaChange => LogPageId::ANA,
             Self::DiscoveryChange => LogPageId::DISCOVERY,
+            Self::ReservationLog => LogPageId::RESERVATION_NOTIFICATION,
         }
     }
 
-    /// Dword 0 of the completion: a Notice, its information and log page.
+    /// Dword 0 of the completion: type, information and log page.
     fn result(self) -> u32 {
         const NOTICE: u32 = 2;
-        let information: u32 = match self {
-            Self::NamespaceAttribute => 0x00,
-            Self::AnaChange => 0x03,
-            Self::DiscoveryChange => 0xF0,
+        const IO_COMMAND_SPECIFIC: u32 = 6;
+        let (kind, information): (u32, u32) = match self {
+            Self::NamespaceAttribute => (NOTICE, 0x00),
+            Self::AnaChange => (NOTICE, 0x03),
+            Self::DiscoveryChange => (NOTICE, 0xF0),
+            Self::ReservationLog => (IO_COMMAND_SPECIFIC, 0x00),
         };
-        NOTICE | information << 8 | u32::from(self.log_page().0) << 16
+        kind | information << 8 | u32::from(self.log_page().0) << 16
     }
 }
 
@@ -144,7 +151,8 @@ impl Events {
             return Some(EventCompletion { slot, status: Status::ABORT_REQUESTED, result: 0 });
         }
         let ready = |event: &Event| {
-            self.states[*event as usize] == EventState::Pending && self.enabled & event.enable_bit() != 0
+            let enabled = event.enable_bit().is_none_or(|bit| self.enabled & bit != 0);
+            enabled && self.states[*event as usize] == EventState::Pending
         };
         let event = EVENTS.into_iter().find(ready)?;
         let request = self.requests.pop_front()?;
@@ -188,6 +196,9 @@ mod tests {
         assert_eq!(events.take(), None);
         events.enabled |= OAES_ANA_CHANGE;
         assert_eq!(events.take().unwrap().result, 0x000C_0302);
+        events.hold(Slot(2), 12).unwrap();
+        events.raise(Event::ReservationLog);
+        assert_eq!(events.take().unwrap().result, 0x0080_0006);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The features of an I/O controller.
-pub(super) const FEATURES: [FeatureId; 11] = [
+pub(super) const FEATURES: [FeatureId; 13] = [
     FeatureId::ARBITRATION,
     FeatureId::POWER_MANAGEMENT,
     FeatureId::TEMPERATURE_THRESHOLD,
@@ -24,6 +24,8 @@ pub(super) const FEATURES: [FeatureId; 11] = [
     FeatureId::KEEP_ALIVE_TIMER,
     FeatureId::COMMAND_SET_PROFILE,
     FeatureId::HOST_IDENTIFIER,
+    FeatureId::RESERVATION_NOTIFICATION_MASK,
+    FeatureId::RESERVATION_PERSISTENCE,
 ];
 
 /// Features that are numbers and nothing more; the others live where they act.
@@ -168,6 +170,11 @@ fn events_offered(kind: ControllerKind) -> u32 {
         ControllerKind::Io => SMART_WARNINGS | OAES_NAMESPACE_ATTRIBUTE | OAES_ANA_CHANGE,
         ControllerKind::Discovery => OAES_DISCOVERY_CHANGE,
     }
+}
+
+/// Features of which each namespace has its own.
+pub(super) fn is_of_namespace(feature: FeatureId) -> bool {
+    matches!(feature, FeatureId::RESERVATION_NOTIFICATION_MASK | FeatureId::RESERVATION_PERSISTENCE)
 }
 
 fn exists(feature: FeatureId, kind: ControllerKind) -> Result<(), Status> {

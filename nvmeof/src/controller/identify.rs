@@ -15,11 +15,12 @@ use crate::{
             LbaFormat, NIDT_CSI, NIDT_NGUID, NIDT_UUID, NMIC_SHARED, NSATTR_WRITE_PROTECTED,
             NSFEAT_INDEPENDENT_NO_CACHE, NSFEAT_NSABP, NSFEAT_OPTPERF, NSFEAT_THIN, NSTAT_READY,
             NvmController, OAES_ANA_CHANGE, OAES_DISCOVERY_CHANGE, OAES_NAMESPACE_ATTRIBUTE, ONCS_COMPARE,
-            ONCS_COPY, ONCS_DSM, ONCS_SAVE_AND_SELECT, ONCS_VERIFY, ONCS_WRITE_ZEROES, SGLS_OFFSET,
-            SGLS_SUPPORTED, SGLS_TRANSPORT, VWC_FLUSH_ALL, VWC_PRESENT,
+            ONCS_COPY, ONCS_DSM, ONCS_RESERVATIONS, ONCS_SAVE_AND_SELECT, ONCS_VERIFY, ONCS_WRITE_ZEROES,
+            SGLS_OFFSET, SGLS_SUPPORTED, SGLS_TRANSPORT, VWC_FLUSH_ALL, VWC_PRESENT,
         },
         opcode::{CSI_NVM, Cns, NSID_ALL},
         property::VERSION_2_1,
+        reservation::RESCAP_ALL,
     },
 };
 
@@ -195,8 +196,14 @@ fn io_controller(data: &mut IdentifyController, view: &View<'_>) {
     data.cqes = 0x44;
     data.nn = limits::NAMESPACES_MAX.into();
     data.mnan = limits::NAMESPACES_MAX.into();
-    data.oncs =
-        (ONCS_COMPARE | ONCS_DSM | ONCS_WRITE_ZEROES | ONCS_SAVE_AND_SELECT | ONCS_VERIFY | ONCS_COPY).into();
+    data.oncs = (ONCS_COMPARE
+        | ONCS_RESERVATIONS
+        | ONCS_DSM
+        | ONCS_WRITE_ZEROES
+        | ONCS_SAVE_AND_SELECT
+        | ONCS_VERIFY
+        | ONCS_COPY)
+        .into();
     data.cdfs = CDFS_0.into();
     // Equal on every node of an NQN (H2), so it does not follow the drives: each namespace says its own.
     data.vwc = VWC_PRESENT | VWC_FLUSH_ALL;
@@ -210,6 +217,7 @@ fn nvm_namespace(namespace: &Namespace) -> IdentifyNamespace {
     data.ncap = namespace.size_blocks.into();
     data.nuse = namespace.used_blocks.min(namespace.size_blocks).into();
     data.nmic = NMIC_SHARED;
+    data.rescap = RESCAP_ALL;
     data.dlfeat = DLFEAT_ZEROES;
     data.mssrl = ((limits::COPY_RANGE_BYTES_MAX / namespace.block_bytes) as u16).into();
     data.mcl = (limits::COPY_BYTES_MAX / namespace.block_bytes).into();
@@ -246,6 +254,7 @@ fn nvm_namespace(namespace: &Namespace) -> IdentifyNamespace {
 fn independent_namespace(namespace: &Namespace) -> IndependentNamespace {
     let mut data = IndependentNamespace::new_zeroed();
     data.nmic = NMIC_SHARED;
+    data.rescap = RESCAP_ALL;
     data.anagrpid = namespace.nsid.into();
     data.nstat = NSTAT_READY;
     if namespace.read_only {

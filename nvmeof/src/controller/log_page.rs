@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use zerocopy::{FromZeros, IntoBytes, little_endian::U32};
 
-use super::{ControllerKind, View, discovery};
+use super::{ControllerKind, View, discovery, reservation_log::ReservationLog};
 use crate::{
     Status,
     command::GetLogPage,
@@ -73,9 +73,13 @@ impl Logs {
         command: &GetLogPage,
         kind: ControllerKind,
         view: &View<'_>,
+        reservations: &ReservationLog,
         out: &mut Vec<u8>,
     ) -> Result<(), Status> {
-        let page = self.build(command, kind, view)?;
+        let page = match (command.page, kind) {
+            (LogPageId::RESERVATION_NOTIFICATION, ControllerKind::Io) => reservations.page(),
+            _ => self.build(command, kind, view)?,
+        };
         let offset = usize::try_from(command.offset_bytes).map_err(|_| Status::INVALID_FIELD)?;
         if offset > page.len() {
             return Err(Status::INVALID_FIELD);
@@ -162,7 +166,7 @@ impl Logs {
 }
 
 /// The log pages of an I/O controller.
-const IO_PAGES: [LogPageId; 9] = [
+const IO_PAGES: [LogPageId; 10] = [
     LogPageId::SUPPORTED_LOG_PAGES,
     LogPageId::ERROR,
     LogPageId::SMART,
@@ -172,6 +176,7 @@ const IO_PAGES: [LogPageId; 9] = [
     LogPageId::ANA,
     LogPageId::FEATURE_EFFECTS,
     LogPageId::MI_COMMAND_EFFECTS,
+    LogPageId::RESERVATION_NOTIFICATION,
 ];
 
 fn supported(pages: &[LogPageId]) -> Vec<u8> {
@@ -208,7 +213,16 @@ fn command_effects() -> Vec<u8> {
     ] {
         page.admin[usize::from(opcode.0)] = CSUPP.into();
     }
-    for opcode in [NvmOpcode::FLUSH, NvmOpcode::READ, NvmOpcode::COMPARE, NvmOpcode::VERIFY] {
+    for opcode in [
+        NvmOpcode::FLUSH,
+        NvmOpcode::READ,
+        NvmOpcode::COMPARE,
+        NvmOpcode::VERIFY,
+        NvmOpcode::RESERVATION_REGISTER,
+        NvmOpcode::RESERVATION_REPORT,
+        NvmOpcode::RESERVATION_ACQUIRE,
+        NvmOpcode::RESERVATION_RELEASE,
+    ] {
         page.io[usize::from(opcode.0)] = CSUPP.into();
     }
     for opcode in [NvmOpcode::WRITE, NvmOpcode::WRITE_ZEROES, NvmOpcode::DATASET_MANAGEMENT, NvmOpcode::COPY]
@@ -219,11 +233,14 @@ fn command_effects() -> Vec<u8> {
 }
 
 fn feature_effects() -> Vec<u8> {
-    /// FSUPP, and scope: the controller.
-    const FSUPP_CONTROLLER: u32 = 1 | 1 << 21;
+    const FSUPP: u32 = 1;
+    const SCOPE_NAMESPACE: u32 = 1 << 20;
+    const SCOPE_CONTROLLER: u32 = 1 << 21;
     let mut page = vec![0; 1024];
     for feature in super::features::FEATURES {
-        page[usize::from(feature.0) * 4..][..4].copy_from_slice(U32::new(FSUPP_CONTROLLER).as_bytes());
+        let scope =
+            if super::features::is_of_namespace(feature) { SCOPE_NAMESPACE } else { SCOPE_CONTROLLER };
+        page[usize::from(feature.0) * 4..][..4].copy_from_slice(U32::new(FSUPP | scope).as_bytes());
     }
     page
 }

@@ -8,11 +8,13 @@ mod connect;
 mod description;
 mod discovery;
 mod events;
+mod feature_commands;
 mod features;
 mod identify;
 mod keep_alive;
 mod lifecycle;
 mod log_page;
+mod reservation_log;
 #[cfg(test)]
 mod tests;
 
@@ -26,21 +28,16 @@ pub use lifecycle::{LifecycleEffect, LifecycleState};
 pub use log_page::ErrorRecord;
 
 use self::{
-    events::Events,
-    features::{Features, Others, SetEffect},
-    keep_alive::KeepAlive,
-    lifecycle::Lifecycle,
-    log_page::Logs,
+    events::Events, feature_commands::Setting, features::Features, keep_alive::KeepAlive,
+    lifecycle::Lifecycle, log_page::Logs, reservation_log::ReservationLog,
 };
 use crate::{
     Status,
-    command::{AdminCommand, FabricsCommand, FeatureSelect, Instance, PropertyWidth},
+    command::{AdminCommand, FabricsCommand, Instance, PropertyWidth},
     limits,
+    reservation::NoticeKind,
     transport::Slot,
-    wire::{
-        opcode::{FeatureId, NSID_ALL},
-        property::Property,
-    },
+    wire::{opcode::LogPageId, property::Property},
 };
 
 /// What a controller is for.
@@ -51,7 +48,7 @@ pub enum ControllerKind {
 }
 
 /// How an admin command ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AdminReply {
     /// Answer now; `out` holds the data to send first, if the command has any.
     Complete { status: Status, result: u64 },
@@ -61,6 +58,8 @@ pub enum AdminReply {
     Held,
     /// Answer, then end the association.
     Disconnect,
+    /// Make these namespaces' reservations persist through power loss, or not; answer when that is so.
+    PersistReservations { nsids: Vec<u32>, persistent: bool },
     /// Abort that command of an I/O queue, if it has not begun; answer when it was answered, with Success and bit 0
     /// set if it was not aborted.
     AbortOther { sqid: u16, cid: u16 },
@@ -83,6 +82,7 @@ pub struct Controller {
     features: Features,
     events: Events,
     logs: Logs,
+    reservations: ReservationLog,
     keep_alive: KeepAlive,
 }
 
@@ -104,6 +104,7 @@ impl Controller {
             features: Features::new(),
             events: Events::new(),
             logs: Logs::default(),
+            reservations: ReservationLog::default(),
             keep_alive: KeepAlive::new(request.kato_ms, now),
         }
     }
@@ -178,38 +179,18 @@ impl Controller {
                 done(0)
             }
             AdminCommand::GetLogPage(command) => {
-                self.logs.read(&command, self.kind, view, out)?;
+                self.logs.read(&command, self.kind, view, &self.reservations, out)?;
                 if !command.retain_event {
-                    self.events.log_read(command.page);
+                    self.log_read(command.page);
                 }
                 done(0)
             }
-            AdminCommand::GetFeatures { feature: FeatureId::HOST_IDENTIFIER, select, data, .. } => {
-                if select == FeatureSelect::Current {
-                    data.check_to_host(16)?;
-                    out.extend_from_slice(self.host.id.as_bytes());
-                }
-                done(0)
-            }
-            AdminCommand::GetFeatures { feature, select, .. } => {
-                let kato_ms = self.keep_alive.timeout_ms();
-                let others = Others { events_enabled: &mut self.events.enabled, kato_ms };
-                done(u64::from(self.features.get(feature, select, self.kind, &others)?))
+            AdminCommand::GetFeatures { feature, select, nsid, data } => {
+                self.get_feature((feature, select), nsid, data, view, out)
             }
             AdminCommand::SetFeatures { save: true, .. } => Err(Status::FEATURE_NOT_SAVEABLE),
-            AdminCommand::SetFeatures { nsid, .. } if !matches!(nsid, 0 | NSID_ALL) => {
-                Err(Status::FEATURE_NOT_NAMESPACE_SPECIFIC)
-            }
-            AdminCommand::SetFeatures { feature, value, .. } => {
-                let kato_ms = self.keep_alive.timeout_ms();
-                let others = Others { events_enabled: &mut self.events.enabled, kato_ms };
-                match self.features.set(feature, value, self.kind, others)? {
-                    SetEffect::Result(result) => done(u64::from(result)),
-                    SetEffect::KeepAliveTimer { kato_ms } => {
-                        self.keep_alive = KeepAlive::new(kato_ms, now);
-                        done(0)
-                    }
-                }
+            AdminCommand::SetFeatures { feature, nsid, value, .. } => {
+                self.set_feature(now, Setting { feature, nsid, value }, view)
             }
             AdminCommand::AsyncEventRequest => {
                 self.events.hold(slot, cid)?;
@@ -253,6 +234,23 @@ impl Controller {
                 Ok(AdminReply::Changed { result: 0, effect })
             }
             FabricsCommand::Disconnect => Ok(AdminReply::Disconnect),
+        }
+    }
+
+    fn log_read(&mut self, page: LogPageId) {
+        self.events.log_read(page);
+        if page == LogPageId::RESERVATION_NOTIFICATION {
+            self.reservations.next();
+            if !self.reservations.is_empty() {
+                self.events.raise(Event::ReservationLog);
+            }
+        }
+    }
+
+    /// Something happened to the host's part in a namespace's reservations: told unless masked.
+    pub fn reservation_notice(&mut self, nsid: u32, kind: NoticeKind) {
+        if self.reservations.add(nsid, kind) {
+            self.events.raise(Event::ReservationLog);
         }
     }
 

@@ -13,7 +13,7 @@ use crate::{
         Cqe, Sqe,
         identify::{IdentifyController, IdentifyNamespace, IndependentNamespace, NvmController},
         log_page::{AnaGroup, AnaHeader, CommandEffects, ErrorEntry, Smart},
-        opcode::{AdminOpcode, Cns, LogPageId},
+        opcode::{AdminOpcode, Cns, FeatureId, LogPageId, NSID_ALL},
     },
 };
 
@@ -41,6 +41,7 @@ fn namespace(nsid: u32) -> Namespace {
         atomic_4k: true,
         volatile_cache: true,
         ana_state: AnaState::Optimized,
+        reservations_persist: nsid == 5,
     }
 }
 
@@ -189,7 +190,7 @@ fn identify_controller_says_what_linux_insists_on() {
     assert_eq!(bytes[1807], 4, "CCRL");
     assert_eq!(bytes[386..388], 10_000_u16.to_le_bytes(), "CQT");
     assert_eq!(bytes[512..514], [0x66, 0x44], "SQES, CQES");
-    assert_eq!(bytes[520..522], 0b1_1001_1101_u16.to_le_bytes(), "ONCS");
+    assert_eq!(bytes[520..522], 0b1_1011_1101_u16.to_le_bytes(), "ONCS");
     assert_eq!(bytes[525], 0b111, "VWC");
     assert_eq!(bytes[540..544], 1024_u32.to_le_bytes(), "MNAN");
     assert_eq!(&bytes[768..771], b"nqn");
@@ -407,4 +408,55 @@ fn a_discovery_controller_has_only_what_it_needs() {
     let header = world.log(LogPageId::DISCOVERY, 1024).unwrap();
     assert_eq!(header[..16], [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(world.status(sqe::set_features(FeatureId::NUMBER_OF_QUEUES, 0)), Status::INVALID_FIELD);
+}
+
+#[test]
+fn reservation_notices_are_told_and_read_one_by_one() {
+    use crate::reservation::NoticeKind;
+
+    let mut world = World::ready(ControllerKind::Io);
+    world.execute(3, &sqe::async_event_request());
+    world.controller.reservation_notice(1, NoticeKind::RegistrationPreempted);
+    world.controller.reservation_notice(1, NoticeKind::ReservationReleased);
+    let told = world.controller.take_event().unwrap();
+    assert_eq!((told.slot, told.result), (Slot(3), 0x0080_0006));
+    let mut retained = sqe::get_log_page(LogPageId::RESERVATION_NOTIFICATION, 0, 64);
+    retained.cdw10 = (retained.cdw10.get() | 1 << 15).into();
+    for sqe in [retained, sqe::get_log_page(LogPageId::RESERVATION_NOTIFICATION, 0, 64)] {
+        let page = world.data(sqe, 64).unwrap();
+        assert_eq!((page[0], page[8], page[9], page[12]), (1, 1, 1, 1));
+    }
+    // The second one is an event of its own.
+    world.execute(4, &sqe::async_event_request());
+    assert_eq!(world.controller.take_event().unwrap().slot, Slot(4));
+    let page = world.log(LogPageId::RESERVATION_NOTIFICATION, 64).unwrap();
+    assert_eq!((page[0], page[8], page[9]), (2, 2, 0));
+    assert_eq!(world.log(LogPageId::RESERVATION_NOTIFICATION, 64).unwrap(), [0; 64]);
+}
+
+#[test]
+fn reservation_features_are_of_a_namespace() {
+    let mut world = World::ready(ControllerKind::Io);
+    let of = |mut sqe: Sqe, nsid: u32| {
+        sqe.nsid = nsid.into();
+        sqe
+    };
+    let (mask, persistence) = (FeatureId::RESERVATION_NOTIFICATION_MASK, FeatureId::RESERVATION_PERSISTENCE);
+    let done = |result| AdminReply::Complete { status: Status::SUCCESS, result };
+    assert_eq!(world.execute(0, &of(sqe::set_features(mask, 0b1010), NSID_ALL)).0, done(0));
+    assert_eq!(world.execute(0, &of(sqe::set_features(mask, 0b0100), 5)).0, done(0));
+    for (nsid, value) in [(1, 0b1010), (5, 0b0100)] {
+        assert_eq!(world.execute(0, &of(sqe::get_features(mask), nsid)).0, done(value));
+        let persists = world.execute(0, &of(sqe::get_features(persistence), nsid)).0;
+        assert_eq!(persists, done(u64::from(nsid == 5)));
+    }
+    for nsid in [0, 2, NSID_ALL] {
+        for feature in [mask, persistence] {
+            let unknown = world.status(of(sqe::get_features(feature), nsid));
+            assert_eq!(unknown, Status::INVALID_NAMESPACE_OR_FORMAT, "{feature:?} of {nsid}");
+        }
+    }
+    assert_eq!(world.status(of(sqe::set_features(mask, 0), 2)), Status::INVALID_NAMESPACE_OR_FORMAT);
+    let set = world.execute(0, &of(sqe::set_features(persistence, 1), 1)).0;
+    assert_eq!(set, AdminReply::PersistReservations { nsids: vec![1], persistent: true });
 }

@@ -6,6 +6,7 @@ use zerocopy::{FromZeros, IntoBytes, transmute};
 use crate::{
     Nqn,
     command::Instance,
+    reservation::{AcquireAction, RegisterAction, ReleaseAction, ReservationType},
     wire::{
         Sqe,
         admin::{AbortSqe, CrossControllerResetSqe, FeaturesSqe, GetLogPageSqe, IdentifySqe},
@@ -13,6 +14,7 @@ use crate::{
         nvm::{CONTROL_DEAC, CONTROL_FUA, CopyRange, CopySqe, DSM_DEALLOCATE, DsmRange, DsmSqe, RwSqe},
         opcode::{AdminOpcode, Cns, FabricsType, FeatureId, LogPageId, NvmOpcode},
         property::Property,
+        reservation::{EDS, IEKEY, ReservationKeys, ReservationReportSqe, ReservationSqe},
     },
 };
 
@@ -192,6 +194,55 @@ pub fn copy_range(lba: u64, blocks: u32) -> [u8; 32] {
     range.as_bytes().try_into().expect("a range has 32 bytes")
 }
 
+/// Reservation Register; its data is [`reservation_keys`] of the current and the new key.
+pub fn reservation_register(
+    nsid: u32,
+    action: RegisterAction,
+    ignore_existing_key: bool,
+    persistence: Option<bool>,
+) -> Sqe {
+    let cptpl = match persistence {
+        None => 0b00,
+        Some(false) => 0b10,
+        Some(true) => 0b11,
+    };
+    let action = action as u8 | if ignore_existing_key { IEKEY } else { 0 };
+    reservation(NvmOpcode::RESERVATION_REGISTER, nsid, action, 0, cptpl << 6)
+}
+
+/// Reservation Acquire; its data is [`reservation_keys`] of the current key and the one to preempt.
+pub fn reservation_acquire(nsid: u32, action: AcquireAction, kind: ReservationType) -> Sqe {
+    reservation(NvmOpcode::RESERVATION_ACQUIRE, nsid, action as u8, kind as u8, 0)
+}
+
+/// Reservation Release; its data is the current key, eight bytes.
+pub fn reservation_release(nsid: u32, action: ReleaseAction, kind: ReservationType) -> Sqe {
+    reservation(NvmOpcode::RESERVATION_RELEASE, nsid, action as u8, kind as u8, 0)
+}
+
+/// Data of Register and Acquire.
+pub fn reservation_keys(current: u64, other: u64) -> [u8; 16] {
+    let keys = ReservationKeys { crkey: current.into(), other: other.into() };
+    keys.as_bytes().try_into().expect("two keys have 16 bytes")
+}
+
+/// Reservation Report of `len` bytes, a multiple of four, as the extended data structure.
+pub fn reservation_report(nsid: u32, len: u32) -> Sqe {
+    assert!(len > 0 && len.is_multiple_of(4), "reports are read in dwords");
+    let mut report: ReservationReportSqe = transmute!(Sqe::new(NvmOpcode::RESERVATION_REPORT.0));
+    report.nsid = nsid.into();
+    report.numd_z = (len / 4 - 1).into();
+    report.eds = EDS;
+    transmute!(report)
+}
+
+fn reservation(opcode: NvmOpcode, nsid: u32, action: u8, rtype: u8, cptpl: u8) -> Sqe {
+    let mut sqe: ReservationSqe = transmute!(Sqe::new(opcode.0));
+    sqe.nsid = nsid.into();
+    (sqe.action, sqe.rtype, sqe.cptpl) = (action, rtype, cptpl);
+    transmute!(sqe)
+}
+
 fn read_write(opcode: NvmOpcode, nsid: u32, lba: u64, blocks: u32, control: u16) -> Sqe {
     let mut rw: RwSqe = transmute!(Sqe::new(opcode.0));
     rw.nsid = nsid.into();
@@ -232,6 +283,13 @@ mod tests {
         let mut range = [0; 32];
         (range[8], range[16]) = (5, 6);
         assert_eq!(copy_range(5, 7), range);
+        let register = reservation_register(1, RegisterAction::Replace, true, Some(true));
+        check(register, &[(0, 0x0D), (4, 1), (40, 0x0A), (43, 0xC0)]);
+        let acquire = reservation_acquire(1, AcquireAction::Preempt, ReservationType::ExclusiveAccess);
+        check(acquire, &[(0, 0x11), (4, 1), (40, 1), (41, 2)]);
+        let release = reservation_release(1, ReleaseAction::Clear, ReservationType::WriteExclusive);
+        check(release, &[(0, 0x15), (4, 1), (40, 1), (41, 1)]);
+        check(reservation_report(1, 4096), &[(0, 0x0E), (4, 1), (40, 0xFF), (41, 3), (44, 1)]);
         check(flush(3), &[(4, 3)]);
         check(deallocate(1, 256), &[(0, 9), (4, 1), (40, 255), (44, 4)]);
         check(

@@ -27,6 +27,10 @@ open_enum! {
         WRITE_ZEROES = 0x08,
         DATASET_MANAGEMENT = 0x09,
         VERIFY = 0x0C,
+        RESERVATION_REGISTER = 0x0D,
+        RESERVATION_REPORT = 0x0E,
+        RESERVATION_ACQUIRE = 0x11,
+        RESERVATION_RELEASE = 0x15,
         COPY = 0x19,
         FABRICS = 0x7F,
     }
@@ -70,6 +74,7 @@ open_enum! {
         FEATURE_EFFECTS = 0x12,
         MI_COMMAND_EFFECTS = 0x13,
         DISCOVERY = 0x70,
+        RESERVATION_NOTIFICATION = 0x80,
     }
 }
 
@@ -87,6 +92,8 @@ open_enum! {
         KEEP_ALIVE_TIMER = 0x0F,
         COMMAND_SET_PROFILE = 0x19,
         HOST_IDENTIFIER = 0x81,
+        RESERVATION_NOTIFICATION_MASK = 0x82,
+        RESERVATION_PERSISTENCE = 0x83,
     }
 }
 

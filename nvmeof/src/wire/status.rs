@@ -29,6 +29,7 @@ open_enum! {
         /// Retrying at once finds no more space, so not to be retried.
         CAPACITY_EXCEEDED = 0x081 | DNR,
         NAMESPACE_NOT_READY = 0x082,
+        RESERVATION_CONFLICT = 0x083 | DNR,
 
         ASYNC_EVENT_LIMIT_EXCEEDED = 0x105 | DNR,
         INVALID_LOG_PAGE = 0x109 | DNR,

@@ -72,7 +72,7 @@ pub(super) fn logs(stage: Stage<'_>) -> Result<()> {
 }
 
 /// A command that fails with this text.
-fn refused(guest: &Guest, command: &str, text: &str) -> Result<()> {
+pub(super) fn refused(guest: &Guest, command: &str, text: &str) -> Result<()> {
     let outcome = guest.run(&format!("cd /tmp; {command}"))?;
     ensure!(outcome.status != 0, "`{command}` succeeded:\n{}", outcome.text);
     ensure!(outcome.text.to_lowercase().contains(text), "`{command}` printed:\n{}", outcome.text);

@@ -12,6 +12,7 @@ mod kernel_target;
 mod power_cut;
 mod process_death;
 mod publish;
+mod reservations;
 mod smoke;
 mod snapshot_deletion;
 mod snapshots;
@@ -48,7 +49,7 @@ pub type Scenario = (&'static str, fn(Stage<'_>) -> Result<()>);
 pub type PowerScenario = (&'static str, fn(&Lab, &Bootable, &Path) -> Result<()>);
 
 /// The whole of a host's life, in the order in which it runs.
-pub const ALL: [Scenario; 25] = [
+pub const ALL: [Scenario; 26] = [
     ("harness_with_the_kernels_own_target", kernel_target::run),
     ("discover_connect_list_identify", attach::run),
     ("ext4_and_xfs_files", filesystem::files),
@@ -69,6 +70,7 @@ pub const ALL: [Scenario; 25] = [
     ("snapshots_show_their_instant", snapshots::instant),
     ("clone_and_source_are_apart", snapshots::clone),
     ("snapshots_go_in_any_order_under_load", snapshot_deletion::run),
+    ("reservations_keep_hosts_apart", reservations::run),
     ("full_drive_fails_new_writes_only", full_drive::run),
     ("idle_costs_nothing", idle::run),
     ("process_death_loses_nothing", process_death::file),

@@ -11,6 +11,7 @@
 //! Invariants: a command's data belongs to its slot until its last byte came, then to its work; an answer is pushed
 //! before its slot is free; once `stopping` no work is begun, once `ended` nothing is pushed.
 
+mod fence;
 mod receive;
 mod slots;
 mod solicit;
@@ -31,7 +32,10 @@ use nvmeof::{
 };
 
 pub(super) use self::receive::{End, Flow};
-use self::slots::{Slots, Subject};
+use self::{
+    fence::Fences,
+    slots::{Slots, Subject},
+};
 use super::{
     Shared,
     admin::{self, AdminQueue},
@@ -70,6 +74,7 @@ pub(super) struct Queue {
     flow_control: bool,
     stall_max: Duration,
     _place: Place,
+    shared: Arc<Shared>,
     kind: Kind,
     pub(super) association: Arc<Association>,
     handle: Arc<QueueHandle>,
@@ -77,6 +82,7 @@ pub(super) struct Queue {
     connection: RefCell<ControllerConnection>,
     outbox: Outbox,
     slots: Slots,
+    fences: Fences,
     /// Submission queue head: commands received, modulo `entries`.
     sqhd: Cell<u16>,
     /// No command is begun any more.
@@ -115,7 +121,7 @@ impl Queue {
         connection.grow(request.entries);
         let stall_max = shared.stall_max;
         let kind = if request.qid == 0 {
-            Kind::Admin(Box::new(AdminQueue::new(shared, &association, &request)))
+            Kind::Admin(Box::new(AdminQueue::new(shared.clone(), &association, &request)))
         } else {
             Kind::Io(RefCell::new(Rc::new(ExportsView::of(&association))))
         };
@@ -125,6 +131,7 @@ impl Queue {
             flow_control: request.flow_control,
             stall_max,
             _place: place,
+            shared,
             kind,
             association,
             handle,
@@ -132,6 +139,7 @@ impl Queue {
             connection: RefCell::new(connection),
             outbox: Outbox::new(),
             slots: Slots::new(request.entries),
+            fences: Fences::new(request.entries),
             // The Connect command was the first one.
             sqhd: Cell::new(1 % request.entries),
             stopping: Cell::new(false),

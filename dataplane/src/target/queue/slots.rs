@@ -20,7 +20,7 @@ use crate::{
     limits,
     rt::{self, Buf, Nanos},
     target::{
-        io_command::IoWork,
+        io_command::{Caller, IoWork},
         qos::Leave,
         wait::{Either, WakeSlot, race},
     },
@@ -186,7 +186,7 @@ async fn slot_task(queue: Rc<Queue>, slot: Slot) {
         let answer = if work.is_write() && waited > limits::WRITE_WAIT_MAX {
             too_late()
         } else {
-            work.execute(&queue.association, &queue.handle.counters, data).await
+            execute(&queue, slot, work, data).await
         };
         drop(share);
         queue.handle.counters.busy_nanos.add(nanos(rt::now().since(arrived)));
@@ -196,6 +196,18 @@ async fn slot_task(queue: Rc<Queue>, slot: Slot) {
             queue.drained.wake();
         }
     }
+}
+
+async fn execute(queue: &Queue, slot: Slot, work: IoWork, data: Option<Buf>) -> Answer {
+    let (shared, association) = (&*queue.shared, &*queue.association);
+    let caller = Caller { shared, association, counters: &queue.handle.counters };
+    if !work.is_fenced() {
+        return work.execute(&caller, data).await;
+    }
+    queue.fences.begin(slot);
+    let answer = work.execute(&caller, data).await;
+    queue.fences.end(slot);
+    answer
 }
 
 /// Keeps a command until its volume's limits let it begin, it is aborted, or the queue stops: then it is dropped like

@@ -1,5 +1,5 @@
 //! The watch task: cuts off a peer that stalls, so that buffers held for it come back (E7), and aborts commands that
-//! have not begun.
+//! have not begun, and sees to fences.
 
 use std::{pin::pin, rc::Rc};
 
@@ -9,16 +9,17 @@ use crate::{
     target::wait::{Either, race},
 };
 
-/// Looks now and then, and when a command shall be aborted, until the queue has ended.
+/// Looks now and then, and when it is asked to, until the queue has ended.
 pub(super) async fn watch(queue: Rc<Queue>) {
     let mut seen = queue.data_received.get();
     let mut nap = pin!(rt::sleep(queue.stall_max));
     loop {
         let over = queue.over.until(|| queue.ended.get().then_some(()));
-        match race(over, race(queue.handle.abort.raised(), nap.as_mut())).await {
+        match race(over, race(queue.handle.asked.raised(), nap.as_mut())).await {
             Either::First(()) => return,
             Either::Second(Either::First(())) => {
                 abort(&queue);
+                queue.handle.take_fences().into_iter().for_each(|passed| queue.fences.raise(passed));
                 continue;
             }
             Either::Second(Either::Second(())) => nap.set(rt::sleep(queue.stall_max)),

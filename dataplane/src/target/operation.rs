@@ -1,0 +1,146 @@
+//! What a command does to its volume, in bytes, checked against the volume's size.
+
+use nvmeof::{
+    Status,
+    command::{BlockRange, NvmCommand, ReservationRequest},
+    limits::{VERIFY_BYTES_MAX, WRITE_ZEROES_BYTES_MAX},
+    reservation::Access,
+};
+
+use crate::volume::Volume;
+
+/// A checked command.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Operation {
+    Read {
+        offset_bytes: u64,
+        len_bytes: u32,
+        fua: bool,
+    },
+    Write {
+        offset_bytes: u64,
+        len_bytes: u64,
+        fua: bool,
+    },
+    WriteZeroes {
+        offset_bytes: u64,
+        len_bytes: u64,
+        deallocate: bool,
+        fua: bool,
+    },
+    Compare {
+        offset_bytes: u64,
+        len_bytes: u64,
+        fua: bool,
+    },
+    Verify {
+        offset_bytes: u64,
+        len_bytes: u64,
+        fua: bool,
+    },
+    Copy {
+        destination_lba: u64,
+        fua: bool,
+    },
+    Deallocate {
+        ranges: u32,
+    },
+    /// Dataset Management hints that we do not use.
+    Ignore,
+    Flush,
+    FlushAll,
+    Reservation(ReservationRequest),
+    ReservationReport {
+        len_bytes: u32,
+    },
+}
+
+impl Operation {
+    /// Ranges in bytes, lengths checked against the data pointer.
+    pub(super) fn of(command: NvmCommand, volume: &Volume) -> Result<Self, Status> {
+        let bytes = |range: BlockRange| range.to_bytes(blocks(volume), volume.block_bytes());
+        Ok(match command {
+            NvmCommand::Read { range, fua, data } => {
+                let (offset_bytes, len) = bytes(range)?;
+                let len_bytes = u32::try_from(len).map_err(|_| Status::INVALID_FIELD)?;
+                data.check_to_host(len_bytes)?;
+                Self::Read { offset_bytes, len_bytes, fua }
+            }
+            NvmCommand::Write { range, fua, data } => {
+                let (offset_bytes, len_bytes) = bytes(range)?;
+                check_length(data.len_bytes(), len_bytes)?;
+                Self::Write { offset_bytes, len_bytes, fua }
+            }
+            NvmCommand::WriteZeroes { range, deallocate, fua } => {
+                let (offset_bytes, len_bytes) = bytes(range)?;
+                if len_bytes > WRITE_ZEROES_BYTES_MAX {
+                    return Err(Status::INVALID_FIELD);
+                }
+                Self::WriteZeroes { offset_bytes, len_bytes, deallocate, fua }
+            }
+            NvmCommand::Compare { range, fua, data } => {
+                let (offset_bytes, len_bytes) = bytes(range)?;
+                check_length(data.len_bytes(), len_bytes)?;
+                Self::Compare { offset_bytes, len_bytes, fua }
+            }
+            NvmCommand::Verify { range, fua } => {
+                let (offset_bytes, len_bytes) = bytes(range)?;
+                if len_bytes > VERIFY_BYTES_MAX {
+                    return Err(Status::INVALID_FIELD);
+                }
+                Self::Verify { offset_bytes, len_bytes, fua }
+            }
+            NvmCommand::Copy { destination_lba, fua, .. } => Self::Copy { destination_lba, fua },
+            NvmCommand::DatasetManagement { ranges, deallocate: true, .. } => Self::Deallocate { ranges },
+            NvmCommand::DatasetManagement { .. } => Self::Ignore,
+            NvmCommand::Flush => Self::Flush,
+            NvmCommand::Reservation { request, .. } => Self::Reservation(request),
+            NvmCommand::ReservationReport { len_bytes } => Self::ReservationReport { len_bytes },
+            NvmCommand::Disconnect => unreachable!("answered before a namespace is looked for"),
+        })
+    }
+
+    /// Whether it changes something, so that executing it late could undo what the host did meanwhile (H1).
+    pub(super) fn is_write(&self) -> bool {
+        match self {
+            Self::Write { .. }
+            | Self::WriteZeroes { .. }
+            | Self::Copy { .. }
+            | Self::Deallocate { .. }
+            | Self::Ignore
+            | Self::Reservation(_) => true,
+            Self::Read { .. }
+            | Self::Compare { .. }
+            | Self::Verify { .. }
+            | Self::Flush
+            | Self::FlushAll
+            | Self::ReservationReport { .. } => false,
+        }
+    }
+
+    /// What a reservation may keep it from (Base, Command Behavior in the Presence of a Reservation). `None`: it is
+    /// about reservations, and judged by the state itself.
+    pub(super) fn access(&self) -> Option<Access> {
+        match self {
+            Self::Read { .. } | Self::Compare { .. } | Self::Verify { .. } => Some(Access::Read),
+            // Copy reads, too; who may write may also read.
+            Self::Write { .. }
+            | Self::WriteZeroes { .. }
+            | Self::Copy { .. }
+            | Self::Deallocate { .. }
+            | Self::Ignore
+            | Self::Flush
+            | Self::FlushAll => Some(Access::Write),
+            Self::Reservation(_) | Self::ReservationReport { .. } => None,
+        }
+    }
+}
+
+/// Blocks of a volume as it is now.
+pub(super) fn blocks(volume: &Volume) -> u64 {
+    volume.size_bytes() / u64::from(volume.block_bytes())
+}
+
+fn check_length(data_bytes: u32, len_bytes: u64) -> Result<(), Status> {
+    if u64::from(data_bytes) == len_bytes { Ok(()) } else { Err(Status::DATA_SGL_LENGTH_INVALID) }
+}
