@@ -13,7 +13,7 @@
 //! The crate owns no payload and copies none: it says where the next bytes belong and encodes headers that the
 //! caller gathers with its own buffers. Time is passed in. Nothing here allocates per command.
 //!
-//! Not here: TLS, in-band authentication, fused commands, metadata and protection information.
+//! Not here: TLS, in-band authentication, metadata and protection information.
 //!
 //! Section tags in comments name these revisions: Base 2.1, NVM command set 1.1, TCP transport 1.1.
 #![forbid(unsafe_code)]

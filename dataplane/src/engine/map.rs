@@ -190,6 +190,11 @@ impl Piece {
         Self { logical: LogicalExtent((offset_bytes / EXTENT_BYTES) as u32), start_bytes, len_bytes }
     }
 
+    /// Where it begins in the volume.
+    pub(crate) fn offset_bytes(self) -> u64 {
+        u64::from(self.logical.0) * EXTENT_BYTES + u64::from(self.start_bytes)
+    }
+
     pub(crate) fn first_block(self) -> u32 {
         self.start_bytes / BLOCK_BYTES as u32
     }

@@ -26,6 +26,7 @@ mod check;
 mod checkpoint;
 mod claims;
 mod clone;
+mod compare;
 mod drive;
 mod error;
 mod evict;

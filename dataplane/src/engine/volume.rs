@@ -287,7 +287,7 @@ impl Volume {
         if self.drive.is_offline() { Err(EngineError::Offline) } else { Ok(()) }
     }
 
-    fn check_write(&self, offset_bytes: u64, len_bytes: u64) -> Result<(), EngineError> {
+    pub(super) fn check_write(&self, offset_bytes: u64, len_bytes: u64) -> Result<(), EngineError> {
         self.check(offset_bytes, len_bytes)?;
         let is_damaged = || self.volume.chain().layers().iter().any(|layer| layer.is_damaged());
         if !self.is_writable() || self.drive.has_damage() && is_damaged() {

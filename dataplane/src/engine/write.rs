@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::{
     allocate::Spare,
+    claims::Claim,
     drive::{DriveShared, Fault},
     error::{Corruption, EngineError},
     format::BLOCK_BYTES,
@@ -73,8 +74,24 @@ impl Volume {
         if part.is_empty() { (part, Ok(())) } else { self.write_piece(piece, part, durable).await }
     }
 
-    async fn write_piece(&self, piece: Piece, mut buf: Buf, durable: bool) -> (Buf, Result<(), EngineError>) {
-        let claim = self.volume.claims().take(piece.logical, self.claimed(piece)).await;
+    async fn write_piece(&self, piece: Piece, buf: Buf, durable: bool) -> (Buf, Result<(), EngineError>) {
+        let claim = self.claim(piece).await;
+        self.write_claimed(piece, buf, durable, claim).await
+    }
+
+    /// Waits for what a write of that piece must hold.
+    pub(super) async fn claim(&self, piece: Piece) -> Claim<'_> {
+        self.volume.claims().take(piece.logical, self.claimed(piece)).await
+    }
+
+    /// Writes a piece whose claim is held, and lets go of it.
+    pub(super) async fn write_claimed(
+        &self,
+        piece: Piece,
+        mut buf: Buf,
+        durable: bool,
+        claim: Claim<'_>,
+    ) -> (Buf, Result<(), EngineError>) {
         let mut held = Held::default();
         let ticket = loop {
             let step;

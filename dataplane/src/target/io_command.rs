@@ -16,7 +16,7 @@ use super::{
     exports_view::ExportsView,
     operation::{Operation, blocks},
     qos::Lane,
-    queue::Answer,
+    queue::{Answer, Half},
     read::{compare, read, verify},
     reservations,
     subsystem::TargetNamespace,
@@ -42,6 +42,8 @@ pub(super) struct IoWork {
     /// The namespace in `view`; not used by a Flush of all.
     namespace: usize,
     operation: Operation,
+    /// Of a fused Compare and Write.
+    half: Option<Half>,
     /// Its volume's limits have let it in already.
     let_in: bool,
 }
@@ -59,6 +61,7 @@ impl IoWork {
         view: &Rc<ExportsView>,
         sqe: &Sqe,
         in_capsule_len: u32,
+        half: Option<Half>,
     ) -> Result<Prepared, Status> {
         let command = NvmCommand::parse(sqe)?;
         let nsid = sqe.nsid.get();
@@ -83,7 +86,10 @@ impl IoWork {
         let index = view.index_of(nsid)?;
         let volume = &view.namespaces()[index].volume;
         let operation = Operation::of(command, volume)?;
-        let work = Self::new(view, index, operation);
+        if half.is_some() {
+            operation.check_atomic(volume)?;
+        }
+        let work = Self { half, ..Self::new(view, index, operation) };
         Ok(match data_len {
             0 => Prepared::Begin(work),
             len_bytes => Prepared::AfterData { work, len_bytes },
@@ -91,7 +97,7 @@ impl IoWork {
     }
 
     fn new(view: &Rc<ExportsView>, namespace: usize, operation: Operation) -> Self {
-        Self { view: view.clone(), namespace, operation, let_in: false }
+        Self { view: view.clone(), namespace, operation, half: None, let_in: false }
     }
 
     /// As [`Operation::is_write`].
@@ -138,10 +144,13 @@ impl IoWork {
     }
 
     /// Does it. `data` is what came from the host. Reservations are looked at now, not when the command came.
-    pub(super) async fn execute(self, caller: &Caller<'_>, data: Option<Buf>) -> Answer {
+    pub(super) async fn execute(mut self, caller: &Caller<'_>, data: Option<Buf>) -> Answer {
         let counters = caller.counters;
         if self.is_kept_away(caller) {
             return Answer::status(Status::RESERVATION_CONFLICT);
+        }
+        if let Some(half) = self.half.take() {
+            return self.execute_half(half, caller, data.expect("its data has come")).await;
         }
         if let Operation::FlushAll = self.operation {
             return status_of(flush_all(self.view.namespaces()).await, Direction::Write, counters);
@@ -191,6 +200,37 @@ impl IoWork {
             Operation::Flush => status_of(volume.flush().await, Direction::Write, counters),
             Operation::Ignore => Answer::status(Status::SUCCESS),
             Operation::FlushAll => unreachable!("handled above"),
+        }
+    }
+
+    /// A half of Compare and Write: the second does it, and tells the first how it went.
+    async fn execute_half(&self, half: Half, caller: &Caller<'_>, data: Buf) -> Answer {
+        let second = match half {
+            Half::First(first) => return Answer::status(first.done(data).await),
+            Half::Second(second) => second,
+        };
+        let Operation::Write { offset_bytes, len_bytes, fua } = self.operation else {
+            unreachable!("a second half is a write")
+        };
+        let Some(expected) = second.expected().await else {
+            return Answer::status(Status::ABORTED_FAILED_FUSED);
+        };
+        let fua = fua || !caller.association.write_cache.load(Ordering::Relaxed);
+        let volume = &self.view.namespaces()[self.namespace].volume;
+        let written = volume.compare_and_write(offset_bytes, &expected, data, fua).await;
+        if let Ok(is_equal) = written {
+            caller.counters.reads.add(1);
+            caller.counters.bytes_read.add(len_bytes);
+            second.first_ends(if is_equal { Status::SUCCESS } else { Status::COMPARE_FAILURE });
+        }
+        match written {
+            Ok(true) => {
+                caller.counters.writes.add(1);
+                caller.counters.bytes_written.add(len_bytes);
+                Answer::status(Status::SUCCESS)
+            }
+            Ok(false) => Answer::status(Status::ABORTED_FAILED_FUSED),
+            Err(error) => status_of(Err(error), Direction::Write, caller.counters),
         }
     }
 

@@ -100,6 +100,20 @@ impl Operation {
         })
     }
 
+    /// Whether it stays within what a Compare and Write may take: one aligned 4 KiB where that cannot tear, else one
+    /// block.
+    pub(super) fn check_atomic(&self, volume: &Volume) -> Result<(), Status> {
+        const ATOMIC_BYTES: u64 = 4096;
+        let (Self::Compare { offset_bytes, len_bytes, .. } | Self::Write { offset_bytes, len_bytes, .. }) =
+            self
+        else {
+            unreachable!("only Compare and Write are fused")
+        };
+        let unit = if volume.atomic_4k() { ATOMIC_BYTES } else { u64::from(volume.block_bytes()) };
+        let fits = offset_bytes % unit + len_bytes <= unit;
+        if fits { Ok(()) } else { Err(Status::ATOMIC_WRITE_UNIT_EXCEEDED) }
+    }
+
     /// Whether it changes something, so that executing it late could undo what the host did meanwhile (H1).
     pub(super) fn is_write(&self) -> bool {
         match self {

@@ -57,6 +57,25 @@ impl Volume {
         self.follow((), async |form, ()| ((), form.flush().await)).await.1
     }
 
+    /// As the engine's `compare_and_write`. Borders of parts lie between blocks of 4 KiB.
+    pub async fn compare_and_write(
+        &self,
+        offset_bytes: u64,
+        expected: &[u8],
+        buf: Buf,
+        fua: bool,
+    ) -> Result<bool, EngineError> {
+        let act = async |form: &Form, (buf, _): (Buf, bool)| {
+            let (buf, result) = form.compare_and_write(offset_bytes, expected, buf, fua).await;
+            match result {
+                Ok(is_equal) => ((buf, is_equal), Ok(())),
+                Err(error) => ((buf, false), Err(error)),
+            }
+        };
+        let ((_, is_equal), result) = self.follow((buf, false), act).await;
+        result.map(|()| is_equal)
+    }
+
     /// The document attached last, which the first part keeps; empty if there is none.
     pub fn attachment(&self) -> Arc<[u8]> {
         self.first().attachment()
@@ -144,6 +163,20 @@ impl Form {
                 let flushes = parts.iter().map(|placed| Box::pin(placed.part.flush())).collect();
                 rt::join_all(flushes).await.into_iter().collect()
             }
+        }
+    }
+
+    async fn compare_and_write(
+        &self,
+        offset_bytes: u64,
+        expected: &[u8],
+        buf: Buf,
+        fua: bool,
+    ) -> (Buf, Result<bool, EngineError>) {
+        match self.one_part(offset_bytes, buf.len() as u64) {
+            Ok(Some((part, offset_bytes))) => part.compare_and_write(offset_bytes, expected, buf, fua).await,
+            Ok(None) => (buf, Err(EngineError::Invalid("a compare and write stays within one part".into()))),
+            Err(error) => (buf, Err(error)),
         }
     }
 

@@ -4,6 +4,7 @@
 mod commands;
 mod crowd;
 mod evacuate;
+mod fused;
 mod hostile;
 mod limits;
 mod reservations;

@@ -3,11 +3,10 @@
 use std::rc::Rc;
 
 use dataplane::{
-    host::{Answer, HostController, HostOptions, HostQueue, Payload},
+    host::{HostController, HostOptions, HostQueue, Payload},
     node::{BlockSize, DriveConfig, DriveMedium},
-    rt::{self, Buf},
+    rt::Buf,
 };
-use futures_channel::oneshot;
 use nvmeof::{
     Nqn, Status,
     host::sqe,
@@ -22,7 +21,7 @@ use uuid::Uuid;
 
 use crate::{
     commands::filled,
-    support::{Bench, HOST, MIB},
+    support::{Bench, HOST, MIB, begin},
 };
 
 const OTHER: &str = "nqn.2014-08.org.nvmexpress:uuid:22222222-2222-2222-2222-222222222222";
@@ -78,16 +77,6 @@ impl Member {
         assert_eq!(answer.status(), OK);
         answer.data.unwrap().to_vec()
     }
-}
-
-/// Sends a command now, for an answer later.
-fn begin(queue: &Rc<HostQueue>, sqe: Sqe, payload: Payload) -> oneshot::Receiver<Answer> {
-    let (answer, wait) = oneshot::channel();
-    let queue = queue.clone();
-    rt::spawn(async move {
-        answer.send(queue.command(sqe, payload).await.unwrap()).expect("it is waited for");
-    });
-    wait
 }
 
 async fn bytes(bytes: &[u8]) -> Payload {

@@ -1,16 +1,17 @@
 //! A node with one exported volume, and a host's runtime beside it.
 
-use std::{net::SocketAddr, sync::mpsc, time::Duration};
+use std::{net::SocketAddr, rc::Rc, sync::mpsc, time::Duration};
 
 use dataplane::{
-    host::HostOptions,
+    host::{Answer, HostOptions, HostQueue, Payload},
     node::{
         BlockSize, DriveConfig, DriveMedium, NamespaceSpec, Node, NodeConfig, NodeError, PortalConfig,
         SubsystemSpec, VolumeSpec,
     },
-    rt::{CoreId, Runtime},
+    rt::{self, CoreId, Runtime},
 };
-use nvmeof::{Nqn, transport::ICRequest};
+use futures_channel::oneshot;
+use nvmeof::{Nqn, transport::ICRequest, wire::Sqe};
 use uuid::Uuid;
 
 pub(crate) const SUBSYSTEM: &str = "nqn.2026-11.io.basalt:test";
@@ -129,4 +130,14 @@ pub(crate) fn options(address: SocketAddr) -> HostOptions {
         kato_ms: 0,
         io_queues: 2,
     }
+}
+
+/// Sends a command now, for an answer later.
+pub(crate) fn begin(queue: &Rc<HostQueue>, sqe: Sqe, payload: Payload) -> oneshot::Receiver<Answer> {
+    let (answer, wait) = oneshot::channel();
+    let queue = queue.clone();
+    rt::spawn(async move {
+        answer.send(queue.command(sqe, payload).await.unwrap()).expect("it is waited for");
+    });
+    wait
 }

@@ -32,8 +32,31 @@ pub enum DataPointer {
     Transport { len: u32 },
 }
 
+/// A command's part in a fused operation (Base §3.4.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fuse {
+    Alone,
+    First,
+    Second,
+}
+
+impl Fuse {
+    /// Reads and clears it: what is left of the entry is a command like any other.
+    pub fn take(sqe: &mut Sqe) -> Result<Self, Status> {
+        let fuse = match sqe.flags & FUSE_MASK {
+            0b00 => Self::Alone,
+            0b01 => Self::First,
+            0b10 => Self::Second,
+            _ => return Err(Status::INVALID_FIELD),
+        };
+        sqe.flags &= !FUSE_MASK;
+        Ok(fuse)
+    }
+}
+
 impl DataPointer {
-    /// Reads the SGL descriptor; also refuses PRPs and fused commands, which no Fabrics command may use.
+    /// Reads the SGL descriptor; also refuses PRPs, which no Fabrics command may use, and fused commands: those that
+    /// may be fused have lost the mark by then ([`Fuse::take`]).
     pub fn parse(sqe: &Sqe) -> Result<Self, Status> {
         if sqe.flags & PSDT_MASK != PSDT_SGL || sqe.flags & FUSE_MASK != 0 {
             return Err(Status::INVALID_FIELD);

@@ -10,13 +10,13 @@ use crate::{
     wire::{
         identify::{
             CDFS_0, CMIC_ANA, CMIC_CONTROLLERS, CMIC_PORTS, CNTRLTYPE_DISCOVERY, CNTRLTYPE_IO,
-            CTRATT_HOST_ID_128, CTRATT_TBKAS, DCTYPE_DIRECT, DLFEAT_ZEROES, IdentifyController,
-            IdentifyNamespace, IndependentNamespace, LPA_EFFECTS, LPA_EXTENDED, LPA_SUPPORTED_PAGES,
-            LbaFormat, NIDT_CSI, NIDT_NGUID, NIDT_UUID, NMIC_SHARED, NSATTR_WRITE_PROTECTED,
-            NSFEAT_INDEPENDENT_NO_CACHE, NSFEAT_NSABP, NSFEAT_OPTPERF, NSFEAT_THIN, NSTAT_READY,
-            NvmController, OAES_ANA_CHANGE, OAES_DISCOVERY_CHANGE, OAES_NAMESPACE_ATTRIBUTE, ONCS_COMPARE,
-            ONCS_COPY, ONCS_DSM, ONCS_RESERVATIONS, ONCS_SAVE_AND_SELECT, ONCS_VERIFY, ONCS_WRITE_ZEROES,
-            SGLS_OFFSET, SGLS_SUPPORTED, SGLS_TRANSPORT, VWC_FLUSH_ALL, VWC_PRESENT,
+            CTRATT_HOST_ID_128, CTRATT_TBKAS, DCTYPE_DIRECT, DLFEAT_ZEROES, FUSES_COMPARE_AND_WRITE,
+            IdentifyController, IdentifyNamespace, IndependentNamespace, LPA_EFFECTS, LPA_EXTENDED,
+            LPA_SUPPORTED_PAGES, LbaFormat, NIDT_CSI, NIDT_NGUID, NIDT_UUID, NMIC_SHARED,
+            NSATTR_WRITE_PROTECTED, NSFEAT_INDEPENDENT_NO_CACHE, NSFEAT_NSABP, NSFEAT_OPTPERF, NSFEAT_THIN,
+            NSTAT_READY, NvmController, OAES_ANA_CHANGE, OAES_DISCOVERY_CHANGE, OAES_NAMESPACE_ATTRIBUTE,
+            ONCS_COMPARE, ONCS_COPY, ONCS_DSM, ONCS_RESERVATIONS, ONCS_SAVE_AND_SELECT, ONCS_VERIFY,
+            ONCS_WRITE_ZEROES, SGLS_OFFSET, SGLS_SUPPORTED, SGLS_TRANSPORT, VWC_FLUSH_ALL, VWC_PRESENT,
         },
         opcode::{CSI_NVM, Cns, NSID_ALL},
         property::VERSION_2_1,
@@ -204,6 +204,8 @@ fn io_controller(data: &mut IdentifyController, view: &View<'_>) {
         | ONCS_VERIFY
         | ONCS_COPY)
         .into();
+    // ACWU stays zero, one block; a namespace that promises more says so.
+    data.fuses = FUSES_COMPARE_AND_WRITE.into();
     data.cdfs = CDFS_0.into();
     // Equal on every node of an NQN (H2), so it does not follow the drives: each namespace says its own.
     data.vwc = VWC_PRESENT | VWC_FLUSH_ALL;
@@ -240,6 +242,7 @@ fn nvm_namespace(namespace: &Namespace) -> IdentifyNamespace {
         data.nsfeat |= NSFEAT_NSABP | NSFEAT_OPTPERF;
         data.nawun_z = block_z.into();
         data.nawupf_z = block_z.into();
+        data.nacwu_z = block_z.into();
         data.nabsn_z = block_z.into();
         data.nabspf_z = block_z.into();
         data.npwg_z = block_z.into();

@@ -151,6 +151,14 @@ pub fn compare(nsid: u32, lba: u64, blocks: u32) -> Sqe {
     read_write(NvmOpcode::COMPARE, nsid, lba, blocks, 0)
 }
 
+/// The same commands as the two halves of a fused Compare and Write, to be sent one right after the other.
+pub fn fused(compare: Sqe, write: Sqe) -> [Sqe; 2] {
+    const FIRST: u8 = 0b01;
+    const SECOND: u8 = 0b10;
+    let mark = |sqe: Sqe, fuse: u8| Sqe { flags: sqe.flags | fuse, ..sqe };
+    [mark(compare, FIRST), mark(write, SECOND)]
+}
+
 /// Verify of 1 to 65,536 blocks.
 pub fn verify(nsid: u32, lba: u64, blocks: u32) -> Sqe {
     read_write(NvmOpcode::VERIFY, nsid, lba, blocks, 0)

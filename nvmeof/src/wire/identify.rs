@@ -244,6 +244,8 @@ pub const ONCS_SAVE_AND_SELECT: u16 = 1 << 4;
 pub const ONCS_RESERVATIONS: u16 = 1 << 5;
 pub const ONCS_VERIFY: u16 = 1 << 7;
 pub const ONCS_COPY: u16 = 1 << 8;
+/// FUSES: Compare and Write.
+pub const FUSES_COMPARE_AND_WRITE: u16 = 1 << 0;
 /// CDFS: Copy takes descriptor format 0h.
 pub const CDFS_0: u16 = 1 << 0;
 

@@ -12,6 +12,7 @@
 //! before its slot is free; once `stopping` no work is begun, once `ended` nothing is pushed.
 
 mod fence;
+mod fused;
 mod receive;
 mod slots;
 mod solicit;
@@ -31,10 +32,14 @@ use nvmeof::{
     wire::{Cqe, cqe::SQHD_DISABLED},
 };
 
-pub(super) use self::receive::{End, Flow};
 use self::{
     fence::Fences,
+    fused::Fused,
     slots::{Slots, Subject},
+};
+pub(super) use self::{
+    fused::Half,
+    receive::{End, Flow},
 };
 use super::{
     Shared,
@@ -83,6 +88,7 @@ pub(super) struct Queue {
     outbox: Outbox,
     slots: Slots,
     fences: Fences,
+    fused: Fused,
     /// Submission queue head: commands received, modulo `entries`.
     sqhd: Cell<u16>,
     /// No command is begun any more.
@@ -140,6 +146,7 @@ impl Queue {
             outbox: Outbox::new(),
             slots: Slots::new(request.entries),
             fences: Fences::new(request.entries),
+            fused: Fused::default(),
             // The Connect command was the first one.
             sqhd: Cell::new(1 % request.entries),
             stopping: Cell::new(false),
@@ -180,6 +187,9 @@ impl Queue {
             queue.end();
         }
         queue.stopping.set(true);
+        // Half of a fused command must not wait for one that will never begin.
+        queue.fused.end();
+        queue.slots.let_go();
         queue.slots.wake_all();
         // Queues first (H1): an association never outlives its I/O queues' commands.
         if let Kind::Admin(_) = queue.kind {

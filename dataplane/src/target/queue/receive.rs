@@ -144,7 +144,12 @@ async fn on_capsule(queue: &Rc<Queue>, slot: Slot, sqe: &Sqe, in_capsule_len: u3
         Kind::Admin(admin) => return admin::execute(queue, admin, slot, sqe).await,
         Kind::Io(view) => ExportsView::current(view, &queue.association),
     };
-    match IoWork::prepare(&view, sqe, in_capsule_len) {
+    let prepared = {
+        let mut sqe = *sqe;
+        let half = queue.fused.arrive(&mut sqe);
+        half.and_then(|half| IoWork::prepare(&view, &sqe, in_capsule_len, half))
+    };
+    match prepared {
         Ok(Prepared::Disconnect) => {
             queue.answer(slot, Answer::status(Status::SUCCESS)).await;
             Flow::End(End::Goodbye)

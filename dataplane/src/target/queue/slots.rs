@@ -144,6 +144,14 @@ impl Slots {
         }
     }
 
+    /// Drops what waits for data or to begin; nothing is received or begun any more.
+    pub(super) fn let_go(&self) {
+        for place in &self.0 {
+            place.pending.take();
+            place.task.take();
+        }
+    }
+
     /// Lets all tasks see that the queue has ended.
     pub(super) fn wake_all(&self) {
         for place in &self.0 {
