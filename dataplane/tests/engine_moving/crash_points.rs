@@ -108,6 +108,8 @@ async fn move_once(media: &Media, hosts: &Hosts, begun: &AtomicBool, ended: &Ato
     let clone = base.fork(&from.clone_volume(&base.volume(), id(2), MIB, 0).await.expect("there is room"));
     clone.write(60, 1).await;
     for host in [&base, &view, &clone] {
+        let volume = host.volume();
+        volume.set_attachment(volume.uuid().as_bytes()).await.expect("there is room");
         host.flush().await;
     }
     let all = [(id(1), base.clone()), (id(2), clone), (id(201), view)];
@@ -192,6 +194,7 @@ async fn check_arrived(drive: &Drive, known: &BTreeMap<Uuid, Host>, loss: Loss) 
     assert_eq!(drive.snapshots().len(), 1);
     for volume in &volumes {
         let host = &known[&volume.uuid()];
+        assert_eq!(*volume.attachment(), *volume.uuid().as_bytes());
         host.use_volume(volume);
         host.find_again(loss).await;
     }
