@@ -12,7 +12,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     api::{
-        backends, basalt, health, hosts, info, metrics, publish, session, snapshots, targets, tenants,
+        backends, basalt, docs, health, hosts, info, metrics, publish, session, snapshots, targets, tenants,
         volumes,
     },
     app::SharedApp,
@@ -53,7 +53,10 @@ fn provisioner() -> (Router<SharedApp>, OpenApi) {
         .routes(routes!(hosts::probe))
         .routes(routes!(targets::list))
         .routes(routes!(metrics::metrics))
-        .routes(routes!(health::root))
+        .routes(routes!(docs::home))
+        .routes(routes!(docs::reference))
+        .routes(routes!(docs::api))
+        .routes(routes!(docs::asset))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(openapi::openapi))

@@ -10,11 +10,11 @@ use serde_json::json;
 
 use crate::app::SharedApp;
 
-#[utoipa::path(get, path = "/", tag = "About", summary = "Where to go from here", security(()),
-    responses((status = 200, body = Object, description = "done")))]
-pub(crate) async fn root() -> Response {
-    Json(json!({ "name": "basalt", "info": "/info", "health": "/healthz", "ready": "/readyz" }))
-        .into_response()
+/// What programs get from the root.
+pub(crate) fn links() -> Response {
+    let links = json!({ "name": "basalt", "info": "/info", "health": "/healthz", "ready": "/readyz",
+        "docs": "/docs", "openapi": "/openapi.json" });
+    Json(links).into_response()
 }
 
 /// The process answers.

@@ -2,6 +2,7 @@
 
 pub(crate) mod backends;
 pub(crate) mod basalt;
+pub(crate) mod docs;
 pub(crate) mod health;
 pub(crate) mod hosts;
 pub(crate) mod info;

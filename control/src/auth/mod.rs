@@ -126,7 +126,10 @@ impl Authenticator {
         }
         is_reading(method)
             && match path {
-                "/" | "/healthz" | "/readyz" | "/openapi.json" | "/v1/version" => true,
+                "/" | "/healthz" | "/readyz" | "/openapi.json" | "/v1/version" | "/docs" | "/docs/api" => {
+                    true
+                }
+                _ if path.starts_with("/docs/api/") => true,
                 "/info" => self.settings.open_info,
                 "/metrics" => self.settings.open_metrics,
                 _ => false,

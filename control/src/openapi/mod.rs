@@ -25,9 +25,13 @@ pub(crate) use answers::{Answer, Created, Problem, SessionProblem, Status};
 #[derive(Clone)]
 pub(crate) struct Document(Arc<str>);
 
-#[cfg(test)]
 impl Document {
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+
     /// One item a line, for the snapshot in the repository.
+    #[cfg(test)]
     pub(crate) fn pretty(&self) -> String {
         let value: serde_json::Value = serde_json::from_str(&self.0).expect("it was made as JSON");
         format!("{value:#}\n")

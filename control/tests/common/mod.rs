@@ -123,6 +123,7 @@ pub(crate) struct Client {
     credentials: std::path::PathBuf,
     identity: Option<(Vec<CertificateDer<'static>>, Arc<PrivateKeyDer<'static>>)>,
     authorization: Option<String>,
+    accept: Option<String>,
     versions: &'static [&'static rustls::SupportedProtocolVersion],
     /// One for all requests, so that later ones resume the TLS session, as real clients' do.
     tls: Arc<OnceLock<TlsConnector>>,
@@ -142,6 +143,7 @@ impl Client {
             credentials: credentials.to_owned(),
             identity: None,
             authorization: None,
+            accept: None,
             versions: rustls::ALL_VERSIONS,
             tls: Arc::default(),
         }
@@ -162,6 +164,12 @@ impl Client {
 
     pub(crate) fn authorization(mut self, value: &str) -> Self {
         self.authorization = Some(value.to_owned());
+        self
+    }
+
+    /// Says what kinds of answers it takes.
+    pub(crate) fn accept(mut self, kinds: &str) -> Self {
+        self.accept = Some(kinds.to_owned());
         self
     }
 
@@ -217,6 +225,9 @@ impl Client {
         let mut request = Request::builder().method(method).uri(path).header(header::HOST, "test");
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
+        }
+        if let Some(accept) = &self.accept {
+            request = request.header(header::ACCEPT, accept);
         }
         let response = sender.send_request(request.body(Full::new(body.into()))?).await?;
         let status = response.status();

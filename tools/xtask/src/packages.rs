@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 /// Linker and C compiler (aws-lc), the virtual machine, what goes into its guest, and what drives the APIs.
-const PACKAGES: [&str; 15] = [
+const PACKAGES: [&str; 16] = [
     "busybox-static",
     "ca-certificates",
     "cpio",
@@ -17,6 +17,7 @@ const PACKAGES: [&str; 15] = [
     "libc6-dev",
     "nvme-cli",
     "python3-pip",
+    "python3-venv",
     "qemu-system-x86",
     "util-linux",
     "xfsprogs",
