@@ -44,10 +44,10 @@ fn a_drive_is_emptied_before_it_goes() {
     let server = place.serve_file();
     place.text(&["volume", "create", "vol1", "1G"]);
     place.text(&["snapshot", "create", "vol1", "monday"]);
-    place.text(&["volume", "create", "vol2", "100M", "--thick"]);
+    place.text(&["volume", "create", "vol2", "1G", "--thick"]);
     let first = place.path("drive.img").display().to_string();
     let second = place.path("second.img");
-    place.text(&["drive", "add", &format!("{},size=1G", second.display())]);
+    place.text(&["drive", "add", &format!("{},size=4G", second.display())]);
     let text = place.text(&["drive", "remove", &first]);
     assert!(text.contains("removed drive"), "{text}");
     let drives = place.json(&["drive", "list"]);
