@@ -1,5 +1,6 @@
 //! Pages for metadata (E9): 4 KiB each, out of extents of the pool: first of the two per cent that
-//! are kept for them, which exist in a sparse file from the start. An extent that became a metadata extent stays one; its pages come and go with the checkpoints.
+//! are kept for them, which exist in a sparse file from the start. An extent that became a metadata extent stays one;
+//! its pages come and go with the checkpoints.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +46,17 @@ impl MetadataSpace {
         for &address in catalogue {
             space.set_in_use(address, true);
         }
+        // What was charged for the leaves that there are is promised again: otherwise data would take it, and on a
+        // full drive neither a merge nor, at worst, a checkpoint would find pages.
+        let promised = space.needed_pages(0, MERGE_PAGES).div_ceil(u64::from(PAGES_PER_EXTENT));
+        space.allowed_extents = space.allowed_extents.max(promised);
         space
+    }
+
+    /// Pages for `more` than there are, and `kept` ones. A checkpoint may have to write every page anew before it may
+    /// let go of the old ones, hence twice.
+    fn needed_pages(&self, more: u64, kept: u64) -> u64 {
+        2 * (self.tree_pages + self.charged_pages + more + self.catalogue_pages) + SLACK_PAGES + kept
     }
 
     /// Extents beyond the share that was kept for metadata.
@@ -53,12 +64,9 @@ impl MetadataSpace {
         self.allowed_extents - u64::from(geometry.metadata_extents)
     }
 
-    /// Counts on one more leaf page; `more` is asked for an extent when the share does not suffice. A checkpoint
-    /// may have to write every page anew before it may let go of the old ones, hence twice.
+    /// Counts on one more leaf page; `more` is asked for an extent when the share does not suffice.
     fn charge(&mut self, is_merge: bool, more: impl Fn() -> bool) -> bool {
-        let pages = self.tree_pages + self.charged_pages + PAGES_PER_NEW_LEAF;
-        let kept = if is_merge { 0 } else { MERGE_PAGES };
-        let needed = 2 * (pages + self.catalogue_pages) + SLACK_PAGES + kept;
+        let needed = self.needed_pages(PAGES_PER_NEW_LEAF, if is_merge { 0 } else { MERGE_PAGES });
         while self.allowed_extents * u64::from(PAGES_PER_EXTENT) < needed {
             if !more() {
                 return false;
@@ -138,5 +146,29 @@ impl DriveShared {
     pub(super) fn metadata_charge(&self, is_merge: bool) -> Result<(), EngineError> {
         let charged = lock(&self.metadata).charge(is_merge, || self.ledger.charge_metadata());
         if charged { Ok(()) } else { Err(EngineError::CapacityExceeded) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// On a drive that is full of data before and after a restart.
+    #[test]
+    fn a_restart_keeps_what_was_promised() {
+        let geometry = Geometry::plan(16 << 20);
+        let mut before = MetadataSpace::new(&geometry, BTreeMap::new(), &[]);
+        for leaf in 0..100 {
+            assert!(before.charge(false, || true), "leaf {leaf}");
+        }
+        // A checkpoint wrote as many pages as were charged.
+        let written = 100 * PAGES_PER_NEW_LEAF;
+        let full = written / u64::from(PAGES_PER_EXTENT);
+        let rest = written % u64::from(PAGES_PER_EXTENT);
+        let extents = (0..full as u32).map(|extent| (extent, u16::MAX));
+        let extents = extents.chain([(full as u32, (1 << rest) - 1)]).collect();
+        let mut after = MetadataSpace::new(&geometry, extents, &[]);
+        assert_eq!(after.extents_beyond_share(&geometry), before.extents_beyond_share(&geometry));
+        assert!(after.charge(true, || false), "a merge finds pages");
     }
 }
