@@ -109,7 +109,7 @@ pub(super) fn churn(options: &Options) -> Result<Vec<Figure>> {
 /// Snapshots whose pause is measured.
 const PAUSES: usize = 200;
 /// Small, so that what is written between a snapshot and its deletion is merged soon: the pause knows no size.
-const PAUSED_BYTES: u64 = 64 << 20;
+const PAUSED_BYTES: u64 = 16 << 20;
 
 /// The slowest write around each snapshot, and around as many moments without one.
 pub(super) fn pause(options: &Options) -> Result<Vec<Figure>> {
