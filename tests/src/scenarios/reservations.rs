@@ -28,6 +28,8 @@ pub(super) fn run(stage: Stage<'_>) -> Result<()> {
 
     site.server.kill()?;
     site.server.restart()?;
+    // The block layer waits for the reconnect, nvme-cli does not.
+    guest.check(&format!("dd if={device} of=/dev/null bs=4k count=1 iflag=direct"))?;
     let report = report(guest, device)?;
     ensure!(report["rtype"] == 2 && report["ptpls"] == 1, "after the server's death: {report}");
     first.disconnect(&mine.nqn)?;
@@ -37,7 +39,7 @@ pub(super) fn run(stage: Stage<'_>) -> Result<()> {
     let theirs = site.connect(&second, mine.volume, ConnectOptions::default())?;
     let device = &theirs.device;
     for transfer in [format!("if={device} of=/dev/null iflag"), format!("if=/dev/zero of={device} oflag")] {
-        refused(guest, &format!("dd {transfer}=direct bs=4k count=1"), "error")?;
+        refused(guest, &format!("dd {transfer}=direct bs=4k count=1"), "invalid exchange")?;
     }
     refused(guest, &format!("nvme verify {device} --start-block=0 --block-count=0"), "conflict")?;
     guest.check(&format!(
