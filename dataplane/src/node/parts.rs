@@ -110,6 +110,8 @@ impl Node {
     /// Removes parts that do not count: an expansion or a removal was not finished. One that cannot be removed is
     /// harmless, and takes up space until the next start.
     pub(super) async fn remove_left_behind(&self) {
+        // An expansion makes its parts before they count.
+        let _together = self.inner.together.take().await;
         let volumes = self.all_volumes().into_values().flat_map(|whole| whole.left_behind);
         for OnDrive { drive, part } in volumes.collect::<Vec<_>>() {
             let engine = drive.drive.clone();
