@@ -5,6 +5,8 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -12,6 +14,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{command::output_of, initiator::Identity};
+
+/// Until a drive is empty; reaching it is a failure.
+const EMPTIED_LIMIT: Duration = Duration::from_secs(300);
 
 /// One server's API and the credentials it made at its first start.
 #[derive(Debug, Clone)]
@@ -78,6 +83,33 @@ impl Api {
         });
         self.change("POST", "/clone_volume", &body)?;
         Ok(uuid)
+    }
+
+    /// The ids of the drives, in the order in which they came.
+    pub fn drives(&self) -> Result<Vec<Uuid>> {
+        let drives = self.get("/basalt/v1/drives")?;
+        let drives = drives.as_array().context("drives come as an array")?;
+        drives.iter().map(|drive| Ok(drive["id"].as_str().context("a drive has an id")?.parse()?)).collect()
+    }
+
+    /// Takes a new file in as a drive.
+    pub fn add_drive(&self, path: &Path, size_gib: u64) -> Result<()> {
+        let body = json!({"path": path, "sizeBytes": size_gib << 30});
+        let drive = self.send("POST", "/basalt/v1/drives", &body)?;
+        ensure!(drive["state"] == "online", "adding {} answered {drive}", path.display());
+        Ok(())
+    }
+
+    /// Empties a drive and waits until it is gone.
+    pub fn remove_drive(&self, drive: Uuid) -> Result<()> {
+        let path = format!("/basalt/v1/drives/{drive}");
+        output_of(self.authorized("DELETE", &path)?.arg("--fail-with-body"))?;
+        let deadline = Instant::now() + EMPTIED_LIMIT;
+        while self.drives()?.contains(&drive) {
+            ensure!(Instant::now() < deadline, "the drive stays: {}", self.get("/basalt/v1/drives")?);
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
     }
 
     /// Walks every drive's maps while nothing is written: each extent has one owner, each counter is right.

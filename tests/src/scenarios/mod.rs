@@ -4,6 +4,7 @@ mod attach;
 mod bad_input;
 mod commands;
 mod discovery;
+mod evacuation;
 mod filesystem;
 mod fio;
 mod full_drive;
@@ -49,7 +50,7 @@ pub type Scenario = (&'static str, fn(Stage<'_>) -> Result<()>);
 pub type PowerScenario = (&'static str, fn(&Lab, &Bootable, &Path) -> Result<()>);
 
 /// The whole of a host's life, in the order in which it runs.
-pub const ALL: [Scenario; 26] = [
+pub const ALL: [Scenario; 27] = [
     ("harness_with_the_kernels_own_target", kernel_target::run),
     ("discover_connect_list_identify", attach::run),
     ("ext4_and_xfs_files", filesystem::files),
@@ -70,6 +71,7 @@ pub const ALL: [Scenario; 26] = [
     ("snapshots_show_their_instant", snapshots::instant),
     ("clone_and_source_are_apart", snapshots::clone),
     ("snapshots_go_in_any_order_under_load", snapshot_deletion::run),
+    ("drive_is_emptied_under_load", evacuation::run),
     ("reservations_keep_hosts_apart", reservations::run),
     ("full_drive_fails_new_writes_only", full_drive::run),
     ("idle_costs_nothing", idle::run),
