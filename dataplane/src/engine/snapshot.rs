@@ -195,7 +195,8 @@ fn check_group(volumes: &[Arc<VolumeShared>]) -> Result<(), EngineError> {
 
 impl DriveShared {
     /// Freezes what volumes hold at one instant (E3), which all who have a seat share. `make` gets the frozen chain of
-    /// each and adds the records that stand on them; it runs at that instant. Durable when it answers, with every write that was answered before.
+    /// each and adds the records that stand on them; it runs at that instant. Durable when it answers, with every write
+    /// that was answered before.
     pub(super) async fn at_one_instant<T>(
         &self,
         volumes: &[Arc<VolumeShared>],

@@ -113,13 +113,34 @@ impl Node {
         // An expansion makes its parts before they count.
         let _together = self.inner.together.take().await;
         let volumes = self.all_volumes().into_values().flat_map(|whole| whole.left_behind);
-        for OnDrive { drive, part } in volumes.collect::<Vec<_>>() {
-            let engine = drive.drive.clone();
-            let removed = self.on_home(&drive, move || async move { engine.delete_volume(&part).await });
-            if let Err(error) = removed.await {
+        for one in volumes.collect::<Vec<_>>() {
+            let drive = one.drive.clone();
+            if let Err(error) = self.delete_parts(std::iter::once(one)).await {
                 tracing::warn!(drive = drive.name, %error, "a part that no volume counts is not removed");
             }
         }
+    }
+
+    /// Makes parts one after the other on the home cores of their drives, all or none.
+    pub(super) async fn make_in_turn<C, F>(
+        &self,
+        makings: impl Iterator<Item = (Arc<OpenDrive>, C)>,
+    ) -> Result<Vec<OnDrive<engine::Volume>>, NodeError>
+    where
+        C: FnOnce() -> F + Send + 'static,
+        F: Future<Output = Result<engine::Volume, EngineError>> + 'static,
+    {
+        let mut made = Vec::new();
+        for (drive, make) in makings {
+            match self.on_home(&drive, make).await {
+                Ok(part) => made.push(OnDrive { drive, part }),
+                Err(error) => {
+                    self.delete_parts(made.into_iter()).await?;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(made)
     }
 
     /// Deletes parts, one after the other: the first of a whole first, since the others count for nothing without it.

@@ -90,25 +90,20 @@ impl Node {
         let sizes: Vec<u64> = whole.parts.iter().map(|one| one.part.size_bytes()).collect();
         let shapes = shapes(&sizes, spec.size_bytes, spec.reserved_bytes)?;
         let of = count(whole.parts.len());
-        let mut made = Vec::new();
         // The first part comes last: without it the others count for nothing (E14).
-        for (OnDrive { drive, part: snapshot }, shape) in whole.parts.into_iter().zip(shapes).rev() {
-            let engine = drive.drive.clone();
-            let part = Part { uuid: spec.uuid, index: snapshot.part(), of };
-            let making = self.on_home(&drive, move || async move {
-                let (size_bytes, reserved_bytes) = shape;
-                engine
-                    .create_snapshot_volume(&snapshot, part, spec.writable, size_bytes, reserved_bytes)
-                    .await
+        let makings =
+            whole.parts.into_iter().zip(shapes).rev().map(|(OnDrive { drive, part: snapshot }, shape)| {
+                let engine = drive.drive.clone();
+                let part = Part { uuid: spec.uuid, index: snapshot.part(), of };
+                let make = move || async move {
+                    let (size_bytes, reserved_bytes) = shape;
+                    engine
+                        .create_snapshot_volume(&snapshot, part, spec.writable, size_bytes, reserved_bytes)
+                        .await
+                };
+                (drive, make)
             });
-            match making.await {
-                Ok(part) => made.push(OnDrive { drive, part }),
-                Err(error) => {
-                    self.delete_parts(made.into_iter()).await?;
-                    return Err(error);
-                }
-            }
-        }
+        self.make_in_turn(makings).await?;
         self.volume(spec.uuid).await
     }
 

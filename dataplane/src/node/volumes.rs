@@ -117,21 +117,15 @@ impl Node {
         numbers: std::ops::Range<u8>,
         of: u8,
     ) -> Result<Vec<OnDrive<engine::Volume>>, NodeError> {
-        let mut made = Vec::new();
-        for (index, new) in numbers.zip(parts).rev() {
-            let (engine, part) = (new.drive.drive.clone(), Part { uuid, index, of });
-            let NewPart { drive, size_bytes, reserved_bytes } = new;
-            let making = self.on_home(&drive, move || async move {
-                engine.create_volume(part, size_bytes, block_size.bytes(), reserved_bytes).await
+        let makings =
+            numbers.zip(parts).rev().map(|(index, NewPart { drive, size_bytes, reserved_bytes })| {
+                let (engine, part) = (drive.drive.clone(), Part { uuid, index, of });
+                let make = move || async move {
+                    engine.create_volume(part, size_bytes, block_size.bytes(), reserved_bytes).await
+                };
+                (drive, make)
             });
-            match making.await {
-                Ok(part) => made.push(OnDrive { drive, part }),
-                Err(error) => {
-                    self.delete_parts(made.into_iter()).await?;
-                    return Err(error);
-                }
-            }
-        }
+        let mut made = self.make_in_turn(makings).await?;
         made.reverse();
         Ok(made)
     }

@@ -109,27 +109,26 @@ impl Volume {
 
 impl Form {
     async fn read(&self, offset_bytes: u64, buf: Buf) -> (Buf, Result<(), EngineError>) {
-        match self.one_part(offset_bytes, buf.len() as u64) {
-            Ok(Some((part, offset_bytes))) => part.read(offset_bytes, buf).await,
-            Ok(None) => {
-                in_pieces(self.pieces(offset_bytes, buf.len() as u64), buf, async |piece, buf| {
-                    piece.part.read(piece.offset_bytes, buf).await
-                })
-                .await
-            }
-            Err(error) => (buf, Err(error)),
-        }
+        let read = async |piece: &Piece<'_>, buf| piece.part.read(piece.offset_bytes, buf).await;
+        self.transfer(offset_bytes, buf, read).await
     }
 
     async fn write(&self, offset_bytes: u64, buf: Buf, fua: bool) -> (Buf, Result<(), EngineError>) {
-        match self.one_part(offset_bytes, buf.len() as u64) {
-            Ok(Some((part, offset_bytes))) => part.write(offset_bytes, buf, fua).await,
-            Ok(None) => {
-                in_pieces(self.pieces(offset_bytes, buf.len() as u64), buf, async |piece, buf| {
-                    piece.part.write(piece.offset_bytes, buf, fua).await
-                })
-                .await
-            }
+        let write = async |piece: &Piece<'_>, buf| piece.part.write(piece.offset_bytes, buf, fua).await;
+        self.transfer(offset_bytes, buf, write).await
+    }
+
+    /// Does something with the whole buffer in the part that holds its range, or piece by piece in several.
+    async fn transfer(
+        &self,
+        offset_bytes: u64,
+        buf: Buf,
+        act: impl AsyncFn(&Piece<'_>, Buf) -> (Buf, Result<(), EngineError>),
+    ) -> (Buf, Result<(), EngineError>) {
+        let len_bytes = buf.len() as u64;
+        match self.one_part(offset_bytes, len_bytes) {
+            Ok(Some((part, offset_bytes))) => act(&Piece { part, offset_bytes, len_bytes }, buf).await,
+            Ok(None) => in_pieces(self.pieces(offset_bytes, len_bytes), buf, act).await,
             Err(error) => (buf, Err(error)),
         }
     }
@@ -225,7 +224,7 @@ impl Form {
 async fn in_pieces<'a>(
     pieces: impl Iterator<Item = Piece<'a>>,
     mut buf: Buf,
-    act: impl AsyncFn(&Piece<'a>, Buf) -> (Buf, Result<(), EngineError>),
+    act: impl AsyncFn(&Piece<'_>, Buf) -> (Buf, Result<(), EngineError>),
 ) -> (Buf, Result<(), EngineError>) {
     let mut done = buf.split_to(0);
     let mut result = Ok(());
