@@ -7,7 +7,7 @@ use axum::{
 };
 use serde_json::{Map, Value};
 
-use super::{By, SessionError, account, change, empty, users::posix_id, view::GroupView};
+use super::{By, SessionError, account, change, check_same_id, empty, users::posix_id, view::GroupView};
 use crate::{
     accounts::{Directory, Ends, Group, Privilege},
     app::SharedApp,
@@ -63,9 +63,7 @@ pub(crate) async fn replace(
     by.require(Privilege::LocalGroupWrite)?;
     let id = account(&params, "id")?;
     let JsonBody(body) = body?;
-    if Fields::new(&body).text("id", limits::NAME_CHARS)?.is_some_and(|given| given != id.to_string()) {
-        return Err(SessionError::invalid(format!("id must be {id}, as in the path")));
-    }
+    check_same_id(Fields::new(&body), id)?;
     let (name, gid) = parse(&body)?;
     let edit = move |directory: &mut Directory| directory.change_group(id, name.clone(), gid);
     changed(&app, by, edit, "changed").await

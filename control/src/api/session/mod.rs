@@ -25,6 +25,8 @@ use crate::{
     app::SharedApp,
     envelope::ApiError,
     events::Kind,
+    fields::Fields,
+    limits,
     request::Params,
 };
 
@@ -64,6 +66,16 @@ fn account(params: &Params, name: &str) -> Result<AccountId, SessionError> {
     let text = params.get(name);
     let id = text.parse().map(AccountId);
     id.map_err(|_| SessionError::new(StatusCode::NOT_FOUND, format!("there is no user or group {text:?}")))
+}
+
+/// An object that replaces another may say its id again, but no other one.
+fn check_same_id(body: Fields<'_>, id: AccountId) -> Result<(), SessionError> {
+    match body.text("id", limits::NAME_CHARS)? {
+        Some(given) if given != id.to_string() => {
+            Err(SessionError::invalid(format!("id must be {id}, as in the path")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A change of the accounts is carried through even if its client goes away, and is an event that says who made it.

@@ -8,7 +8,7 @@ use axum::{
 use serde_json::{Map, Value};
 
 use super::{
-    By, SessionError, account, change, empty,
+    By, SessionError, account, change, check_same_id, empty,
     view::{GroupView, UserView},
 };
 use crate::{
@@ -92,9 +92,7 @@ pub(crate) async fn replace(
     let id = account(&params, "id")?;
     let JsonBody(body) = body?;
     let fields = Fields::new(&body);
-    if fields.text("id", limits::NAME_CHARS)?.is_some_and(|given| given != id.to_string()) {
-        return Err(SessionError::invalid(format!("id must be {id}, as in the path")));
-    }
+    check_same_id(fields, id)?;
     let wanted = parse(&body)?;
     let hash = match password(fields, "password")? {
         Some(password) => Some(app.auth.accounts.hash(password.to_owned()).await),
