@@ -7,13 +7,14 @@
 //! controller  the target's state: Connect, CC/CSTS, admin commands, events, keep-alive, discovery
 //! reservation who is registered with a namespace, who holds it, who may do what
 //! host        the initiator's state: bring-up and command builders
+//! tls         keys for TLS: how they are written down, and what is derived from them
 //! ```
 //!
 //! The capsule is the seam: `transport` never sees an opcode, `controller` never sees a PDU.
 //! The crate owns no payload and copies none: it says where the next bytes belong and encodes headers that the
 //! caller gathers with its own buffers. Time is passed in. Nothing here allocates per command.
 //!
-//! Not here: TLS, in-band authentication, metadata and protection information.
+//! Not here: TLS itself, in-band authentication, metadata and protection information.
 //!
 //! Section tags in comments name these revisions: Base 2.1, NVM command set 1.1, TCP transport 1.1.
 #![forbid(unsafe_code)]
@@ -25,6 +26,7 @@ pub mod host;
 pub mod limits;
 mod nqn;
 pub mod reservation;
+pub mod tls;
 pub mod transport;
 pub mod wire;
 

@@ -1,0 +1,93 @@
+//! HKDF (RFC 5869) with TLS 1.3's labels (RFC 8446 §7.1), over the two hashes that NVMe/TCP uses.
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Sha256, Sha384};
+use zerocopy::{IntoBytes, big_endian};
+use zeroize::Zeroizing;
+
+/// The hash of a cipher suite, and of the derivations that belong to it (TCP §3.6.1.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PskHash {
+    /// For `TLS_AES_128_GCM_SHA256`.
+    Sha256,
+    /// For `TLS_AES_256_GCM_SHA384`.
+    Sha384,
+}
+
+impl PskHash {
+    /// Both, the stronger one first.
+    pub const ALL: [Self; 2] = [Self::Sha384, Self::Sha256];
+
+    /// Bytes of its output.
+    pub fn len_bytes(self) -> usize {
+        match self {
+            Self::Sha256 => 32,
+            Self::Sha384 => 48,
+        }
+    }
+
+    /// The specifier in identities and in the interchange format.
+    pub(super) fn specifier(self) -> &'static str {
+        match self {
+            Self::Sha256 => "01",
+            Self::Sha384 => "02",
+        }
+    }
+
+    pub(super) fn from_specifier(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|hash| hash.specifier() == text)
+    }
+}
+
+/// HMAC over `parts`, one after the other.
+pub(super) fn hmac(hash: PskHash, key: &[u8], parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
+    fn over<M: Mac + KeyInit>(key: &[u8], parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
+        let mut mac = <M as KeyInit>::new_from_slice(key).expect("HMAC takes keys of every length");
+        for part in parts {
+            mac.update(part);
+        }
+        Zeroizing::new(mac.finalize().into_bytes().to_vec())
+    }
+    match hash {
+        PskHash::Sha256 => over::<Hmac<Sha256>>(key, parts),
+        PskHash::Sha384 => over::<Hmac<Sha384>>(key, parts),
+    }
+}
+
+/// HKDF-Extract without salt, then HKDF-Expand to `len_bytes`.
+pub(super) fn derive(hash: PskHash, key: &[u8], info: &[u8], len_bytes: usize) -> Zeroizing<Vec<u8>> {
+    let prk = hmac(hash, &vec![0; hash.len_bytes()], &[key]);
+    let mut output = Zeroizing::new(Vec::with_capacity(len_bytes + hash.len_bytes()));
+    let mut block = Zeroizing::new(Vec::new());
+    let mut counter = 1_u8;
+    while output.len() < len_bytes {
+        block = hmac(hash, &prk, &[&block, info, &[counter]]);
+        output.extend_from_slice(&block);
+        counter += 1;
+    }
+    output.truncate(len_bytes);
+    output
+}
+
+/// RFC 8446's HkdfLabel. `None` if the context is too long for it.
+pub(super) fn label(label: &str, context: &[u8], len_bytes: usize) -> Option<Vec<u8>> {
+    // TLS is big-endian.
+    let mut info = big_endian::U16::new(u16::try_from(len_bytes).ok()?).as_bytes().to_vec();
+    info.push(u8::try_from(PREFIX.len() + label.len()).ok()?);
+    info.extend_from_slice(PREFIX.as_bytes());
+    info.extend_from_slice(label.as_bytes());
+    info.push(u8::try_from(context.len()).ok()?);
+    info.extend_from_slice(context);
+    Some(info)
+}
+
+/// What libnvme made of the HkdfLabel up to version 1.15: little-endian, and label and context without their lengths.
+pub(super) fn libnvme_label(label: &str, context: &[u8], len_bytes: usize) -> Option<Vec<u8>> {
+    let mut info = u16::try_from(len_bytes).ok()?.to_le_bytes().to_vec();
+    info.extend_from_slice(PREFIX.as_bytes());
+    info.extend_from_slice(label.as_bytes());
+    info.extend_from_slice(context);
+    Some(info)
+}
+
+const PREFIX: &str = "tls13 ";
