@@ -11,7 +11,7 @@ use nvmeof::{
     Status,
     command::AdminCommand,
     controller::{
-        AdminReply, ConnectRequest, Controller, ControllerKind, DiscoveryRecord, Event, Health,
+        AdminReply, AdminRequest, ConnectRequest, Controller, ControllerKind, DiscoveryRecord, Event, Health,
         IMMEDIATE_RESET_SUCCESSFUL, KeepAliveVerdict, LifecycleEffect, LifecycleState, Namespace, View,
     },
     transport::Slot,
@@ -77,7 +77,14 @@ fn now() -> Duration {
 }
 
 /// Executes an admin command and answers it, and every event that it let loose.
-pub(super) async fn execute(queue: &Rc<Queue>, admin: &AdminQueue, slot: Slot, sqe: &Sqe) -> Flow {
+/// `sent` is the data that it brought.
+pub(super) async fn execute(
+    queue: &Rc<Queue>,
+    admin: &AdminQueue,
+    slot: Slot,
+    sqe: &Sqe,
+    sent: &[u8],
+) -> Flow {
     let command = match AdminCommand::parse(sqe) {
         Ok(command) => command,
         Err(status) => {
@@ -93,13 +100,15 @@ pub(super) async fn execute(queue: &Rc<Queue>, admin: &AdminQueue, slot: Slot, s
             subsystem: &association.subsystem.description,
             namespaces: &known.namespaces,
             health: health(association),
+            has_io_queues: association.open_io_queues() > 0,
             ana_changes: 0,
             discovery: &known.discovery,
             discovery_generation: admin.shared.discovery.generation(),
         };
         let mut controller = admin.controller.borrow_mut();
         take_in(&mut controller, association);
-        let reply = controller.execute(now(), slot, sqe.cid.get(), &command, &view, &mut data);
+        let request = AdminRequest { slot, cid: sqe.cid.get(), command: &command, data: sent };
+        let reply = controller.execute(now(), &request, &view, &mut data);
         mirror(&controller, association);
         reply
     };

@@ -21,17 +21,21 @@ pub enum AdminCommand {
     Fabrics(FabricsCommand),
     Identify(Identify),
     GetLogPage(GetLogPage),
+    /// `value` is dword 11, with which some features choose among several values.
     GetFeatures {
         feature: FeatureId,
         select: FeatureSelect,
         nsid: u32,
+        value: u32,
         data: DataPointer,
     },
+    /// `value` is dword 11; features that are more than a number are in the command's data.
     SetFeatures {
         feature: FeatureId,
         save: bool,
         nsid: u32,
         value: u32,
+        data: DataPointer,
     },
     AsyncEventRequest,
     KeepAlive,
@@ -118,17 +122,18 @@ impl AdminCommand {
                     feature: FeatureId(get.fid),
                     select,
                     nsid: get.nsid.get(),
+                    value: get.value.get(),
                     data: data?,
                 })
             }
             AdminOpcode::SET_FEATURES => {
-                data?;
                 let set: FeaturesSqe = transmute!(*sqe);
                 Ok(Self::SetFeatures {
                     feature: FeatureId(set.fid),
                     save: set.save & SAVE != 0,
                     nsid: set.nsid.get(),
                     value: set.value.get(),
+                    data: data?,
                 })
             }
             AdminOpcode::ASYNC_EVENT_REQUEST => data.map(|_| Self::AsyncEventRequest),
@@ -145,6 +150,14 @@ impl AdminCommand {
                 Ok(Self::Abort { sqid: abort.sqid.get(), cid: abort.abort_cid.get() })
             }
             _ => Err(Status::INVALID_OPCODE),
+        }
+    }
+
+    /// Data that has to come from the host before the command can be executed.
+    pub fn data_from_host(&self) -> Option<DataPointer> {
+        match *self {
+            Self::SetFeatures { data, .. } if data.len_bytes() > 0 => Some(data),
+            _ => None,
         }
     }
 }

@@ -110,6 +110,8 @@ pub struct View<'a> {
     /// Ascending by NSID; only what this host may use.
     pub namespaces: &'a [Namespace],
     pub health: Health,
+    /// An I/O queue is connected.
+    pub has_io_queues: bool,
     /// Changes of any ANA state since the subsystem exists.
     pub ana_changes: u64,
     /// For a discovery controller: what this host may see, and the number of changes so far.

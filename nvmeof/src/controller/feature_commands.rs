@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use super::{
-    AdminReply, Controller, ControllerKind, Namespace, View,
-    features::{Others, SetEffect, is_of_namespace},
+    AdminReply, Controller, Namespace, View,
+    feature_table::{Feature, Scope},
+    features::{Features, events_offered},
     keep_alive::KeepAlive,
+    timestamp::Timestamp,
 };
 use crate::{
     Status,
@@ -13,93 +15,136 @@ use crate::{
     wire::opcode::{FeatureId, NSID_ALL},
 };
 
+/// A Get Features command.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Question {
+    pub(super) feature: FeatureId,
+    pub(super) select: FeatureSelect,
+    pub(super) nsid: u32,
+    /// Dword 11: which of several values.
+    pub(super) choice: u32,
+    pub(super) pointer: DataPointer,
+}
+
 /// A Set Features command, but for the Save bit.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Setting {
+pub(super) struct Setting<'a> {
     pub(super) feature: FeatureId,
     pub(super) nsid: u32,
     pub(super) value: u32,
+    pub(super) pointer: DataPointer,
+    /// What the host sent.
+    pub(super) data: &'a [u8],
 }
 
 impl Controller {
     pub(super) fn get_feature(
-        &mut self,
-        (feature, select): (FeatureId, FeatureSelect),
-        nsid: u32,
-        data: DataPointer,
+        &self,
+        now: Duration,
+        question: Question,
         view: &View<'_>,
         out: &mut Vec<u8>,
     ) -> Result<AdminReply, Status> {
-        if feature == FeatureId::HOST_IDENTIFIER {
-            if select == FeatureSelect::Current {
-                data.check_to_host(16)?;
-                out.extend_from_slice(self.host.id.as_bytes());
-            }
+        let feature = Feature::find(question.feature, self.kind)?;
+        if question.select == FeatureSelect::SupportedCapabilities {
+            return done(feature.capabilities());
+        }
+        // Nothing is saveable, so that saved values are the default ones.
+        let is_current = question.select == FeatureSelect::Current;
+        if feature.data_bytes > 0 {
+            question.pointer.check_to_host(feature.data_bytes)?;
+            let value = self.feature_data(&question, now)?;
+            let default = vec![0; feature.data_bytes as usize];
+            out.extend_from_slice(if is_current { &value } else { &default });
             return done(0);
         }
-        if is_of_namespace(feature) && self.kind == ControllerKind::Io {
-            let namespace = view.namespace(nsid).ok_or(Status::INVALID_NAMESPACE_OR_FORMAT)?;
-            return done(self.feature_of_namespace(feature, select, namespace));
+        if feature.scope == Scope::Namespace {
+            let namespace = view.namespace(question.nsid).ok_or(Status::INVALID_NAMESPACE_OR_FORMAT)?;
+            return done(if is_current { self.feature_of_namespace(feature.id, namespace) } else { 0 });
         }
-        let kato_ms = self.keep_alive.timeout_ms();
-        let others = Others { events_enabled: &mut self.events.enabled, kato_ms };
-        done(self.features.get(feature, select, self.kind, &others)?)
+        let features = if is_current { self.features } else { Features::new() };
+        if let Some(value) = features.get(feature.id, question.choice)? {
+            return done(value);
+        }
+        done(match feature.id {
+            FeatureId::ASYNC_EVENT_CONFIGURATION if is_current => self.events.enabled,
+            FeatureId::KEEP_ALIVE_TIMER if is_current => self.keep_alive.timeout_ms(),
+            _ => 0,
+        })
     }
 
-    fn feature_of_namespace(&self, feature: FeatureId, select: FeatureSelect, namespace: &Namespace) -> u32 {
-        /// Changeable and of one namespace; never saveable.
-        const CAPABILITIES: u32 = 1 << 2 | 1 << 1;
-        match select {
-            FeatureSelect::SupportedCapabilities => CAPABILITIES,
-            FeatureSelect::Default | FeatureSelect::Saved => 0,
-            FeatureSelect::Current if feature == FeatureId::RESERVATION_PERSISTENCE => {
-                u32::from(namespace.reservations_persist)
+    /// The value of a feature that is data, as it is now.
+    fn feature_data(&self, question: &Question, now: Duration) -> Result<Vec<u8>, Status> {
+        /// Dword 11: 128 bits are asked for, the only form over Fabrics (Base §5.1.25.1.28).
+        const EXHID: u32 = 1 << 0;
+        match question.feature {
+            FeatureId::TIMESTAMP => Ok(self.timestamp.value(now).to_vec()),
+            FeatureId::HOST_IDENTIFIER if question.choice & EXHID != 0 => {
+                Ok(self.host.id.as_bytes().to_vec())
             }
-            FeatureSelect::Current => self.reservations.mask(namespace.nsid),
+            FeatureId::HOST_IDENTIFIER => Err(Status::INVALID_FIELD),
+            _ => Err(Status::INVALID_FIELD),
+        }
+    }
+
+    fn feature_of_namespace(&self, feature: FeatureId, namespace: &Namespace) -> u32 {
+        match feature {
+            FeatureId::RESERVATION_PERSISTENCE => u32::from(namespace.reservations_persist),
+            _ => self.reservations.mask(namespace.nsid),
         }
     }
 
     pub(super) fn set_feature(
         &mut self,
         now: Duration,
-        Setting { feature, nsid, value }: Setting,
+        setting: &Setting<'_>,
         view: &View<'_>,
     ) -> Result<AdminReply, Status> {
-        if is_of_namespace(feature) && self.kind == ControllerKind::Io {
-            return self.set_feature_of_namespaces(feature, nsid, value, view);
+        let feature = Feature::find(setting.feature, self.kind)?;
+        if feature.scope == Scope::Namespace {
+            return self.set_feature_of_namespaces(setting, view);
         }
-        if !matches!(nsid, 0 | NSID_ALL) {
+        if !matches!(setting.nsid, 0 | NSID_ALL) {
             return Err(Status::FEATURE_NOT_NAMESPACE_SPECIFIC);
         }
-        let kato_ms = self.keep_alive.timeout_ms();
-        let others = Others { events_enabled: &mut self.events.enabled, kato_ms };
-        match self.features.set(feature, value, self.kind, others)? {
-            SetEffect::Result(result) => done(result),
-            SetEffect::KeepAliveTimer { kato_ms } => {
-                self.keep_alive = KeepAlive::new(kato_ms, now);
-                done(0)
+        match feature.id {
+            FeatureId::HOST_IDENTIFIER => return Err(Status::COMMAND_SEQUENCE_ERROR),
+            FeatureId::NUMBER_OF_QUEUES if view.has_io_queues => return Err(Status::COMMAND_SEQUENCE_ERROR),
+            FeatureId::ASYNC_EVENT_CONFIGURATION if setting.value & !events_offered(self.kind) != 0 => {
+                return Err(Status::INVALID_FIELD);
             }
+            FeatureId::ASYNC_EVENT_CONFIGURATION => self.events.enabled = setting.value,
+            FeatureId::KEEP_ALIVE_TIMER => self.keep_alive = KeepAlive::new(setting.value, now),
+            FeatureId::TIMESTAMP => self.timestamp = Timestamp::set(setting.data()?, now),
+            _ => return done(self.features.set(feature.id, setting.value)?),
         }
+        done(0)
     }
 
     fn set_feature_of_namespaces(
         &mut self,
-        feature: FeatureId,
-        nsid: u32,
-        value: u32,
+        setting: &Setting<'_>,
         view: &View<'_>,
     ) -> Result<AdminReply, Status> {
-        let meant: Vec<u32> = match nsid {
+        let meant: Vec<u32> = match setting.nsid {
             NSID_ALL => view.namespaces.iter().map(|namespace| namespace.nsid).collect(),
             one => vec![view.namespace(one).ok_or(Status::INVALID_NAMESPACE_OR_FORMAT)?.nsid],
         };
-        if feature == FeatureId::RESERVATION_PERSISTENCE {
-            return Ok(AdminReply::PersistReservations { nsids: meant, persistent: value & 1 != 0 });
+        if setting.feature == FeatureId::RESERVATION_PERSISTENCE {
+            return Ok(AdminReply::PersistReservations { nsids: meant, persistent: setting.value & 1 != 0 });
         }
         for nsid in meant {
-            self.reservations.set_mask(nsid, value);
+            self.reservations.set_mask(nsid, setting.value);
         }
         done(0)
+    }
+}
+
+impl Setting<'_> {
+    /// A value of `N` bytes, which is the command's data.
+    fn data<const N: usize>(&self) -> Result<[u8; N], Status> {
+        self.pointer.check_from_host(N as u32, self.data.len() as u32)?;
+        self.data.try_into().map_err(|_| Status::DATA_SGL_LENGTH_INVALID)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use zerocopy::{FromZeros, IntoBytes, little_endian::U32};
 
-use super::{ControllerKind, View, discovery, reservation_log::ReservationLog};
+use super::{ControllerKind, View, discovery, feature_table, reservation_log::ReservationLog};
 use crate::{
     Status,
     command::GetLogPage,
@@ -116,7 +116,7 @@ impl Logs {
             LogPageId::COMMAND_EFFECTS if command.csi == CSI_NVM => Ok(command_effects()),
             LogPageId::COMMAND_EFFECTS => Err(Status::INVALID_FIELD),
             LogPageId::ANA => Ok(ana(command.lsp & ANA_RGO != 0, view)),
-            LogPageId::FEATURE_EFFECTS => Ok(feature_effects()),
+            LogPageId::FEATURE_EFFECTS => Ok(feature_table::effects_log()),
             // No management interface commands: all zero says so.
             LogPageId::MI_COMMAND_EFFECTS => Ok(vec![0; 4096]),
             _ => Err(Status::INVALID_LOG_PAGE),
@@ -230,19 +230,6 @@ fn command_effects() -> Vec<u8> {
         page.io[usize::from(opcode.0)] = (CSUPP | LBCC).into();
     }
     page.as_bytes().to_vec()
-}
-
-fn feature_effects() -> Vec<u8> {
-    const FSUPP: u32 = 1;
-    const SCOPE_NAMESPACE: u32 = 1 << 20;
-    const SCOPE_CONTROLLER: u32 = 1 << 21;
-    let mut page = vec![0; 1024];
-    for feature in super::features::FEATURES {
-        let scope =
-            if super::features::is_of_namespace(feature) { SCOPE_NAMESPACE } else { SCOPE_CONTROLLER };
-        page[usize::from(feature.0) * 4..][..4].copy_from_slice(U32::new(FSUPP | scope).as_bytes());
-    }
-    page
 }
 
 fn ana(groups_only: bool, view: &View<'_>) -> Vec<u8> {

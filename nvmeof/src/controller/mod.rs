@@ -9,6 +9,7 @@ mod description;
 mod discovery;
 mod events;
 mod feature_commands;
+mod feature_table;
 mod features;
 mod identify;
 mod keep_alive;
@@ -17,6 +18,7 @@ mod log_page;
 mod reservation_log;
 #[cfg(test)]
 mod tests;
+mod timestamp;
 
 use std::time::Duration;
 
@@ -28,8 +30,14 @@ pub use lifecycle::{LifecycleEffect, LifecycleState};
 pub use log_page::ErrorRecord;
 
 use self::{
-    events::Events, feature_commands::Setting, features::Features, keep_alive::KeepAlive,
-    lifecycle::Lifecycle, log_page::Logs, reservation_log::ReservationLog,
+    events::Events,
+    feature_commands::{Question, Setting},
+    features::Features,
+    keep_alive::KeepAlive,
+    lifecycle::Lifecycle,
+    log_page::Logs,
+    reservation_log::ReservationLog,
+    timestamp::Timestamp,
 };
 use crate::{
     Status,
@@ -68,6 +76,16 @@ pub enum AdminReply {
     ResetOther { cntlid: u16, instance: Instance },
 }
 
+/// An admin command that came, with the data that it brought.
+#[derive(Debug, Clone, Copy)]
+pub struct AdminRequest<'a> {
+    pub slot: Slot,
+    pub cid: u16,
+    pub command: &'a AdminCommand,
+    /// See [`AdminCommand::data_from_host`]; all of the capsule's where it came in one.
+    pub data: &'a [u8],
+}
+
 /// Result of a Cross-Controller Reset that is complete with its answer.
 pub const IMMEDIATE_RESET_SUCCESSFUL: u64 = 1;
 
@@ -84,6 +102,7 @@ pub struct Controller {
     logs: Logs,
     reservations: ReservationLog,
     keep_alive: KeepAlive,
+    timestamp: Timestamp,
 }
 
 impl Controller {
@@ -106,6 +125,7 @@ impl Controller {
             logs: Logs::default(),
             reservations: ReservationLog::default(),
             keep_alive: KeepAlive::new(request.kato_ms, now),
+            timestamp: Timestamp::reset(now),
         }
     }
 
@@ -144,13 +164,11 @@ impl Controller {
     pub fn execute(
         &mut self,
         now: Duration,
-        slot: Slot,
-        cid: u16,
-        command: &AdminCommand,
+        request: &AdminRequest<'_>,
         view: &View<'_>,
         out: &mut Vec<u8>,
     ) -> AdminReply {
-        match self.dispatch(now, slot, cid, command, view, out) {
+        match self.dispatch(now, request, view, out) {
             Ok(reply) => reply,
             Err(status) => AdminReply::Complete { status, result: 0 },
         }
@@ -159,20 +177,18 @@ impl Controller {
     fn dispatch(
         &mut self,
         now: Duration,
-        slot: Slot,
-        cid: u16,
-        command: &AdminCommand,
+        request: &AdminRequest<'_>,
         view: &View<'_>,
         out: &mut Vec<u8>,
     ) -> Result<AdminReply, Status> {
-        if let AdminCommand::Fabrics(command) = command {
-            return self.fabrics(command);
+        if let AdminCommand::Fabrics(command) = request.command {
+            return self.fabrics(now, command);
         }
         if !matches!(self.state(), LifecycleState::Ready | LifecycleState::ShutDown) {
             return Err(Status::COMMAND_SEQUENCE_ERROR);
         }
         let done = |result: u64| Ok(AdminReply::Complete { status: Status::SUCCESS, result });
-        match *command {
+        match *request.command {
             AdminCommand::Fabrics(_) => unreachable!("handled above"),
             AdminCommand::Identify(command) => {
                 identify::identify(&command, self.kind, (self.cntlid, self.instance), view, out)?;
@@ -185,15 +201,17 @@ impl Controller {
                 }
                 done(0)
             }
-            AdminCommand::GetFeatures { feature, select, nsid, data } => {
-                self.get_feature((feature, select), nsid, data, view, out)
+            AdminCommand::GetFeatures { feature, select, nsid, value, data } => {
+                let question = Question { feature, select, nsid, choice: value, pointer: data };
+                self.get_feature(now, question, view, out)
             }
             AdminCommand::SetFeatures { save: true, .. } => Err(Status::FEATURE_NOT_SAVEABLE),
-            AdminCommand::SetFeatures { feature, nsid, value, .. } => {
-                self.set_feature(now, Setting { feature, nsid, value }, view)
+            AdminCommand::SetFeatures { feature, nsid, value, data, .. } => {
+                let setting = Setting { feature, nsid, value, pointer: data, data: request.data };
+                self.set_feature(now, &setting, view)
             }
             AdminCommand::AsyncEventRequest => {
-                self.events.hold(slot, cid)?;
+                self.events.hold(request.slot, request.cid)?;
                 Ok(AdminReply::Held)
             }
             AdminCommand::KeepAlive => done(0),
@@ -211,7 +229,7 @@ impl Controller {
         }
     }
 
-    fn fabrics(&mut self, command: &FabricsCommand) -> Result<AdminReply, Status> {
+    fn fabrics(&mut self, now: Duration, command: &FabricsCommand) -> Result<AdminReply, Status> {
         match *command {
             FabricsCommand::Connect(_) => Err(Status::COMMAND_SEQUENCE_ERROR),
             FabricsCommand::PropertyGet { property, width } => {
@@ -230,6 +248,7 @@ impl Controller {
                 if effect == LifecycleEffect::Reset {
                     self.events.reset();
                     self.features = Features::new();
+                    self.timestamp = Timestamp::reset(now);
                 }
                 Ok(AdminReply::Changed { result: 0, effect })
             }

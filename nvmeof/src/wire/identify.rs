@@ -242,6 +242,7 @@ pub const ONCS_DSM: u16 = 1 << 2;
 pub const ONCS_WRITE_ZEROES: u16 = 1 << 3;
 pub const ONCS_SAVE_AND_SELECT: u16 = 1 << 4;
 pub const ONCS_RESERVATIONS: u16 = 1 << 5;
+pub const ONCS_TIMESTAMP: u16 = 1 << 6;
 pub const ONCS_VERIFY: u16 = 1 << 7;
 pub const ONCS_COPY: u16 = 1 << 8;
 /// FUSES: Compare and Write.

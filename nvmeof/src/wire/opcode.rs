@@ -89,6 +89,7 @@ open_enum! {
         NUMBER_OF_QUEUES = 0x07,
         WRITE_ATOMICITY = 0x0A,
         ASYNC_EVENT_CONFIGURATION = 0x0B,
+        TIMESTAMP = 0x0E,
         KEEP_ALIVE_TIMER = 0x0F,
         COMMAND_SET_PROFILE = 0x19,
         HOST_IDENTIFIER = 0x81,

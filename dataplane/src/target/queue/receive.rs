@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use nvmeof::{
     Status,
+    command::{AdminCommand, DataPointer},
     transport::{ControllerEvent, Slot, TermReq},
     wire::Sqe,
 };
@@ -11,12 +12,13 @@ use nvmeof::{
 use super::{
     Answer, Kind, Queue,
     slots::{Pending, Slots, Task},
+    solicit::solicit,
 };
 use crate::{
     limits,
-    rt::Buf,
+    rt::{self, Buf},
     target::{
-        admin,
+        admin::{self, AdminQueue},
         exports_view::ExportsView,
         io_command::{IoWork, Prepared},
     },
@@ -137,11 +139,7 @@ async fn on_capsule(queue: &Rc<Queue>, slot: Slot, sqe: &Sqe, in_capsule_len: u3
     queue.sqhd.set((queue.sqhd.get() + 1) % queue.entries);
     queue.slots.arrive(slot, sqe);
     let view = match &queue.kind {
-        Kind::Admin(_) if in_capsule_len > 0 => {
-            queue.slots.await_data(slot, Pending::Admin(*sqe), None);
-            return Flow::Continue;
-        }
-        Kind::Admin(admin) => return admin::execute(queue, admin, slot, sqe).await,
+        Kind::Admin(admin) => return on_admin_capsule(queue, admin, slot, sqe, in_capsule_len).await,
         Kind::Io(view) => ExportsView::current(view, &queue.association),
     };
     let prepared = {
@@ -178,14 +176,39 @@ async fn on_capsule(queue: &Rc<Queue>, slot: Slot, sqe: &Sqe, in_capsule_len: u3
     }
 }
 
+async fn on_admin_capsule(
+    queue: &Rc<Queue>,
+    admin: &AdminQueue,
+    slot: Slot,
+    sqe: &Sqe,
+    in_capsule_len: u32,
+) -> Flow {
+    let sqe = *sqe;
+    if in_capsule_len > 0 {
+        let data = Buf::alloc(in_capsule_len as usize).await;
+        queue.slots.await_data(slot, Pending::Admin { sqe, solicited: None }, Some(data));
+        return Flow::Continue;
+    }
+    let wanted = AdminCommand::parse(&sqe).ok().and_then(|command| command.data_from_host());
+    let Some(DataPointer::Transport { len }) = wanted else {
+        return admin::execute(queue, admin, slot, &sqe, &[]).await;
+    };
+    let queue = queue.clone();
+    rt::spawn(async move {
+        solicit(&queue, slot, len, |share| Pending::Admin { sqe, solicited: Some(share) }).await;
+    });
+    Flow::Continue
+}
+
 async fn on_data_done(queue: &Rc<Queue>, slot: Slot, intact: bool) -> Flow {
     let pending = queue.slots.take_pending(slot);
-    if let Some(Pending::Io { solicited: Some(_), .. }) = pending {
+    if let Some(Pending::Io { solicited: Some(_), .. } | Pending::Admin { solicited: Some(_), .. }) = pending
+    {
         queue.awaiting_data.set(queue.awaiting_data.get() - 1);
     }
     match pending {
         // A wrong data digest ends the command, not the connection (TCP §3.3.1.2.1).
-        Some(Pending::Io { .. }) if !intact => {
+        Some(Pending::Io { .. } | Pending::Admin { .. }) if !intact => {
             drop(queue.slots.take_data(slot));
             queue.answer(slot, Answer::status(Status::TRANSIENT_TRANSPORT_ERROR)).await;
         }
@@ -193,9 +216,12 @@ async fn on_data_done(queue: &Rc<Queue>, slot: Slot, intact: bool) -> Flow {
             Slots::begin(queue, slot, Task::Execute { work, share });
         }
         Some(Pending::Refused(status)) => queue.answer(slot, Answer::status(status)).await,
-        Some(Pending::Admin(sqe)) => {
+        Some(Pending::Admin { sqe, solicited: share }) => {
             let Kind::Admin(admin) = &queue.kind else { unreachable!("only admin queues wait so") };
-            return admin::execute(queue, admin, slot, &sqe).await;
+            let data = queue.slots.take_data(slot).expect("it was collected");
+            let flow = admin::execute(queue, admin, slot, &sqe, &data).await;
+            drop(share);
+            return flow;
         }
         None => unreachable!("data comes for commands that wait for it"),
     }

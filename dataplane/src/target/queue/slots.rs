@@ -33,8 +33,8 @@ pub(super) enum Pending {
     Io { work: IoWork, solicited: Option<Share> },
     /// Data is let go, then the command is answered.
     Refused(Status),
-    /// Data is let go, then the admin command is executed; none that we know has any.
-    Admin(Sqe),
+    /// Data is collected, then the admin command is executed. `solicited`: by R2T.
+    Admin { sqe: Sqe, solicited: Option<Share> },
 }
 
 /// What a command was about, should it fail and be logged.
@@ -183,7 +183,8 @@ async fn slot_task(queue: Rc<Queue>, slot: Slot) {
         let (work, share) = match task {
             _ if queue.stopping.get() => return,
             Task::Solicit { work, len_bytes } => {
-                solicit(&queue, slot, work, len_bytes).await;
+                let pending = |share| Pending::Io { work, solicited: Some(share) };
+                solicit(&queue, slot, len_bytes, pending).await;
                 continue;
             }
             Task::Execute { work, share } => (work, share),

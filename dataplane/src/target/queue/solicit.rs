@@ -14,7 +14,7 @@ use std::{
 use nvmeof::transport::Slot;
 
 use super::{Queue, slots::Pending};
-use crate::{limits, rt::Buf, target::io_command::IoWork};
+use crate::{limits, rt::Buf};
 
 #[derive(Default)]
 struct Core {
@@ -63,14 +63,19 @@ impl Drop for Share {
 }
 
 /// Asks for the data of a command by R2T, once there is room for it.
-pub(super) async fn solicit(queue: &Rc<Queue>, slot: Slot, work: IoWork, len_bytes: u32) {
+pub(super) async fn solicit(
+    queue: &Rc<Queue>,
+    slot: Slot,
+    len_bytes: u32,
+    pending: impl FnOnce(Share) -> Pending,
+) {
     let share = Share::take(len_bytes as usize).await;
     let data = Buf::alloc(len_bytes as usize).await;
     queue.outbox.room().await;
     if queue.stopping.get() {
         return;
     }
-    queue.slots.await_data(slot, Pending::Io { work, solicited: Some(share) }, Some(data));
+    queue.slots.await_data(slot, pending(share), Some(data));
     queue.awaiting_data.set(queue.awaiting_data.get() + 1);
     let mut connection = queue.connection.borrow_mut();
     queue.outbox.fill().header(|bytes| connection.encode_r2t(slot, len_bytes, bytes));

@@ -1,6 +1,7 @@
 //! The target over real sockets on loopback, by a host that can do what a good one does not. What good hosts do
 //! stands in `tests/target`.
 
+mod admin;
 mod discovery;
 mod host;
 mod life;
