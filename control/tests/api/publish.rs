@@ -1,8 +1,6 @@
 //! Hosts, publishing, targets (provisioner §4.5, §4.6, D39, D60, D61).
 
-mod common;
-
-use common::{Running, uuid};
+use crate::common::{Running, uuid};
 use control::Replication;
 use serde_json::{Value, json};
 

@@ -1,6 +1,4 @@
 //! A control plane over a node with a memory drive, and a client that speaks HTTPS to it.
-#![allow(dead_code, reason = "each test binary uses its own part")]
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     net::SocketAddr,

@@ -1,8 +1,6 @@
 //! Info, backends, tenants, metrics, and our own status (provisioner §2, §3, §4.9).
 
-mod common;
-
-use common::{GIB, Running};
+use crate::common::{GIB, Running};
 use hyper::Method;
 use serde_json::json;
 

@@ -1,9 +1,6 @@
 //! The OpenAPI document says what the server does.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
-
-use common::{Client, Running};
+use crate::common::{Client, Running};
 use hyper::Method;
 use serde_json::{Value, json};
 

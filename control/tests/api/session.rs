@@ -1,9 +1,6 @@
 //! Users, logins and their bearers (session.md), through HTTP.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
-
-use common::{Client, Running};
+use crate::common::{Client, Running};
 use hyper::Method;
 use serde_json::{Value, json};
 
@@ -218,7 +215,7 @@ async fn version_nodes_and_settings() {
         (&nodes[0]["id"], &nodes[0]["node_status"], &nodes[0]["uuid"]),
         (&json!(1), &json!("online"), &id)
     );
-    assert_eq!(nodes[0]["capacity_in_bytes"], (64 * common::GIB).to_string());
+    assert_eq!(nodes[0]["capacity_in_bytes"], (64 * crate::common::GIB).to_string());
     assert_eq!(admin.get("/v1/cluster/nodes/1").await, nodes[0]);
     assert_eq!(admin.get("/v1/cluster/settings").await, json!({"cluster_name": "n1"}));
     admin.put("/v1/cluster/settings", json!({"cluster_name": "c"})).await;

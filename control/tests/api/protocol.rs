@@ -1,8 +1,6 @@
 //! Protocol failures: always JSON, always the contract's shape, never a change (provisioner D3 to D7).
 
-mod common;
-
-use common::Running;
+use crate::common::Running;
 use hyper::{Method, StatusCode};
 use serde_json::json;
 

@@ -1,11 +1,8 @@
 //! What `/basalt/v1/events` tells.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::time::Duration;
 
-use common::{Client, Running};
+use crate::common::{Client, Running};
 use hyper::Method;
 use serde_json::{Value, json};
 

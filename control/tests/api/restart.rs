@@ -1,8 +1,6 @@
 //! What survives: everything that was answered with Success.
 
-mod common;
-
-use common::{Running, memory_node, uuid};
+use crate::common::{Running, memory_node, uuid};
 use serde_json::json;
 
 #[tokio::test]
@@ -61,7 +59,7 @@ async fn a_lost_drive_is_reported_and_takes_nothing_else_down() {
 #[tokio::test]
 async fn one_data_directory_has_one_server() {
     let running = Running::start().await;
-    let config = common::config(running.dir.path());
+    let config = crate::common::config(running.dir.path());
     let second = control::serve(config, running.node.clone()).await;
     assert!(second.unwrap_err().to_string().contains("another running server"));
 }
@@ -70,7 +68,7 @@ async fn one_data_directory_has_one_server() {
 async fn an_address_that_is_taken_is_named() {
     let running = Running::start().await;
     let dir = tempfile::tempdir().unwrap();
-    let mut config = common::config(dir.path());
+    let mut config = crate::common::config(dir.path());
     config.api = vec![running.address()];
     let error = control::serve(config, running.node.clone()).await.unwrap_err().to_string();
     assert!(error.contains(&running.address().to_string()), "{error}");
@@ -91,11 +89,12 @@ async fn an_address_is_free_again_at_once() {
 
 #[tokio::test]
 async fn every_listener_serves_the_same() {
-    let any = std::net::SocketAddr::from((common::LOCAL, 0));
+    let any = std::net::SocketAddr::from((crate::common::LOCAL, 0));
     let running = Running::with(|c| c.api = vec![any, any]).await;
     running.client().volume("a", 1).await;
     let second = running.server.listeners()[1];
-    let client = common::Client::new(second, running.server.credentials()).certificate("ssdtoolbox.pem");
+    let client =
+        crate::common::Client::new(second, running.server.credentials()).certificate("ssdtoolbox.pem");
     assert_eq!(client.get("/volumes_by_alias/a").await.as_array().unwrap().len(), 1);
     assert_eq!(client.get(&format!("/volumes/{}", uuid(1))).await, json!([]));
 }

@@ -1,8 +1,6 @@
 //! What the Cinder driver does, with the bodies it sends (provisioner §6).
 
-mod common;
-
-use common::{GIB, Running, uuid};
+use crate::common::{GIB, Running, uuid};
 use hyper::Method;
 use serde_json::json;
 

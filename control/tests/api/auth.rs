@@ -1,9 +1,6 @@
 //! Who is let in (provisioner D55), and TLS.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
-
-use common::{Client, Running};
+use crate::common::{Client, Running};
 use control::Require;
 use hyper::{Method, StatusCode};
 use rustls::SupportedProtocolVersion;

@@ -1,11 +1,8 @@
 //! What the API promises, seen by a host on the wire.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
-use common::{Client, Running, config, file_drive, node_config};
+use crate::common::{Client, Running, config, file_drive, node_config};
 use control::{ControlServer, serve};
 use dataplane::{
     host::{HostController, HostError, HostOptions, HostQueue, Payload},

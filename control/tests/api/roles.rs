@@ -1,9 +1,6 @@
 //! Nobody does more than their role allows: every operation of the OpenAPI document, tried by those who may not.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
-
-use common::{Client, Running};
+use crate::common::{Client, Running};
 use hyper::Method;
 use serde_json::{Value, json};
 

@@ -1,9 +1,6 @@
 //! Snapshots, the volumes that show them, and clones: every field and ruling (provisioner §4.1, §4.3, D58, D64).
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
-
-use common::{Client, GIB, Running, memory_drive, node_config, uuid};
+use crate::common::{Client, GIB, Running, memory_drive, node_config, uuid};
 use dataplane::node::Node;
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};

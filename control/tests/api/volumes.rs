@@ -1,8 +1,6 @@
 //! Volumes: every field and ruling (provisioner §4.1, §5).
 
-mod common;
-
-use common::{GIB, Running, memory_drive, node_config, uuid};
+use crate::common::{GIB, Running, memory_drive, node_config, uuid};
 use dataplane::node::Node;
 use hyper::Method;
 use serde_json::{Value, json};

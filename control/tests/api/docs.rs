@@ -1,9 +1,6 @@
 //! The pages for people (session.md §9).
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
-
-use common::Running;
+use crate::common::Running;
 use hyper::{Method, StatusCode};
 
 /// Everything in quotes after `src=` or `href=`.

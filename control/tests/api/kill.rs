@@ -1,8 +1,5 @@
 //! The server is killed in the middle of many changes, again and again: what was answered holds, and store and
 //! node agree on everything.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use common::{Client, config, file_drive, node_config};
+use crate::common::{Client, config, file_drive, node_config};
 use control::serve;
 use dataplane::node::Node;
 use hyper::Method;
@@ -61,7 +58,7 @@ impl Server {
     async fn start(directory: &Path) -> (Self, Client) {
         let _ = std::fs::remove_file(directory.join("api"));
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "server", "--ignored", "--nocapture"])
+            .args(["--exact", "kill::server", "--ignored", "--nocapture"])
             .env(DIRECTORY, directory)
             .stdout(Stdio::null())
             .spawn()

@@ -1,0 +1,20 @@
+//! The control plane over HTTP, one file per theme. One program, so that the build links it once.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod access_tokens;
+mod auth;
+mod cinder_flow;
+mod common;
+mod data_path;
+mod docs;
+mod events;
+mod inventory;
+mod kill;
+mod openapi;
+mod protocol;
+mod publish;
+mod restart;
+mod roles;
+mod session;
+mod snapshots;
+mod volumes;
