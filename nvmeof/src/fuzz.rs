@@ -1,5 +1,9 @@
 //! Fuzz bodies as ordinary functions: `tests/fuzz` runs them without end, a test replays its corpus.
 
+mod authentication;
+
+pub use authentication::authentication;
+
 use crate::{
     Status,
     command::{AdminCommand, NvmCommand},

@@ -6,6 +6,7 @@
 //! transport   one TCP connection = one queue pair: capsules above, PDUs below
 //! controller  the target's state: Connect, CC/CSTS, admin commands, events, keep-alive, discovery
 //! reservation who is registered with a namespace, who holds it, who may do what
+//! auth        in-band authentication: secrets, messages, both sides' state
 //! host        the initiator's state: bring-up and command builders
 //! tls         keys for TLS: how they are written down, and what is derived from them
 //! ```
@@ -14,11 +15,12 @@
 //! The crate owns no payload and copies none: it says where the next bytes belong and encodes headers that the
 //! caller gathers with its own buffers. Time is passed in. Nothing here allocates per command.
 //!
-//! Not here: TLS itself, in-band authentication, metadata and protection information.
+//! Not here: TLS itself, metadata and protection information.
 //!
 //! Section tags in comments name these revisions: Base 2.1, NVM command set 1.1, TCP transport 1.1.
 #![forbid(unsafe_code)]
 
+pub mod auth;
 pub mod command;
 pub mod controller;
 pub mod fuzz;

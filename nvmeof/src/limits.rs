@@ -55,6 +55,10 @@ pub const COPY_BYTES_MAX: u32 = 8 << 20;
 /// Cross-Controller Resets under way per controller (CCRL).
 pub const CROSS_CONTROLLER_RESETS_MAX: u8 = 4;
 
+/// Largest message of in-band authentication, either way: thrice what the largest group and hash need, and what Linux
+/// offers to receive.
+pub const AUTHENTICATION_BYTES_MAX: u32 = 4096;
+
 /// Keep Alive granularity in units of 100 ms (KAS).
 pub const KEEP_ALIVE_GRANULARITY: u16 = 10;
 
@@ -62,6 +66,7 @@ pub const KEEP_ALIVE_GRANULARITY: u16 = 10;
 pub const PDA_Z_MAX: u8 = 31;
 
 const _: () = assert!(COPY_RANGES_MAX * 32 <= IN_CAPSULE_BYTES_MAX, "all ranges of a Copy fit a capsule");
+const _: () = assert!(AUTHENTICATION_BYTES_MAX <= IN_CAPSULE_BYTES_MAX, "messages come within the capsule");
 const _: () = assert!(MAXH2CDATA >= 4096, "TCP §3.6.2.3 asks for 4 KiB at least");
 const _: () =
     assert!(16 + NAMESPACES_MAX * (32 + 4) <= TRANSFER_BYTES_MAX, "Linux reads the ANA log in one piece");

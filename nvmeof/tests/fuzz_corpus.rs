@@ -38,6 +38,18 @@ fn host_framing() {
     replay("host_framing", fuzz::host_framing);
 }
 
+#[test]
+fn authentication() {
+    for (path, input) in corpus("authentication") {
+        println!("{}", path.display());
+        fuzz::authentication(&input);
+        // Cut short everywhere: that changes the group, too.
+        for len in (0..input.len()).step_by(7) {
+            fuzz::authentication(&input[..len]);
+        }
+    }
+}
+
 /// Seeds one after another with bytes changed, dropped and repeated.
 fn mutate(seeds: &[(PathBuf, Vec<u8>)], picks: &[usize], edits: &[(usize, u8, u8)]) -> Vec<u8> {
     let mut input = vec![edits.first().map_or(16, |edit| edit.1)];
@@ -68,5 +80,6 @@ proptest! {
     ) {
         fuzz::controller_framing(&mutate(&corpus("controller_framing"), &picks, &edits));
         fuzz::host_framing(&mutate(&corpus("host_framing"), &picks, &edits));
+        fuzz::authentication(&mutate(&corpus("authentication"), &picks, &edits));
     }
 }

@@ -4,6 +4,7 @@
 //! names, and keeps the logic above free of dwords.
 
 mod admin;
+mod authentication;
 mod fabrics;
 mod nvm;
 mod reservation;
@@ -11,6 +12,7 @@ mod reservation;
 mod tests;
 
 pub use admin::{AdminCommand, FeatureSelect, GetLogPage, Identify, Instance};
+pub use authentication::AuthenticationCommand;
 pub use fabrics::{Connect, FabricsCommand, PropertyWidth};
 pub use nvm::{BlockRange, NvmCommand, copy_ranges, dsm_ranges};
 pub use reservation::ReservationRequest;

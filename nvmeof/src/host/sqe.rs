@@ -10,6 +10,7 @@ use crate::{
     wire::{
         Sqe,
         admin::{AbortSqe, CrossControllerResetSqe, FeaturesSqe, GetLogPageSqe, IdentifySqe},
+        authentication::{AuthenticationSqe, SECP_NVME, SPSP},
         connect::{CATTR_DISABLE_SQ_FLOW_CONTROL, ConnectData, ConnectSqe, PropertySqe},
         nvm::{CONTROL_DEAC, CONTROL_FUA, CopyRange, CopySqe, DSM_DEALLOCATE, DsmRange, DsmSqe, RwSqe},
         opcode::{AdminOpcode, Cns, FabricsType, FeatureId, LogPageId, NvmOpcode},
@@ -64,6 +65,23 @@ pub fn property_set(property: Property, value: u32) -> Sqe {
 /// Disconnect of an I/O queue.
 pub fn disconnect() -> Sqe {
     fabrics(FabricsType::DISCONNECT)
+}
+
+/// Authentication Send of a message of `len` bytes, which goes with it in the capsule.
+pub fn authentication_send(len: u32) -> Sqe {
+    authentication(FabricsType::AUTHENTICATION_SEND, len)
+}
+
+/// Authentication Receive of at most `len` bytes.
+pub fn authentication_receive(len: u32) -> Sqe {
+    authentication(FabricsType::AUTHENTICATION_RECEIVE, len)
+}
+
+fn authentication(fctype: FabricsType, len: u32) -> Sqe {
+    let mut command: AuthenticationSqe = transmute!(fabrics(fctype));
+    (command.secp, command.spsp0, command.spsp1) = (SECP_NVME, SPSP, SPSP);
+    command.length = len.into();
+    transmute!(command)
 }
 
 /// Identify; its data has 4096 bytes.

@@ -5,6 +5,7 @@
 //! specification's mnemonics; a field that counts from zero ends in `_z`.
 
 pub mod admin;
+pub mod authentication;
 pub mod connect;
 pub mod cqe;
 pub mod identify;
