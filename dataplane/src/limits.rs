@@ -42,6 +42,8 @@ pub const WRITE_WAIT_MAX: Duration = Duration::from_secs(10);
 pub const STALL_MAX: Duration = Duration::from_secs(30);
 /// Between the notice that a host's last namespace went and the end of its controllers: time to look and let go.
 pub const UNPUBLISH_GRACE: Duration = Duration::from_secs(5);
+/// How often the drives are looked at for hosts that want to hear of critical warnings.
+pub const HEALTH_LOOK: Duration = Duration::from_secs(5);
 /// A discovery controller without keep-alive ends after this long without a command.
 pub const DISCOVERY_IDLE_MAX: Duration = Duration::from_secs(120);
 /// Longest wait for commands under way when the node stops.

@@ -270,7 +270,7 @@ impl Drive {
 
     /// Bytes in extents that layers own.
     pub fn used_bytes(&self) -> u64 {
-        lock(&self.shared.layers).values().map(|layer| layer.account.owned()).sum::<u64>() * EXTENT_BYTES
+        self.shared.used_bytes()
     }
 
     pub fn state(&self) -> DriveState {
@@ -413,6 +413,11 @@ impl DriveShared {
     }
 
     /// As the newest superblock says. Its size and end may grow.
+    /// Bytes in extents that layers own.
+    pub(super) fn used_bytes(&self) -> u64 {
+        lock(&self.layers).values().map(|layer| layer.account.owned()).sum::<u64>() * EXTENT_BYTES
+    }
+
     pub(super) fn geometry(&self) -> Geometry {
         lock(&self.superblock).geometry
     }

@@ -223,6 +223,18 @@ impl Volume {
         !self.drive.write_through
     }
 
+    /// The drive that it is on.
+    pub fn drive_uuid(&self) -> Uuid {
+        self.drive.uuid
+    }
+
+    /// How much of its drive holds no data, whoever it is promised to.
+    pub fn drive_free_percent(&self) -> u8 {
+        let (capacity, used) = (self.drive.ledger.capacity_bytes(), self.drive.used_bytes());
+        let percent = u128::from(capacity.saturating_sub(used)) * 100 / u128::from(capacity.max(1));
+        u8::try_from(percent).expect("at most the whole")
+    }
+
     /// Fills `buf` from the volume. Offset and length are multiples of the block size.
     pub async fn read(&self, offset_bytes: u64, buf: Buf) -> (Buf, Result<(), EngineError>) {
         if let Err(error) = self.check(offset_bytes, buf.len() as u64) {

@@ -1,7 +1,7 @@
 //! The admin queue: `nvmeof`'s controller, given what it needs to know about this node.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     rc::Rc,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -9,18 +9,19 @@ use std::{
 
 use nvmeof::{
     Status,
-    command::AdminCommand,
+    command::{AdminCommand, GetLogPage},
     controller::{
         AdminReply, AdminRequest, ConnectRequest, Controller, ControllerKind, DiscoveryRecord, Event, Health,
         IMMEDIATE_RESET_SUCCESSFUL, KeepAliveVerdict, LifecycleEffect, LifecycleState, Namespace, View,
     },
     transport::Slot,
-    wire::Sqe,
+    wire::{Sqe, opcode::LogPageId},
 };
 
 use super::{
     Shared,
     association::Association,
+    health,
     queue::{Answer, End, Flow, Queue},
     reservations,
     subsystem::describe,
@@ -39,6 +40,8 @@ pub(super) struct AdminQueue {
     controller: RefCell<Controller>,
     /// What the host could see when we looked last, to tell it of changes.
     known: RefCell<Known>,
+    /// At the last look, which walks all that the drives hold.
+    health: Cell<Health>,
 }
 
 #[derive(Debug, PartialEq, Eq, Default)]
@@ -68,7 +71,16 @@ impl AdminQueue {
             Controller::new(association.kind, association.cntlid, association.instance, &request, now());
         association.io_queues.store(controller.io_queues(), Ordering::SeqCst);
         let known = RefCell::new(Known::of(&shared, association));
-        Self { shared, over: WakeSlot::default(), controller: RefCell::new(controller), known }
+        let health = Cell::new(health::of(association));
+        Self { shared, over: WakeSlot::default(), controller: RefCell::new(controller), known, health }
+    }
+
+    /// The state of health, looked at anew if the command is about it.
+    fn health(&self, association: &Association, command: &AdminCommand) -> Health {
+        if let AdminCommand::GetLogPage(GetLogPage { page: LogPageId::SMART, .. }) = command {
+            self.health.set(health::of(association));
+        }
+        self.health.get()
     }
 }
 
@@ -99,7 +111,7 @@ pub(super) async fn execute(
         let view = View {
             subsystem: &association.subsystem.description,
             namespaces: &known.namespaces,
-            health: health(association),
+            health: admin.health(association, &command),
             has_io_queues: association.open_io_queues() > 0,
             ana_changes: 0,
             discovery: &known.discovery,
@@ -123,8 +135,8 @@ pub(super) async fn execute(
             Flow::Continue
         }
         AdminReply::Changed { result, effect } => {
-            act(association, effect).await;
             queue.answer(slot, Answer { status: Status::SUCCESS, result, data: None }).await;
+            rt::spawn(act(queue.clone(), effect));
             Flow::Continue
         }
         AdminReply::Held => Flow::Continue,
@@ -185,11 +197,12 @@ fn mirror(controller: &Controller, association: &Association) {
     association.write_cache.store(controller.write_cache_enabled(), Ordering::SeqCst);
 }
 
-/// The host reset us or said goodbye: no command is under way when it hears that we have.
-async fn act(association: &Association, effect: LifecycleEffect) {
+/// The host reset us or said goodbye: when it sees in CSTS that we have done so, no command is under way any more.
+async fn act(queue: Rc<Queue>, effect: LifecycleEffect) {
     if effect == LifecycleEffect::None {
         return;
     }
+    let association = &queue.association;
     association.end_io_queues(false).await;
     if effect == LifecycleEffect::Shutdown {
         let exports = association.subsystem.exports();
@@ -199,6 +212,10 @@ async fn act(association: &Association, effect: LifecycleEffect) {
             }
         }
     }
+    let admin = queue.admin().expect("only admin queues change the controller's state");
+    let mut controller = admin.controller.borrow_mut();
+    controller.finish(effect);
+    mirror(&controller, association);
 }
 
 async fn to_buf(bytes: &[u8]) -> Buf {
@@ -215,28 +232,9 @@ async fn answer_events(queue: &Queue, admin: &AdminQueue) {
     }
 }
 
-fn namespaces(association: &Association) -> Vec<Namespace> {
+pub(super) fn namespaces(association: &Association) -> Vec<Namespace> {
     let exports = association.subsystem.exports();
     exports.visible_to(&association.host.nqn).iter().map(describe).collect()
-}
-
-fn health(association: &Association) -> Health {
-    const NANOS_PER_MINUTE: u64 = 60_000_000_000;
-    let totals = association.totals();
-    let namespaces = namespaces(association);
-    Health {
-        read_only: namespaces.iter().any(|namespace| namespace.read_only),
-        spare_percent: 100,
-        bytes_read: totals.bytes_read,
-        bytes_written: totals.bytes_written,
-        host_reads: totals.reads,
-        host_writes: totals.writes,
-        busy_minutes: totals.busy_nanos / NANOS_PER_MINUTE,
-        power_cycles: 1,
-        power_on_hours: rt::now().0 / (60 * NANOS_PER_MINUTE),
-        media_errors: totals.media_errors,
-        ..Health::default()
-    }
 }
 
 /// The task that looks after a controller: tells the host of changes, and ends it when the host falls silent or
@@ -247,9 +245,11 @@ pub(super) async fn look_after(queue: Rc<Queue>) {
     while !queue.has_ended() {
         let commands = association.totals().commands;
         let verdict = admin.controller.borrow_mut().check_keep_alive(now(), commands);
+        let wants_health = admin.controller.borrow().wants_health();
+        let longest = if wants_health { limits::HEALTH_LOOK } else { limits::BLOCK_MAX };
         let wait = match verdict {
-            KeepAliveVerdict::Off => limits::BLOCK_MAX,
-            KeepAliveVerdict::CheckAt(time) => time.saturating_sub(now()),
+            KeepAliveVerdict::Off => longest,
+            KeepAliveVerdict::CheckAt(time) => time.saturating_sub(now()).min(longest),
             KeepAliveVerdict::Expired => {
                 tracing::info!(peer = %association.peer, cntlid = association.cntlid, "keep-alive timed out");
                 association.end();
@@ -260,6 +260,11 @@ pub(super) async fn look_after(queue: Rc<Queue>) {
         let next = race(over, race(association.changed.raised(), rt::sleep(wait))).await;
         if let Either::Second(Either::First(())) = next {
             notice_changes(&queue, admin).await;
+        }
+        if wants_health {
+            admin.health.set(health::of(association));
+            admin.controller.borrow_mut().see_health(&admin.health.get());
+            answer_events(&queue, admin).await;
         }
     }
 }

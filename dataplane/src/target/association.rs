@@ -23,6 +23,7 @@ use super::{
     subsystem::TargetSubsystem,
     wait::{Flag, Gate},
 };
+use crate::rt::Signal;
 
 /// What ends a queue pair or its commands from outside, and what it counted.
 #[derive(Debug, Default)]
@@ -77,7 +78,7 @@ pub(super) struct Association {
     pub(super) write_cache: AtomicBool,
     queues: Mutex<Queues>,
     /// An I/O queue pair ended.
-    queue_ended: Flag,
+    queue_ended: Signal,
     /// Failed I/O commands that the admin queue has not put into the error log yet.
     errors: Mutex<Vec<ErrorRecord>>,
     /// Reservation notices that the admin queue has not told yet, by NSID.
@@ -120,7 +121,7 @@ impl Association {
             io_queues: AtomicU16::new(0),
             write_cache: AtomicBool::new(true),
             queues: Mutex::default(),
-            queue_ended: Flag::default(),
+            queue_ended: Signal::default(),
             errors: Mutex::default(),
             notices: Mutex::default(),
         }
@@ -156,20 +157,14 @@ impl Association {
         self.queue_ended.raise();
     }
 
-    /// Ends all I/O queue pairs and waits until their last command is done. With `for_good` none can join again.
-    /// Called by the admin queue only.
+    /// Ends all I/O queue pairs and waits until their last command is done. With `for_good` none can join again;
+    /// else the controller is not ready, so that none joins meanwhile.
     pub(super) async fn end_io_queues(&self, for_good: bool) {
         self.queues().ending |= for_good;
-        loop {
-            let open = self.io_queue_handles();
-            if open.is_empty() {
-                return;
-            }
-            for handle in open {
-                handle.end.raise();
-            }
-            self.queue_ended.raised().await;
+        for handle in self.io_queue_handles() {
+            handle.end.raise();
         }
+        self.queue_ended.wait_until(|| self.io_queue_handles().is_empty().then_some(())).await;
     }
 
     /// Ends the association from outside: the admin queue hears it, ends the I/O queues first, then itself (H1).

@@ -29,6 +29,8 @@ pub(super) struct QueueCounters {
     pub(super) bytes_written: Counter,
     /// Commands that failed because a drive did, or stored bytes were wrong.
     pub(super) media_errors: Counter,
+    /// Commands that failed, however.
+    pub(super) errors: Counter,
     pub(super) busy_nanos: Counter,
 }
 
@@ -41,6 +43,7 @@ pub(super) struct Totals {
     pub(super) bytes_read: u64,
     pub(super) bytes_written: u64,
     pub(super) media_errors: u64,
+    pub(super) errors: u64,
     pub(super) busy_nanos: u64,
 }
 
@@ -52,6 +55,7 @@ impl Totals {
         self.bytes_read += queue.bytes_read.get();
         self.bytes_written += queue.bytes_written.get();
         self.media_errors += queue.media_errors.get();
+        self.errors += queue.errors.get();
         self.busy_nanos += queue.busy_nanos.get();
     }
 }

@@ -11,6 +11,7 @@ mod copy;
 mod counters;
 mod discovery;
 mod exports_view;
+mod health;
 mod io_command;
 mod operation;
 mod place;

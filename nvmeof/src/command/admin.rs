@@ -2,7 +2,7 @@
 
 use zerocopy::transmute;
 
-use super::{DataPointer, FabricsCommand};
+use super::{DataPointer, FabricsCommand, effects};
 use crate::{
     Status, limits,
     wire::{
@@ -96,6 +96,9 @@ const IDENTIFY_BYTES: u32 = 4096;
 impl AdminCommand {
     /// Parses an entry of the admin queue.
     pub fn parse(sqe: &Sqe) -> Result<Self, Status> {
+        if !effects::has_admin(AdminOpcode(sqe.opcode)) {
+            return Err(Status::INVALID_OPCODE);
+        }
         let data = DataPointer::parse(sqe);
         match AdminOpcode(sqe.opcode) {
             AdminOpcode::FABRICS => Ok(Self::Fabrics(FabricsCommand::parse(sqe)?)),

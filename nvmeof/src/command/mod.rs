@@ -5,6 +5,7 @@
 
 mod admin;
 mod authentication;
+pub(crate) mod effects;
 mod fabrics;
 mod nvm;
 mod reservation;

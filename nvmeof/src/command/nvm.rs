@@ -3,7 +3,7 @@
 use zerocopy::{FromBytes, transmute};
 
 use super::{
-    DataPointer,
+    DataPointer, effects,
     reservation::{self, ReservationRequest},
 };
 use crate::{
@@ -94,6 +94,9 @@ impl BlockRange {
 impl NvmCommand {
     /// Parses an entry of an I/O queue.
     pub fn parse(sqe: &Sqe) -> Result<Self, Status> {
+        if !effects::has_nvm(NvmOpcode(sqe.opcode)) {
+            return Err(Status::INVALID_OPCODE);
+        }
         let data = DataPointer::parse(sqe);
         match NvmOpcode(sqe.opcode) {
             NvmOpcode::FLUSH => data.map(|_| Self::Flush),

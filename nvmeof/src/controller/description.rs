@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 
 use uuid::Uuid;
 
-use crate::Nqn;
+use crate::{
+    Nqn,
+    wire::log_page::{WARNING_READ_ONLY, WARNING_SPARE},
+};
 
 /// What all controllers of a subsystem have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,11 +66,9 @@ impl AnaState {
     }
 }
 
-/// Real counters and conditions for the SMART log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Real counters and conditions for the SMART log: of the subsystem, over its whole life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Health {
-    /// Free space is below the threshold.
-    pub spare_low: bool,
     /// A drive under a namespace takes no writes any more.
     pub read_only: bool,
     /// Composite temperature in kelvins; zero where nothing measures it.
@@ -83,6 +84,19 @@ pub struct Health {
     pub power_on_hours: u64,
     pub unsafe_shutdowns: u64,
     pub media_errors: u64,
+    /// Commands that failed, whichever controller logged them.
+    pub error_log_entries: u64,
+}
+
+/// Below this much free space hosts are warned.
+pub(super) const SPARE_THRESHOLD_PERCENT: u8 = 10;
+
+impl Health {
+    /// The Critical Warning field (Base §5.1.12.1.3).
+    pub(super) fn critical_warning(&self) -> u8 {
+        let spare = u8::from(self.spare_percent < SPARE_THRESHOLD_PERCENT) * WARNING_SPARE;
+        spare | (u8::from(self.read_only) * WARNING_READ_ONLY)
+    }
 }
 
 /// One subsystem at one address, as a host discovers it.

@@ -7,6 +7,7 @@ use crate::{
     transport::Slot,
     wire::{
         identify::{OAES_ANA_CHANGE, OAES_DISCOVERY_CHANGE, OAES_NAMESPACE_ATTRIBUTE},
+        log_page::{WARNING_READ_ONLY, WARNING_SPARE},
         opcode::LogPageId,
     },
 };
@@ -20,10 +21,25 @@ pub enum Event {
     DiscoveryChange,
     /// There is a reservation notification.
     ReservationLog,
+    /// A drive under a namespace takes no writes any more.
+    Reliability,
+    /// Free space fell below the threshold.
+    SpareLow,
 }
 
-const EVENTS: [Event; 4] =
-    [Event::NamespaceAttribute, Event::AnaChange, Event::DiscoveryChange, Event::ReservationLog];
+const EVENTS: [Event; 6] = [
+    Event::NamespaceAttribute,
+    Event::AnaChange,
+    Event::DiscoveryChange,
+    Event::ReservationLog,
+    Event::Reliability,
+    Event::SpareLow,
+];
+
+/// Critical warnings and what is told when one appears (Base §5.1.2.1). Asynchronous Event Configuration enables
+/// each by the bit that it has in the SMART log.
+const WARNINGS: [(u8, Event); 2] =
+    [(WARNING_READ_ONLY, Event::Reliability), (WARNING_SPARE, Event::SpareLow)];
 
 impl Event {
     /// The bit that enables it in Asynchronous Event Configuration. `None`: it has a mask of its own.
@@ -33,6 +49,8 @@ impl Event {
             Self::AnaChange => Some(OAES_ANA_CHANGE),
             Self::DiscoveryChange => Some(OAES_DISCOVERY_CHANGE),
             Self::ReservationLog => None,
+            Self::Reliability => Some(u32::from(WARNING_READ_ONLY)),
+            Self::SpareLow => Some(u32::from(WARNING_SPARE)),
         }
     }
 
@@ -43,11 +61,13 @@ impl Event {
             Self::AnaChange => LogPageId::ANA,
             Self::DiscoveryChange => LogPageId::DISCOVERY,
             Self::ReservationLog => LogPageId::RESERVATION_NOTIFICATION,
+            Self::Reliability | Self::SpareLow => LogPageId::SMART,
         }
     }
 
     /// Dword 0 of the completion: type, information and log page.
     fn result(self) -> u32 {
+        const SMART: u32 = 1;
         const NOTICE: u32 = 2;
         const IO_COMMAND_SPECIFIC: u32 = 6;
         let (kind, information): (u32, u32) = match self {
@@ -55,6 +75,8 @@ impl Event {
             Self::AnaChange => (NOTICE, 0x03),
             Self::DiscoveryChange => (NOTICE, 0xF0),
             Self::ReservationLog => (IO_COMMAND_SPECIFIC, 0x00),
+            Self::Reliability => (SMART, 0x00),
+            Self::SpareLow => (SMART, 0x02),
         };
         kind | information << 8 | u32::from(self.log_page().0) << 16
     }
@@ -82,6 +104,8 @@ pub(super) struct Events {
     states: [EventState; EVENTS.len()],
     /// Asynchronous Event Configuration.
     pub(super) enabled: u32,
+    /// Critical warnings at the last look.
+    warnings: u8,
     requests: VecDeque<Request>,
     aborted: VecDeque<Slot>,
 }
@@ -97,6 +121,7 @@ impl Events {
         Self {
             states: [EventState::Armed; EVENTS.len()],
             enabled: 0,
+            warnings: 0,
             requests: VecDeque::new(),
             aborted: VecDeque::new(),
         }
@@ -118,6 +143,22 @@ impl Events {
         if *state == EventState::Armed {
             *state = EventState::Pending;
         }
+    }
+
+    /// Looks at the critical warnings: each that appeared is an event.
+    pub(super) fn see_warnings(&mut self, warnings: u8) {
+        let appeared = warnings & !self.warnings;
+        self.warnings = warnings;
+        for (warning, event) in WARNINGS {
+            if appeared & warning != 0 {
+                self.raise(event);
+            }
+        }
+    }
+
+    /// Whether the host wants to hear of critical warnings, so that somebody has to look for them.
+    pub(super) fn wants_warnings(&self) -> bool {
+        WARNINGS.iter().any(|&(warning, _)| self.enabled & u32::from(warning) != 0)
     }
 
     /// The host read a log page, and not with Retain Asynchronous Event.
@@ -143,6 +184,7 @@ impl Events {
         self.aborted.extend(self.requests.drain(..).map(|request| request.slot));
         self.states = [EventState::Armed; EVENTS.len()];
         self.enabled = 0;
+        self.warnings = 0;
     }
 
     /// The next request to complete, if an event or an abort waits for one.
@@ -150,9 +192,16 @@ impl Events {
         if let Some(slot) = self.aborted.pop_front() {
             return Some(EventCompletion { slot, status: Status::ABORT_REQUESTED, result: 0 });
         }
+        // One report for each log page until it is read: what else it says, the host will see there.
+        let is_told = |page: LogPageId| {
+            EVENTS
+                .iter()
+                .any(|other| other.log_page() == page && self.states[*other as usize] == EventState::Reported)
+        };
         let ready = |event: &Event| {
             let enabled = event.enable_bit().is_none_or(|bit| self.enabled & bit != 0);
-            enabled && self.states[*event as usize] == EventState::Pending
+            let is_pending = self.states[*event as usize] == EventState::Pending;
+            enabled && is_pending && !is_told(event.log_page())
         };
         let event = EVENTS.into_iter().find(ready)?;
         let request = self.requests.pop_front()?;
@@ -199,6 +248,85 @@ mod tests {
         events.hold(Slot(2), 12).unwrap();
         events.raise(Event::ReservationLog);
         assert_eq!(events.take().unwrap().result, 0x0080_0006);
+    }
+
+    /// What can happen to an event; each step tells whether the host is told of it then.
+    #[derive(Debug, Clone, Copy)]
+    enum Step {
+        Raise,
+        Enable,
+        Disable,
+        ReadLog,
+        ReadOtherLog,
+        Reset,
+    }
+
+    #[test]
+    fn every_state_by_every_step() {
+        use EventState::{Armed, Pending, Reported};
+        let table = [
+            (Armed, Step::Raise, true),
+            (Armed, Step::Enable, false),
+            (Armed, Step::Disable, false),
+            (Armed, Step::ReadLog, false),
+            (Armed, Step::ReadOtherLog, false),
+            (Armed, Step::Reset, false),
+            (Pending, Step::Raise, false),
+            (Pending, Step::Enable, true),
+            (Pending, Step::Disable, false),
+            (Pending, Step::ReadLog, false),
+            (Pending, Step::ReadOtherLog, false),
+            (Pending, Step::Reset, false),
+            (Reported, Step::Raise, false),
+            (Reported, Step::Enable, false),
+            (Reported, Step::Disable, false),
+            (Reported, Step::ReadLog, false),
+            (Reported, Step::ReadOtherLog, false),
+            (Reported, Step::Reset, false),
+        ];
+        for (from, step, told) in table {
+            let mut events = Events::new();
+            // Masked where it is pending: else it would not stay so with a request held.
+            events.enabled = if from == Pending { 0 } else { OAES_ANA_CHANGE };
+            events.states[Event::AnaChange as usize] = from;
+            events.hold(Slot(1), 1).unwrap();
+            match step {
+                Step::Raise => events.raise(Event::AnaChange),
+                Step::Enable => events.enabled = OAES_ANA_CHANGE,
+                Step::Disable => events.enabled = 0,
+                Step::ReadLog => events.log_read(LogPageId::ANA),
+                Step::ReadOtherLog => events.log_read(LogPageId::CHANGED_NAMESPACES),
+                Step::Reset => events.reset(),
+            }
+            let success = std::iter::from_fn(|| events.take()).any(|event| event.status == Status::SUCCESS);
+            assert_eq!(success, told, "{from:?} by {step:?}");
+            let then = match (from, step) {
+                (_, Step::ReadLog | Step::Reset) => Armed,
+                _ if told => Reported,
+                (from, _) => from,
+            };
+            assert_eq!(events.states[Event::AnaChange as usize], then, "{from:?} by {step:?}");
+        }
+    }
+
+    #[test]
+    fn a_warning_is_told_when_it_appears_and_both_are_one_report() {
+        let mut events = Events::new();
+        events.see_warnings(WARNING_SPARE);
+        events.hold(Slot(1), 1).unwrap();
+        events.hold(Slot(2), 2).unwrap();
+        assert_eq!((events.take(), events.wants_warnings()), (None, false));
+        events.enabled = u32::from(WARNING_SPARE | WARNING_READ_ONLY);
+        assert!(events.wants_warnings());
+        assert_eq!(events.take().unwrap().result, 0x0002_0201);
+        events.see_warnings(WARNING_SPARE | WARNING_READ_ONLY);
+        assert_eq!(events.take(), None, "the log that the host was told of says both");
+        events.log_read(LogPageId::SMART);
+        events.see_warnings(WARNING_SPARE | WARNING_READ_ONLY);
+        assert_eq!(events.take(), None, "nothing new");
+        events.see_warnings(0);
+        events.see_warnings(WARNING_READ_ONLY);
+        assert_eq!(events.take().unwrap().result, 0x0002_0001);
     }
 
     #[test]

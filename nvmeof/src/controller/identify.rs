@@ -2,7 +2,7 @@
 
 use zerocopy::{FromZeros, IntoBytes, little_endian::U32};
 
-use super::{ControllerKind, Namespace, View, log_page::ERROR_ENTRIES};
+use super::{ControllerKind, Namespace, View, error_log::ERROR_ENTRIES};
 use crate::{
     Status,
     command::{Identify, Instance},

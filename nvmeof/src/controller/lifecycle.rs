@@ -1,14 +1,16 @@
 //! CC and CSTS: how a controller is enabled, reset and shut down (Base §3.5, §3.6).
 //!
 //! ```text
-//!             EN 0->1                 SHN
-//!  Disabled -----------> Ready -----------------+
-//!    ^  ^  \ bad CC        | EN 1->0            v
-//!    |  |   +--> Failed    |                ShutDown
-//!    |  |          | EN 0  |                    |
-//!    |  +----------+-------+       EN 1->0      |
-//!    +------------------------------------------+
+//!             EN 0->1                SHN                     done
+//!  Disabled -----------> Ready ------------> ShuttingDown ---------> ShutDown
+//!    ^  ^ \ bad CC         |                       |                     |
+//!    |  |  +--> Failed     | EN 1->0               | EN 1->0             | EN 1->0
+//!    |  |         | EN 0   v                       |                     |
+//!    |  +---------+     Resetting <----------------+---------------------+
+//!    |        done         |
+//!    +---------------------+
 //! ```
+//! What takes time, the target does after its answer to the host; the host sees in CSTS that it is done.
 
 use crate::{
     Status, limits,
@@ -22,13 +24,17 @@ use crate::{
 pub enum LifecycleState {
     Disabled,
     Ready,
+    /// EN is 0, and commands may still be under way: CSTS.RDY stays 1.
+    Resetting,
+    /// CSTS.SHST is 01b: commands end, and what is volatile is written.
+    ShuttingDown,
     /// Shutdown is complete; only a reset leads on.
     ShutDown,
     /// CSTS.CFS: the host enabled us with a configuration that we do not have.
     Failed,
 }
 
-/// What a write to CC asks of the target.
+/// What a write to CC asks of the target. What is not `None` is reported back by `Controller::finish` once it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LifecycleEffect {
     None,
@@ -81,34 +87,50 @@ impl Lifecycle {
         let cc = ControllerConfiguration(u32::try_from(value).map_err(|_| Status::INVALID_FIELD)?);
         let was_enabled = self.cc.enable();
         self.cc = cc;
-        let (state, effect) = match (was_enabled, cc.enable()) {
-            (true, false) => (LifecycleState::Disabled, LifecycleEffect::Reset),
-            (false, true) if !supported(cc) => (LifecycleState::Failed, LifecycleEffect::None),
-            (false, true) => (LifecycleState::Ready, LifecycleEffect::None),
-            (_, _) => (self.state, LifecycleEffect::None),
+        let (state, effect) = match (self.state, was_enabled, cc.enable()) {
+            // Whether it is enabled again is looked at when the reset is done.
+            (LifecycleState::Resetting, _, _) => (LifecycleState::Resetting, LifecycleEffect::None),
+            // It never was ready: nothing can be under way.
+            (LifecycleState::Failed, true, false) => (LifecycleState::Disabled, LifecycleEffect::Reset),
+            (_, true, false) => (LifecycleState::Resetting, LifecycleEffect::Reset),
+            (LifecycleState::Disabled, false, true) => (self.enabled(), LifecycleEffect::None),
+            (state, _, _) => (state, LifecycleEffect::None),
         };
         self.state = state;
-        // A reset by the same write goes first: SHN means nothing to a controller that was just reset.
-        if effect != LifecycleEffect::Reset
-            && cc.shn() == ShutdownNotification::Requested
+        if cc.shn() == ShutdownNotification::Requested
             && matches!(self.state, LifecycleState::Ready | LifecycleState::Disabled)
+            && effect == LifecycleEffect::None
         {
-            self.state = LifecycleState::ShutDown;
+            self.state = LifecycleState::ShuttingDown;
             return Ok(LifecycleEffect::Shutdown);
         }
         Ok(effect)
     }
 
+    /// The target has done what `effect` asks for. A shutdown that a reset overtook means nothing any more.
+    pub(super) fn finish(&mut self, effect: LifecycleEffect) {
+        self.state = match (self.state, effect) {
+            (LifecycleState::Resetting, LifecycleEffect::Reset) if self.cc.enable() => self.enabled(),
+            (LifecycleState::Resetting, LifecycleEffect::Reset) => LifecycleState::Disabled,
+            (LifecycleState::ShuttingDown, LifecycleEffect::Shutdown) => LifecycleState::ShutDown,
+            (state, _) => state,
+        };
+    }
+
+    /// Where a host gets that enables us.
+    fn enabled(&self) -> LifecycleState {
+        if supported(self.cc) { LifecycleState::Ready } else { LifecycleState::Failed }
+    }
+
     fn csts(&self) -> ControllerStatus {
-        match self.state {
-            LifecycleState::Disabled => ControllerStatus::empty(),
-            LifecycleState::Ready => ControllerStatus::READY,
-            LifecycleState::ShutDown if self.cc.enable() => {
-                ControllerStatus::READY | ControllerStatus::SHUTDOWN_COMPLETE
-            }
+        let shutdown = match self.state {
+            LifecycleState::Disabled => return ControllerStatus::empty(),
+            LifecycleState::Ready | LifecycleState::Resetting => return ControllerStatus::READY,
+            LifecycleState::Failed => return ControllerStatus::FATAL,
+            LifecycleState::ShuttingDown => ControllerStatus::SHUTDOWN_OCCURRING,
             LifecycleState::ShutDown => ControllerStatus::SHUTDOWN_COMPLETE,
-            LifecycleState::Failed => ControllerStatus::FATAL,
-        }
+        };
+        if self.cc.enable() { shutdown | ControllerStatus::READY } else { shutdown }
     }
 }
 
@@ -132,60 +154,94 @@ mod tests {
     const ENABLE: u64 = ControllerConfiguration::USUAL as u64;
     const DISABLE: u64 = ENABLE & !1;
     const SHUTDOWN: u64 = ENABLE | 1 << 14;
+    const ABRUPT: u64 = ENABLE | 2 << 14;
     const BAD: u64 = ENABLE | 1 << 7;
+
+    /// A write of CC, or the target's word that it is done.
+    #[derive(Debug, Clone, Copy)]
+    enum Step {
+        Write(u64),
+        Done(LifecycleEffect),
+    }
+
+    const STATES: [LifecycleState; 6] = [
+        LifecycleState::Disabled,
+        LifecycleState::Ready,
+        LifecycleState::Resetting,
+        LifecycleState::ShuttingDown,
+        LifecycleState::ShutDown,
+        LifecycleState::Failed,
+    ];
+
+    fn take(lifecycle: &mut Lifecycle, step: Step) -> LifecycleEffect {
+        match step {
+            Step::Write(value) => lifecycle.set(Property::CC, value).unwrap(),
+            Step::Done(effect) => {
+                lifecycle.finish(effect);
+                LifecycleEffect::None
+            }
+        }
+    }
 
     fn reach(state: LifecycleState) -> Lifecycle {
         let mut lifecycle = Lifecycle::new(128);
-        let writes: &[u64] = match state {
+        let steps: &[Step] = match state {
             LifecycleState::Disabled => &[],
-            LifecycleState::Ready => &[ENABLE],
-            LifecycleState::ShutDown => &[ENABLE, SHUTDOWN],
-            LifecycleState::Failed => &[BAD],
+            LifecycleState::Ready => &[Step::Write(ENABLE)],
+            LifecycleState::Resetting => &[Step::Write(ENABLE), Step::Write(DISABLE)],
+            LifecycleState::ShuttingDown => &[Step::Write(ENABLE), Step::Write(SHUTDOWN)],
+            LifecycleState::ShutDown => {
+                &[Step::Write(ENABLE), Step::Write(SHUTDOWN), Step::Done(LifecycleEffect::Shutdown)]
+            }
+            LifecycleState::Failed => &[Step::Write(BAD)],
         };
-        for &write in writes {
-            lifecycle.set(Property::CC, write).unwrap();
+        for &step in steps {
+            take(&mut lifecycle, step);
         }
         assert_eq!(lifecycle.state(), state);
         lifecycle
     }
 
     #[test]
-    fn every_state_by_every_write() {
-        use LifecycleEffect::{None, Reset, Shutdown};
-        use LifecycleState::{Disabled, Failed, Ready, ShutDown};
+    fn every_state_by_every_step() {
+        use LifecycleEffect as E;
+        use LifecycleState::{Disabled, Failed, Ready, Resetting, ShutDown, ShuttingDown};
+        use Step::{Done, Write};
+        let none = |state| (state, E::None);
+        // By state: Disabled, Ready, Resetting, ShuttingDown, ShutDown, Failed.
+        #[rustfmt::skip]
         let table = [
-            (Disabled, ENABLE, Ready, None),
-            (Disabled, DISABLE, Disabled, None),
-            (Disabled, DISABLE | 1 << 14, ShutDown, Shutdown),
-            (Disabled, BAD, Failed, None),
-            (Ready, ENABLE, Ready, None),
-            (Ready, DISABLE, Disabled, Reset),
-            (Ready, DISABLE | 1 << 14, Disabled, Reset),
-            (Ready, SHUTDOWN, ShutDown, Shutdown),
-            (Ready, BAD, Ready, None),
-            (ShutDown, ENABLE, ShutDown, None),
-            (ShutDown, SHUTDOWN, ShutDown, None),
-            (ShutDown, DISABLE, Disabled, Reset),
-            (Failed, ENABLE, Failed, None),
-            (Failed, SHUTDOWN, Failed, None),
-            (Failed, DISABLE, Disabled, Reset),
+            (Write(ENABLE), [none(Ready), none(Ready), none(Resetting), none(ShuttingDown), none(ShutDown), none(Failed)]),
+            (Write(BAD), [none(Failed), none(Ready), none(Resetting), none(ShuttingDown), none(ShutDown), none(Failed)]),
+            (Write(DISABLE), [none(Disabled), (Resetting, E::Reset), none(Resetting), (Resetting, E::Reset), (Resetting, E::Reset), (Disabled, E::Reset)]),
+            (Write(SHUTDOWN), [(ShuttingDown, E::Shutdown), (ShuttingDown, E::Shutdown), none(Resetting), none(ShuttingDown), none(ShutDown), none(Failed)]),
+            (Write(ABRUPT), [(ShuttingDown, E::Shutdown), (ShuttingDown, E::Shutdown), none(Resetting), none(ShuttingDown), none(ShutDown), none(Failed)]),
+            (Write(DISABLE | 1 << 14), [(ShuttingDown, E::Shutdown), (Resetting, E::Reset), none(Resetting), (Resetting, E::Reset), (Resetting, E::Reset), (Disabled, E::Reset)]),
+            (Done(E::Reset), [none(Disabled), none(Ready), none(Disabled), none(ShuttingDown), none(ShutDown), none(Failed)]),
+            (Done(E::Shutdown), [none(Disabled), none(Ready), none(Resetting), none(ShutDown), none(ShutDown), none(Failed)]),
         ];
-        for (from, write, to, effect) in table {
-            let mut lifecycle = reach(from);
-            assert_eq!(lifecycle.set(Property::CC, write), Ok(effect), "{from:?} by {write:#x}");
-            assert_eq!(lifecycle.state(), to, "{from:?} by {write:#x}");
+        for (step, outcomes) in table {
+            for (from, outcome) in STATES.into_iter().zip(outcomes) {
+                let mut lifecycle = reach(from);
+                let effect = take(&mut lifecycle, step);
+                assert_eq!((lifecycle.state(), effect), outcome, "{from:?} by {step:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_host_that_enables_us_during_a_reset_is_served_after_it() {
+        for (cc, then) in [(ENABLE, LifecycleState::Ready), (BAD, LifecycleState::Failed)] {
+            let mut lifecycle = reach(LifecycleState::Resetting);
+            assert_eq!(lifecycle.set(Property::CC, cc), Ok(LifecycleEffect::None));
+            lifecycle.finish(LifecycleEffect::Reset);
+            assert_eq!(lifecycle.state(), then);
         }
     }
 
     #[test]
     fn status_follows_the_state() {
-        let table = [
-            (LifecycleState::Disabled, 0),
-            (LifecycleState::Ready, 1),
-            (LifecycleState::ShutDown, 0b1001),
-            (LifecycleState::Failed, 0b10),
-        ];
-        for (state, csts) in table {
+        for (state, csts) in STATES.into_iter().zip([0, 1, 1, 0b0101, 0b1001, 0b10]) {
             assert_eq!(reach(state).get(Property::CSTS), Ok(csts), "{state:?}");
         }
     }

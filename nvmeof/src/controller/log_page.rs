@@ -1,68 +1,35 @@
 //! Get Log Page (Base §5.1.12). A page is built whole, then cut to what was asked for: none is long.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 use zerocopy::{FromZeros, IntoBytes, little_endian::U32};
 
-use super::{ControllerKind, View, discovery, feature_table, reservation_log::ReservationLog};
+use super::{
+    ControllerKind, View, description::SPARE_THRESHOLD_PERCENT, discovery, error_log::ErrorLog,
+    feature_table, reservation_log::ReservationLog,
+};
 use crate::{
     Status,
-    command::GetLogPage,
+    command::{GetLogPage, effects},
     limits,
     wire::{
-        log_page::{
-            ANA_RGO, AnaGroup, AnaHeader, CSUPP, CommandEffects, ErrorEntry, FirmwareSlots, LBCC, Smart,
-            WARNING_READ_ONLY, WARNING_SPARE,
-        },
-        opcode::{AdminOpcode, CSI_NVM, LogPageId, NSID_ALL, NvmOpcode},
+        log_page::{ANA_RGO, AnaGroup, AnaHeader, CommandEffects, FirmwareSlots, Smart},
+        opcode::{CSI_NVM, LogPageId, NSID_ALL},
     },
 };
 
-/// Entries of the Error Information log (ELPE + 1).
-pub(super) const ERROR_ENTRIES: usize = 64;
 /// NSIDs that fit the Changed Attached Namespace List.
 const CHANGED_MAX: usize = 1024;
 
 /// What a controller itself remembers for its log pages.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Logs {
-    /// Newest first.
-    errors: VecDeque<ErrorEntry>,
-    error_count: u64,
+    pub(super) errors: ErrorLog,
     /// NSIDs that came, went or changed since the list was read.
     changed: BTreeSet<u32>,
 }
 
-/// A command that failed, for the Error Information log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ErrorRecord {
-    pub sqid: u16,
-    pub cid: u16,
-    pub status: Status,
-    pub opcode: u8,
-    pub nsid: u32,
-    /// First LBA, where the command had one.
-    pub lba: u64,
-}
-
 impl Logs {
-    pub(super) fn record_error(&mut self, record: &ErrorRecord) {
-        const TRTYPE_TCP: u8 = 3;
-        self.error_count += 1;
-        let mut entry = ErrorEntry::new_zeroed();
-        entry.error_count = self.error_count.into();
-        entry.sqid = record.sqid.into();
-        entry.cid = record.cid.into();
-        entry.status = (record.status.0 << 1).into();
-        entry.parameter_error_location = 0xFFFF.into();
-        entry.lba = record.lba.into();
-        entry.nsid = record.nsid.into();
-        entry.trtype = TRTYPE_TCP;
-        entry.opcode = record.opcode;
-        self.errors.truncate(ERROR_ENTRIES - 1);
-        self.errors.push_front(entry);
-    }
-
     pub(super) fn namespace_changed(&mut self, nsid: u32) {
         self.changed.insert(nsid);
     }
@@ -101,13 +68,13 @@ impl Logs {
                 LogPageId::SUPPORTED_LOG_PAGES => {
                     Ok(supported(&[LogPageId::SUPPORTED_LOG_PAGES, LogPageId::ERROR, LogPageId::DISCOVERY]))
                 }
-                LogPageId::ERROR => Ok(self.errors()),
+                LogPageId::ERROR => Ok(self.errors.page()),
                 _ => Err(Status::INVALID_LOG_PAGE),
             };
         }
         match command.page {
             LogPageId::SUPPORTED_LOG_PAGES => Ok(supported(&IO_PAGES)),
-            LogPageId::ERROR => Ok(self.errors()),
+            LogPageId::ERROR => Ok(self.errors.page()),
             // The counters are the controller's: there is no page per namespace (LPA bit 0).
             LogPageId::SMART if matches!(command.nsid, 0 | NSID_ALL) => Ok(self.smart(view)),
             LogPageId::SMART => Err(Status::INVALID_FIELD),
@@ -123,22 +90,15 @@ impl Logs {
         }
     }
 
-    fn errors(&self) -> Vec<u8> {
-        let mut page: Vec<u8> = self.errors.iter().flat_map(|entry| entry.as_bytes()).copied().collect();
-        page.resize(ERROR_ENTRIES * size_of::<ErrorEntry>(), 0);
-        page
-    }
-
     fn smart(&self, view: &View<'_>) -> Vec<u8> {
         let health = &view.health;
         let number = |value: u64| u128::from(value).to_le_bytes();
         let units = |bytes: u64| number(bytes.div_ceil(512).div_ceil(1000));
         let mut page = Smart::new_zeroed();
-        page.critical_warning =
-            (u8::from(health.spare_low) * WARNING_SPARE) | (u8::from(health.read_only) * WARNING_READ_ONLY);
+        page.critical_warning = health.critical_warning();
         page.temperature = health.temperature_kelvins.into();
         page.available_spare = health.spare_percent.min(100);
-        page.available_spare_threshold = 10;
+        page.available_spare_threshold = SPARE_THRESHOLD_PERCENT;
         page.data_units_read = units(health.bytes_read);
         page.data_units_written = units(health.bytes_written);
         page.host_reads = number(health.host_reads);
@@ -148,7 +108,7 @@ impl Logs {
         page.power_on_hours = number(health.power_on_hours);
         page.unsafe_shutdowns = number(health.unsafe_shutdowns);
         page.media_errors = number(health.media_errors);
-        page.error_log_entries = number(self.error_count);
+        page.error_log_entries = number(health.error_log_entries);
         page.as_bytes().to_vec()
     }
 
@@ -201,33 +161,11 @@ fn firmware(view: &View<'_>) -> Vec<u8> {
 
 fn command_effects() -> Vec<u8> {
     let mut page = CommandEffects::new_zeroed();
-    for opcode in [
-        AdminOpcode::GET_LOG_PAGE,
-        AdminOpcode::IDENTIFY,
-        AdminOpcode::ABORT,
-        AdminOpcode::SET_FEATURES,
-        AdminOpcode::GET_FEATURES,
-        AdminOpcode::ASYNC_EVENT_REQUEST,
-        AdminOpcode::KEEP_ALIVE,
-        AdminOpcode::CROSS_CONTROLLER_RESET,
-    ] {
-        page.admin[usize::from(opcode.0)] = CSUPP.into();
+    for (opcode, effects) in effects::admin() {
+        page.admin[usize::from(opcode.0)] = effects.into();
     }
-    for opcode in [
-        NvmOpcode::FLUSH,
-        NvmOpcode::READ,
-        NvmOpcode::COMPARE,
-        NvmOpcode::VERIFY,
-        NvmOpcode::RESERVATION_REGISTER,
-        NvmOpcode::RESERVATION_REPORT,
-        NvmOpcode::RESERVATION_ACQUIRE,
-        NvmOpcode::RESERVATION_RELEASE,
-    ] {
-        page.io[usize::from(opcode.0)] = CSUPP.into();
-    }
-    for opcode in [NvmOpcode::WRITE, NvmOpcode::WRITE_ZEROES, NvmOpcode::DATASET_MANAGEMENT, NvmOpcode::COPY]
-    {
-        page.io[usize::from(opcode.0)] = (CSUPP | LBCC).into();
+    for (opcode, effects) in effects::nvm() {
+        page.io[usize::from(opcode.0)] = effects.into();
     }
     page.as_bytes().to_vec()
 }

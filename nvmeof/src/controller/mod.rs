@@ -7,6 +7,7 @@
 mod connect;
 mod description;
 mod discovery;
+mod error_log;
 mod events;
 mod feature_commands;
 mod feature_table;
@@ -24,10 +25,10 @@ use std::time::Duration;
 
 pub use connect::{ConnectRefusal, ConnectRequest, HostIdentity, JoinView};
 pub use description::{AnaState, DiscoveryKind, DiscoveryRecord, Health, Namespace, Subsystem, View};
+pub use error_log::ErrorRecord;
 pub use events::{Event, EventCompletion};
 pub use keep_alive::KeepAliveVerdict;
 pub use lifecycle::{LifecycleEffect, LifecycleState};
-pub use log_page::ErrorRecord;
 
 use self::{
     events::Events,
@@ -60,7 +61,7 @@ pub enum ControllerKind {
 pub enum AdminReply {
     /// Answer now; `out` holds the data to send first, if the command has any.
     Complete { status: Status, result: u64 },
-    /// The same, and then act: the host changed the controller's state.
+    /// Answer now, then do what the effect says and report it with [`Controller::finish`].
     Changed { result: u64, effect: LifecycleEffect },
     /// Answer later: [`Controller::take_event`] will name the slot.
     Held,
@@ -102,8 +103,13 @@ pub struct Controller {
     logs: Logs,
     reservations: ReservationLog,
     keep_alive: KeepAlive,
+    /// What Connect said, which is the default after a reset.
+    connect_kato_ms: u32,
     timestamp: Timestamp,
 }
+
+/// How long a host that shut its controller down may take to look at it and leave (Base §3.6.2): two minutes.
+const SHUT_DOWN_IDLE_MS: u32 = 120_000;
 
 impl Controller {
     /// The controller of an admitted admin Connect. `now` is of any clock that never steps back.
@@ -125,6 +131,7 @@ impl Controller {
             logs: Logs::default(),
             reservations: ReservationLog::default(),
             keep_alive: KeepAlive::new(request.kato_ms, now),
+            connect_kato_ms: request.kato_ms,
             timestamp: Timestamp::reset(now),
         }
     }
@@ -184,9 +191,11 @@ impl Controller {
         if let AdminCommand::Fabrics(command) = request.command {
             return self.fabrics(now, command);
         }
-        if !matches!(self.state(), LifecycleState::Ready | LifecycleState::ShutDown) {
+        // Before it is enabled, and from a reset or shutdown on, only Fabrics commands mean something.
+        if self.state() != LifecycleState::Ready {
             return Err(Status::COMMAND_SEQUENCE_ERROR);
         }
+        self.events.see_warnings(view.health.critical_warning());
         let done = |result: u64| Ok(AdminReply::Complete { status: Status::SUCCESS, result });
         match *request.command {
             AdminCommand::Fabrics(_) => unreachable!("handled above"),
@@ -245,15 +254,32 @@ impl Controller {
                     return Err(Status::INVALID_FIELD);
                 }
                 let effect = self.lifecycle.set(property, value)?;
-                if effect == LifecycleEffect::Reset {
-                    self.events.reset();
-                    self.features = Features::new();
-                    self.timestamp = Timestamp::reset(now);
+                match effect {
+                    LifecycleEffect::None => {}
+                    LifecycleEffect::Reset => self.reset(now),
+                    LifecycleEffect::Shutdown => {
+                        self.events.reset();
+                        self.keep_alive =
+                            KeepAlive::new(SHUT_DOWN_IDLE_MS.max(self.keep_alive.timeout_ms()), now);
+                    }
                 }
                 Ok(AdminReply::Changed { result: 0, effect })
             }
             FabricsCommand::Disconnect => Ok(AdminReply::Disconnect),
         }
+    }
+
+    /// What a Controller Level Reset undoes; masks and logs stay (Base §3.7.2).
+    fn reset(&mut self, now: Duration) {
+        self.events.reset();
+        self.features = Features::new();
+        self.keep_alive = KeepAlive::new(self.connect_kato_ms, now);
+        self.timestamp = Timestamp::reset(now);
+    }
+
+    /// What the host asked for with [`AdminReply::Changed`] is done: CSTS says so from now on.
+    pub fn finish(&mut self, effect: LifecycleEffect) {
+        self.lifecycle.finish(effect);
     }
 
     fn log_read(&mut self, page: LogPageId) {
@@ -279,6 +305,16 @@ impl Controller {
         self.events.raise(Event::NamespaceAttribute);
     }
 
+    /// Looks whether critical warnings have appeared.
+    pub fn see_health(&mut self, health: &Health) {
+        self.events.see_warnings(health.critical_warning());
+    }
+
+    /// Whether somebody has to call [`see_health`](Self::see_health) now and then: the host wants to be told.
+    pub fn wants_health(&self) -> bool {
+        self.events.wants_warnings()
+    }
+
     /// Something else happened.
     pub fn raise(&mut self, event: Event) {
         self.events.raise(event);
@@ -286,7 +322,7 @@ impl Controller {
 
     /// A command failed, on any queue.
     pub fn record_error(&mut self, record: &ErrorRecord) {
-        self.logs.record_error(record);
+        self.logs.errors.record(record);
     }
 
     /// The next held request to answer now.

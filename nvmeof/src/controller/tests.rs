@@ -14,7 +14,7 @@ use crate::{
     wire::{
         Cqe, Sqe,
         identify::{IdentifyController, IdentifyNamespace, IndependentNamespace, NvmController},
-        log_page::{AnaGroup, AnaHeader, CommandEffects, ErrorEntry, Smart},
+        log_page::{AnaGroup, AnaHeader, CommandEffects, Smart},
         opcode::{AdminOpcode, Cns, FeatureId, LogPageId, NSID_ALL},
     },
 };
@@ -44,6 +44,24 @@ fn namespace(nsid: u32) -> Namespace {
         volatile_cache: true,
         ana_state: AnaState::Optimized,
         reservations_persist: nsid == 5,
+    }
+}
+
+fn healthy() -> Health {
+    Health {
+        read_only: false,
+        temperature_kelvins: 0,
+        spare_percent: 100,
+        bytes_read: 0,
+        bytes_written: 0,
+        host_reads: 0,
+        host_writes: 0,
+        busy_minutes: 0,
+        power_cycles: 1,
+        power_on_hours: 0,
+        unsafe_shutdowns: 0,
+        media_errors: 0,
+        error_log_entries: 0,
     }
 }
 
@@ -77,7 +95,7 @@ impl World {
             controller,
             subsystem: subsystem(),
             namespaces,
-            health: Health::default(),
+            health: healthy(),
             has_io_queues: false,
             now: Duration::ZERO,
             sent: Vec::new(),
@@ -265,27 +283,13 @@ fn smart_has_the_counters_it_was_given() {
         host_writes: 11,
         media_errors: 2,
         read_only: true,
-        ..Health::default()
+        ..healthy()
     };
     let page = Smart::read_from_bytes(&world.log(LogPageId::SMART, 512).unwrap()).unwrap();
     assert_eq!(u128::from_le_bytes(page.data_units_read), 4);
     assert_eq!(u128::from_le_bytes(page.host_writes), 11);
     assert_eq!(u128::from_le_bytes(page.media_errors), 2);
     assert_eq!(page.critical_warning, 1 << 3);
-}
-
-#[test]
-fn failed_commands_are_in_the_error_log_newest_first() {
-    let mut world = World::ready(ControllerKind::Io);
-    for cid in 0..70 {
-        let status = Status::LBA_OUT_OF_RANGE;
-        world.controller.record_error(&ErrorRecord { sqid: 1, cid, status, opcode: 2, nsid: 1, lba: 99 });
-    }
-    let page = world.log(LogPageId::ERROR, 64 * 64).unwrap();
-    let newest = ErrorEntry::read_from_bytes(&page[..64]).unwrap();
-    assert_eq!((newest.error_count.get(), newest.cid.get(), newest.lba.get()), (70, 69, 99));
-    let oldest = ErrorEntry::read_from_bytes(&page[63 * 64..]).unwrap();
-    assert_eq!(oldest.error_count.get(), 7);
 }
 
 #[test]
@@ -351,11 +355,52 @@ fn a_reset_aborts_held_requests_and_forgets_features() {
     let mut world = World::ready(ControllerKind::Io);
     world.execute(3, &sqe::async_event_request());
     world.execute(0, &sqe::set_features(FeatureId::VOLATILE_WRITE_CACHE, 0));
+    world.execute(0, &sqe::set_features(FeatureId::KEEP_ALIVE_TIMER, 9000));
     let (reply, _) = world.execute(0, &sqe::property_set(Property::CC, 0));
     assert_eq!(reply, AdminReply::Changed { result: 0, effect: LifecycleEffect::Reset });
     assert_eq!(world.controller.take_event().unwrap().status, Status::ABORT_REQUESTED);
-    assert!(world.controller.write_cache_enabled());
     assert_eq!(world.status(sqe::keep_alive()), Status::COMMAND_SEQUENCE_ERROR);
+    world.controller.finish(LifecycleEffect::Reset);
+    assert_eq!(world.status(sqe::keep_alive()), Status::COMMAND_SEQUENCE_ERROR, "not enabled again");
+    world.execute(0, &sqe::property_set(Property::CC, 0x0046_0001));
+    assert!(world.controller.write_cache_enabled());
+    let kato = world.execute(0, &sqe::get_features(FeatureId::KEEP_ALIVE_TIMER)).0;
+    assert_eq!(kato, AdminReply::Complete { status: Status::SUCCESS, result: 5000 });
+}
+
+#[test]
+fn from_a_shutdown_on_only_properties_answer() {
+    for shn in [1 << 14, 2 << 14] {
+        let mut world = World::ready(ControllerKind::Io);
+        world.execute(3, &sqe::async_event_request());
+        let (reply, _) = world.execute(0, &sqe::property_set(Property::CC, 0x0046_0001 | shn));
+        assert_eq!(reply, AdminReply::Changed { result: 0, effect: LifecycleEffect::Shutdown });
+        assert_eq!(world.controller.take_event().unwrap().status, Status::ABORT_REQUESTED);
+        let csts = |world: &mut World| world.execute(0, &sqe::property_get(Property::CSTS)).0;
+        let says = |result| AdminReply::Complete { status: Status::SUCCESS, result };
+        assert_eq!(csts(&mut world), says(0b0101));
+        world.controller.finish(LifecycleEffect::Shutdown);
+        assert_eq!(csts(&mut world), says(0b1001));
+        assert_eq!(world.status(sqe::async_event_request()), Status::COMMAND_SEQUENCE_ERROR);
+        let two_minutes = KeepAliveVerdict::CheckAt(Duration::from_secs(120));
+        assert_eq!(world.controller.check_keep_alive(Duration::ZERO, 0), two_minutes);
+    }
+}
+
+#[test]
+fn a_critical_warning_is_told_once_enabled() {
+    let mut world = World::ready(ControllerKind::Io);
+    world.execute(3, &sqe::async_event_request());
+    world.controller.see_health(&Health { spare_percent: 9, ..healthy() });
+    assert_eq!(world.controller.take_event(), None);
+    assert!(!world.controller.wants_health());
+    world.health.spare_percent = 9;
+    world.execute(0, &sqe::set_features(FeatureId::ASYNC_EVENT_CONFIGURATION, 0b1001));
+    assert!(world.controller.wants_health());
+    let told = EventCompletion { slot: Slot(3), status: Status::SUCCESS, result: 0x0002_0201 };
+    assert_eq!(world.controller.take_event(), Some(told));
+    let page = world.log(LogPageId::SMART, 512).unwrap();
+    assert_eq!((page[0], page[3], page[4]), (1, 9, 10), "warning, spare, threshold");
 }
 
 #[test]

@@ -78,11 +78,6 @@ layout! { 4096,
     }
 }
 
-/// Command effect: supported.
-pub const CSUPP: u32 = 1 << 0;
-/// Command effect: changes logical block content.
-pub const LBCC: u32 = 1 << 1;
-
 layout! { 16,
     /// Header of the ANA log.
     pub struct AnaHeader {

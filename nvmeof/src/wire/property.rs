@@ -88,6 +88,8 @@ bitflags! {
         const READY = 1 << 0;
         /// Controller Fatal Status.
         const FATAL = 1 << 1;
+        /// SHST 01b: shutdown is occurring.
+        const SHUTDOWN_OCCURRING = 0b01 << 2;
         /// SHST 10b: shutdown complete.
         const SHUTDOWN_COMPLETE = 0b10 << 2;
     }

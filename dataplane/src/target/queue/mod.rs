@@ -262,6 +262,7 @@ impl Queue {
     fn log_error(&self, slot: Slot, status: Status) {
         let Subject { opcode, nsid, lba } = self.slots.subject(slot);
         let cid = self.connection.borrow().cid(slot);
+        self.handle.counters.errors.add(1);
         self.association.record_error(ErrorRecord { sqid: self.qid, cid, status, opcode, nsid, lba });
     }
 }

@@ -8,7 +8,7 @@ use nvmeof::{
     wire::{
         identify::IdentifyController,
         opcode::{Cns, FeatureId, LogPageId},
-        property::Property,
+        property::{ControllerConfiguration, Property},
     },
 };
 use zerocopy::FromBytes;
@@ -16,7 +16,7 @@ use zerocopy::FromBytes;
 use super::{
     HOST, NQN, Node, VOLUME_BYTES,
     discovery::discover,
-    host::{bring_up, io_queue},
+    host::{HostQueue, bring_up, io_queue},
 };
 use crate::node::{NamespaceSpec, SubsystemSpec};
 
@@ -162,7 +162,7 @@ fn stopping_ends_all_controllers() {
 }
 
 #[test]
-fn a_reset_ends_the_io_queues_before_its_answer() {
+fn a_reset_ends_the_io_queues_before_ready_goes() {
     let node = Node::start(2);
     let target = node.target.clone();
     node.run(|address| async move {
@@ -171,11 +171,40 @@ fn a_reset_ends_the_io_queues_before_its_answer() {
         let mut queue = io_queue(address, request, cntlid, 1, true).await.unwrap();
         let reset = sqe::property_set(Property::CC, 0);
         assert_eq!(admin.status(reset, HostTransfer::None, &[]).await, Status::SUCCESS);
+        until_csts(&mut admin, 0).await;
         assert_eq!(target.controllers()[0].io_queues, 0);
         queue.ended().await;
         let sequence = Some(Status::COMMAND_SEQUENCE_ERROR);
         assert_eq!(io_queue(address, request, cntlid, 1, true).await.err(), sequence);
     });
+}
+
+#[test]
+fn a_controller_serves_again_after_a_reset_of_its_shutdown() {
+    let node = Node::start(2);
+    node.run(|address| async move {
+        let request = ICRequest::default();
+        let (mut admin, cntlid) = bring_up(address, request, NQN, HOST).await.unwrap();
+        let mut queue = io_queue(address, request, cntlid, 1, true).await.unwrap();
+        let held = admin.begin(sqe::async_event_request(), HostTransfer::None, &[]).await.unwrap();
+        let usual = ControllerConfiguration::USUAL;
+        for (cc, csts) in [(usual | 1 << 14, 0b1001), (0, 0), (usual, 1)] {
+            let set = sqe::property_set(Property::CC, cc);
+            assert_eq!(admin.status(set, HostTransfer::None, &[]).await, Status::SUCCESS);
+            until_csts(&mut admin, csts).await;
+        }
+        let (slot, cqe) = admin.other().await.unwrap();
+        assert_eq!((slot, cqe.status()), (held, Status::ABORT_REQUESTED));
+        queue.ended().await;
+        let mut queue = io_queue(address, request, cntlid, 1, true).await.unwrap();
+        assert_eq!(queue.status(sqe::flush(1), HostTransfer::None, &[]).await, Status::SUCCESS);
+    });
+}
+
+/// Waits until CSTS has this value.
+async fn until_csts(admin: &mut HostQueue, value: u64) {
+    let get = sqe::property_get(Property::CSTS);
+    while admin.command(get, HostTransfer::None, &[]).await.unwrap().0.result.get() != value {}
 }
 
 #[test]

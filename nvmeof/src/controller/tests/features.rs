@@ -137,6 +137,7 @@ fn a_timestamp_is_data_and_runs() {
     assert_eq!(world.data(get, 8).unwrap(), [3, 1, 0, 0, 0, 0, 0b10, 0]);
     assert_eq!(world.data(with_select(get, 1), 8).unwrap(), [0; 8], "the default");
     world.execute(0, &sqe::property_set(Property::CC, 0));
+    world.controller.finish(LifecycleEffect::Reset);
     world.execute(0, &sqe::property_set(Property::CC, 0x0046_0001));
     assert_eq!(world.data(get, 8).unwrap(), [0; 8], "a reset clears it");
 }
