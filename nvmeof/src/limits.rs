@@ -35,10 +35,21 @@ pub const ASYNC_EVENTS_MAX: u8 = 4;
 /// Ranges in one Dataset Management command; the field cannot say more.
 pub const DSM_RANGES_MAX: u32 = 256;
 
+/// Recommended ranges of one Dataset Management (DMRL): as many as the field can say.
+pub const DMRL: u8 = u8::MAX;
+/// Recommended logical blocks of a range of Dataset Management (DMRSL), and of all of them (DMSL): 16 GiB of 4 KiB
+/// blocks are given back in a second, well before a host loses its patience. More is done, too: ONCS.NVMDSMSV makes
+/// them recommendations.
+pub const DMRSL: u32 = 1 << 22;
+
 /// Largest Write Zeroes, as 2^n memory pages: 32 MiB. Beyond, one command would hold its blocks too long.
 pub const WZSL: u8 = 13;
 /// [`WZSL`] in bytes.
 pub const WRITE_ZEROES_BYTES_MAX: u64 = 4096 << WZSL;
+
+/// Recommended largest Write Uncorrectable, as 2^n memory pages: 1 MiB, since each 64 KiB of it that hold something
+/// are written anew. Longer ones are done, too: ONCS.NVMWUSV makes it a recommendation.
+pub const WUSL: u8 = 8;
 
 /// Largest Verify, as 2^n memory pages: 32 MiB, which a drive reads in well under a second.
 pub const VSL: u8 = 13;

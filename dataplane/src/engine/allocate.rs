@@ -13,6 +13,7 @@ use super::{
     free_map::{Found, Run},
     layer::Layer,
     map::Extent,
+    relocate::in_motion_extents,
     sync::lock,
 };
 use crate::rt;
@@ -74,6 +75,10 @@ impl DriveShared {
 
     /// An extent to replace another of the same volume, which is freed then.
     pub(super) async fn take_replacement(&self) -> Result<Spare<'_>, EngineError> {
+        // So it may be where the drive was filled before such extents were kept back.
+        if self.ledger.is_over_promised_by(in_motion_extents(self.torn_safe)) {
+            return Err(EngineError::CapacityExceeded);
+        }
         let extent = self.find_extent().await?;
         Ok(Spare { drive: self, layer: None, extent, kept: false })
     }

@@ -8,8 +8,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::{
-    drive::DriveShared, error::EngineError, format::EXTENT_BYTES, map::Extent, relocate::IN_MOTION_EXTENTS,
-    sync::lock,
+    drive::DriveShared, error::EngineError, format::EXTENT_BYTES, map::Extent, relocate, sync::lock,
 };
 use crate::rt::DiskError;
 
@@ -63,7 +62,7 @@ impl DriveShared {
     }
 
     fn in_motion_extents(&self) -> u64 {
-        if self.torn_safe { IN_MOTION_EXTENTS } else { 0 }
+        relocate::in_motion_extents(self.torn_safe)
     }
 
     /// Moves the line above what is promised.

@@ -11,7 +11,7 @@ use super::{
     error::EngineError,
     format::LayerId,
     layer::Layer,
-    map::{BlockState, Extent},
+    map::Extent,
     sync::lock,
     walk::{extents_of, first_leaf_behind},
 };
@@ -123,7 +123,7 @@ impl DriveShared {
                     Err(error) => return Err(error),
                 };
                 let Some(extent) = entry.extent() else {
-                    if (0..16).any(|block| entry.state(block) == BlockState::Data) {
+                    if !entry.stored().is_empty() {
                         report.problem(format!("{logical:?} of layer {} has data nowhere", layer.id.0));
                     }
                     continue;

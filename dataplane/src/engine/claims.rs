@@ -32,6 +32,13 @@ pub(super) struct Claim<'a> {
     bits: u64,
 }
 
+impl Claim<'_> {
+    /// Whether it holds a whole extent.
+    pub(super) fn is_whole(&self) -> bool {
+        self.bits.count_ones() == BLOCKS_PER_EXTENT
+    }
+}
+
 impl Claims {
     pub(super) fn new() -> Self {
         Self {

@@ -1,6 +1,12 @@
 //! Compare and write: one step for every other writer of the block, on whatever core.
 
-use super::{error::EngineError, format::BLOCK_BYTES, map::Piece, volume::Volume};
+use super::{
+    error::EngineError,
+    format::BLOCK_BYTES,
+    map::{BlockMask, Piece},
+    volume::Volume,
+    write::{PieceWrite, WriteKind},
+};
 use crate::rt::Buf;
 
 impl Volume {
@@ -38,13 +44,16 @@ impl Volume {
         buf: Buf,
         fua: bool,
     ) -> (Buf, Result<bool, EngineError>) {
-        let claim = self.claim(piece).await;
+        // All of the extent, so that the write never has to let go to claim more.
+        let claim = self.volume.claims().take(piece.logical, BlockMask::ALL).await;
         let (found, read) = self.read_range(piece.offset_bytes(), Buf::alloc(expected.len()).await).await;
         match read {
             Ok(()) if *found == *expected => {}
             read => return (buf, read.map(|()| false)),
         }
-        let (buf, written) = self.write_claimed(piece, buf, fua || self.drive.write_through, claim).await;
+        let durable = fua || self.drive.write_through;
+        let write = PieceWrite { piece, kind: WriteKind::Bytes, durable };
+        let (buf, written) = self.write_claimed(write, buf, claim).await;
         (buf, written.map(|()| true))
     }
 }

@@ -311,7 +311,7 @@ impl DriveShared {
         }
         let frames = Frames::new(options.map_memory_bytes, recovered.overlay.len());
         let torn_safe = options.torn == Some(TornPolicy::TornSafe) && disk.atomic_bytes() < 4096;
-        let in_motion = if torn_safe { relocate::IN_MOTION_EXTENTS } else { 0 };
+        let in_motion = relocate::in_motion_extents(torn_safe);
         let ledger = Ledger::new(geometry.capacity_extents().saturating_sub(in_motion));
         for (id, _) in recovered.overlay.keys() {
             // Its pages do not tell yet.

@@ -33,6 +33,9 @@ pub enum EngineError {
     /// The volume is being deleted or its drive is closed.
     #[error("the volume is offline")]
     Offline,
+    /// A host marked blocks of this range uncorrectable, and they were not written since.
+    #[error("the range was marked uncorrectable")]
+    Uncorrectable,
     /// The disk failed.
     #[error("disk: {0}")]
     Disk(#[from] DiskError),
@@ -58,8 +61,10 @@ pub enum Corruption {
     Catalogue,
     #[error("the superblock is not the one written last: something else writes to this drive")]
     Superblock,
-    #[error("a block is marked unreadable")]
+    #[error("a map entry has data nowhere")]
     Unreadable,
+    #[error("the side record of a block is not what was written")]
+    SideRecord,
 }
 
 /// Why a drive was not opened or formatted. Nothing was changed on it.

@@ -111,7 +111,7 @@ pub struct MapRange {
     pub length_bytes: u64,
     /// That answers for them.
     pub layer: u32,
-    /// Where they begin on the drive; `None`: they were zeroed.
+    /// Where they, or their side records, begin on the drive; `None`: they were zeroed.
     pub drive_offset_bytes: Option<u64>,
 }
 
@@ -256,7 +256,9 @@ impl DriveShared {
             let known = entries.iter().find(|(_, entry)| entry.state(block) != BlockState::Absent);
             let Some((layer, entry)) = known else { continue };
             let place = match entry.state(block) {
-                BlockState::Data => entry.extent().map(|extent| extent.block_bytes(block)),
+                BlockState::Data | BlockState::SideRecord => {
+                    entry.extent().map(|extent| extent.block_bytes(block))
+                }
                 _ => None,
             };
             let number = u64::from(logical.0) * u64::from(BLOCKS_PER_EXTENT) + u64::from(block);

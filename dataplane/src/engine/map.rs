@@ -41,7 +41,7 @@ pub(crate) enum BlockState {
     Absent = 0,
     Data = 1,
     Zero = 2,
-    /// See the page's side record (E15).
+    /// Its place holds a side record: some of it is uncorrectable (E15).
     SideRecord = 3,
 }
 
@@ -144,6 +144,11 @@ impl Entry {
     /// The blocks whose bytes, or side record, it has.
     pub(crate) fn stored(self) -> BlockMask {
         BlockMask::gather(self.states())
+    }
+
+    /// The blocks whose places hold side records.
+    pub(crate) fn side_records(self) -> BlockMask {
+        BlockMask::gather(self.states() & self.states() >> 1)
     }
 
     /// The same with the chosen blocks' states taken from another.
@@ -249,6 +254,9 @@ mod tests {
                 assert_eq!(entry.with(mask, BlockState::Absent).known(), BlockMask::ALL.without(mask));
                 assert_eq!(mask.runs().collect::<Vec<_>>(), [(first, last)]);
                 assert_eq!(Entry::ABSENT.with_states_of(entry, mask).known(), mask);
+                let marked = entry.with(mask, BlockState::SideRecord);
+                assert_eq!((marked.side_records(), entry.side_records()), (mask, BlockMask::NONE));
+                assert_eq!((marked.stored(), marked.has_data(mask)), (mask, false));
             }
         }
     }

@@ -54,6 +54,7 @@ mod reclaim;
 mod recovery;
 mod relocate;
 mod resolved;
+mod side_record;
 mod snapshot;
 mod space;
 mod structure;

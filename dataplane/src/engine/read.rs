@@ -21,6 +21,8 @@ pub(super) enum Source {
     Zeros,
     /// Byte address of the block on the drive.
     Drive(u64),
+    /// The same of one whose place holds a side record.
+    Beside(u64),
     Unreadable,
 }
 
@@ -103,6 +105,7 @@ impl Volume {
         }
         let source = match first {
             Source::Drive(address) => Source::Drive(address + within),
+            Source::Beside(address) => Source::Beside(address + within),
             other => other,
         };
         Ok((source, (blocks * BLOCK_BYTES - within).min(len_bytes)))
@@ -130,6 +133,7 @@ impl Volume {
                 (part, Ok(()))
             }
             Source::Drive(address) => self.drive.read_bytes(part, address).await,
+            Source::Beside(address) => self.drive.read_beside(part, address).await,
             Source::Unreadable => (part, Err(Corruption::Unreadable.into())),
         }
     }
@@ -172,7 +176,10 @@ impl DriveShared {
                 (BlockState::Absent, _) => {}
                 (BlockState::Zero, _) => return Ok(Source::Zeros),
                 (BlockState::Data, Some(extent)) => return Ok(Source::Drive(extent.block_bytes(block))),
-                (BlockState::Data, None) | (BlockState::SideRecord, _) => return Ok(Source::Unreadable),
+                (BlockState::SideRecord, Some(extent)) => {
+                    return Ok(Source::Beside(extent.block_bytes(block)));
+                }
+                (BlockState::Data | BlockState::SideRecord, None) => return Ok(Source::Unreadable),
             }
         }
         Ok(Source::Zeros)

@@ -34,8 +34,8 @@ const REGION_EXTENTS: u32 = (ENTRIES_PER_PAGE * 2) as u32 / BLOCKS_PER_EXTENT;
 const WAYS: usize = 8;
 /// Regions asked for and not made yet; more are forgotten, and asked for again.
 const WANTED_MAX: usize = 64;
-/// A block that cannot be read; no extent has this number.
-const UNREADABLE: u32 = u32::MAX;
+/// A block whose layers must be asked; extent 1 is never in the pool.
+const ASK_LAYERS: u32 = 1;
 
 const FREE: u64 = 0;
 /// No layer has number 0.
@@ -169,8 +169,8 @@ pub(super) async fn run(drive: Arc<DriveShared>) {
 }
 
 impl DriveShared {
-    /// Where a block lies as `layer` and those below show it; `None` if its region is not there yet. Within an
-    /// operation.
+    /// Where a block lies as `layer` and those below show it; `None` if its region is not there yet, or does not say.
+    /// Within an operation.
     pub(super) fn resolved(&self, layer: &Arc<Layer>, logical: LogicalExtent, block: u32) -> Option<Source> {
         let region = region_of(logical);
         let Some(frame) = self.regions.frame(RegionKey::new(layer.id, region)) else {
@@ -181,7 +181,7 @@ impl DriveShared {
         let word = self.frames.entries(frame).get(index as usize / 2).load().0;
         Some(match (word >> (index % 2 * 32)) as u32 {
             0 => Source::Zeros,
-            UNREADABLE => Source::Unreadable,
+            ASK_LAYERS => return None,
             extent => Source::Drive(Extent(extent).block_bytes(block)),
         })
     }
@@ -271,7 +271,8 @@ fn place(entry: Entry, block: u32) -> u32 {
     match (entry.state(block), entry.extent()) {
         (BlockState::Zero, _) => 0,
         (BlockState::Data, Some(extent)) => extent.0,
-        (BlockState::Data, None) | (BlockState::SideRecord | BlockState::Absent, _) => UNREADABLE,
+        // Rare enough to be looked for where they are.
+        (BlockState::Data, None) | (BlockState::SideRecord | BlockState::Absent, _) => ASK_LAYERS,
     }
 }
 

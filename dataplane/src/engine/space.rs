@@ -63,6 +63,11 @@ impl Ledger {
         self.capacity_extents.fetch_add(extents, Ordering::Relaxed);
     }
 
+    /// Whether so many extents beyond the capacity have been promised, too.
+    pub(super) fn is_over_promised_by(&self, extents: u64) -> bool {
+        *lock(&self.promised) >= self.capacity_extents() + extents
+    }
+
     pub(super) fn capacity_bytes(&self) -> u64 {
         self.capacity_extents() * EXTENT_BYTES
     }

@@ -102,12 +102,13 @@ impl Volume {
         Ok(self.volume.chain().layers().iter().all(|layer| self.drive.is_absent(layer, leaf)))
     }
 
-    /// Clears blocks of one extent. The claim need not outlive the change: whoever writes next finds the blocks
-    /// gone and waits for a record of its own.
+    /// Clears blocks of one extent. But for side records the claim need not outlive the change: whoever writes next
+    /// finds the blocks gone and waits for a record of its own.
     async fn clear_piece(&self, piece: Piece) -> Result<(), EngineError> {
         let drive = &*self.drive;
         let _claim = self.volume.claims().take(piece.logical, piece.mask()).await;
         let mut admission = None;
+        let mut gives_up_side_records = false;
         loop {
             let operation = drive.grace.enter();
             self.volume.check_here()?;
@@ -127,8 +128,17 @@ impl Volume {
                 (false, true) => entry.with(piece.mask().and(entry.known()), BlockState::Zero),
                 (false, false) => entry.with(piece.mask(), BlockState::Zero),
             };
+            let entry = drive.entry(chain.head(), piece.logical);
+            gives_up_side_records |=
+                entry.is_some_and(|entry| !entry.side_records().and(piece.mask()).is_empty());
             if drive.try_clear(chain.head(), piece.logical, &mut admission, change) {
                 chain.head().note_written(piece.logical);
+                drop((operation, chain));
+                if gives_up_side_records {
+                    // Durable before the claim goes: see `side_record`.
+                    drive.journal.barrier().await?;
+                    drive.flush().await?;
+                }
                 return Ok(());
             }
             let missing = Missing { layer: chain.head().clone(), logical: piece.logical };

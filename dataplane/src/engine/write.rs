@@ -3,6 +3,7 @@
 //! ```text
 //! claim -> look up -> all blocks there? -> write in place -> answer
 //!                  \-> extent (the entry's or a spare) -> write -> install -> note -> group written -> answer
+//!                  \-> what the extent holds must not be overwritten? -> move it (`relocate`) -> note -> ...
 //! ```
 
 use std::sync::Arc;
@@ -12,17 +13,34 @@ use super::{
     claims::Claim,
     drive::{DriveShared, Fault},
     error::{Corruption, EngineError},
-    format::BLOCK_BYTES,
+    format::{BLOCK_BYTES, BLOCKS_PER_EXTENT},
     frames::EntryCell,
     journal::{Admission, Ticket},
     layer::Layer,
-    map::{BlockState, Extent, Piece},
+    map::{BlockMask, BlockState, Entry, Extent, Piece},
     paging::Purpose,
     read::{Missing, Source},
+    side_record::{self, Sectors},
     sync::join4,
     volume::Volume,
 };
 use crate::rt::{self, Buf, Durability};
+
+/// What is to be done to a piece.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PieceWrite {
+    pub(super) piece: Piece,
+    pub(super) kind: WriteKind,
+    pub(super) durable: bool,
+}
+
+/// What the written sectors are afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WriteKind {
+    Bytes,
+    /// The bytes that come with it are zeros, which nobody reads.
+    Uncorrectable,
+}
 
 impl Volume {
     /// Writes `buf`; both ends lie within the volume and on its blocks.
@@ -34,7 +52,7 @@ impl Volume {
     ) -> (Buf, Result<(), EngineError>) {
         let piece = Piece::first_of(offset_bytes, buf.len() as u64);
         if piece.len_bytes as usize == buf.len() {
-            return self.write_piece(piece, buf, durable).await;
+            return self.write_piece(PieceWrite { piece, kind: WriteKind::Bytes, durable }, buf).await;
         }
         self.write_pieces(offset_bytes, buf, durable).await
     }
@@ -71,35 +89,39 @@ impl Volume {
     }
 
     async fn write_part(&self, piece: Piece, part: Buf, durable: bool) -> (Buf, Result<(), EngineError>) {
-        if part.is_empty() { (part, Ok(())) } else { self.write_piece(piece, part, durable).await }
+        if part.is_empty() {
+            return (part, Ok(()));
+        }
+        self.write_piece(PieceWrite { piece, kind: WriteKind::Bytes, durable }, part).await
     }
 
-    async fn write_piece(&self, piece: Piece, buf: Buf, durable: bool) -> (Buf, Result<(), EngineError>) {
-        let claim = self.claim(piece).await;
-        self.write_claimed(piece, buf, durable, claim).await
+    pub(super) async fn write_piece(&self, write: PieceWrite, buf: Buf) -> (Buf, Result<(), EngineError>) {
+        let claim = self.volume.claims().take(write.piece.logical, self.claimed(write)).await;
+        self.write_claimed(write, buf, claim).await
     }
 
-    /// Waits for what a write of that piece must hold.
-    pub(super) async fn claim(&self, piece: Piece) -> Claim<'_> {
-        self.volume.claims().take(piece.logical, self.claimed(piece)).await
-    }
-
-    /// Writes a piece whose claim is held, and lets go of it.
-    pub(super) async fn write_claimed(
-        &self,
-        piece: Piece,
+    /// Writes a piece whose claim is held, and lets go of it. In between only if it has to claim the whole extent and
+    /// does not yet.
+    pub(super) async fn write_claimed<'a>(
+        &'a self,
+        write: PieceWrite,
         mut buf: Buf,
-        durable: bool,
-        claim: Claim<'_>,
+        mut claim: Claim<'a>,
     ) -> (Buf, Result<(), EngineError>) {
+        let PieceWrite { piece, durable, .. } = write;
         let mut held = Held::default();
         let ticket = loop {
             let step;
-            (buf, step) = self.write_once(piece, buf, durable, &mut held).await;
+            (buf, step) = self.write_once(write, buf, &claim, &mut held).await;
             match step {
                 Ok(Step::Overwritten) => break None,
                 Ok(Step::Noted(ticket)) => break Some(ticket),
                 Ok(Step::LostRace) => {}
+                Ok(Step::Blocked(Need::WholeClaim)) => {
+                    // Nobody may wait for more while holding some.
+                    drop(claim);
+                    claim = self.volume.claims().take(piece.logical, BlockMask::ALL).await;
+                }
                 Ok(Step::Blocked(need)) => {
                     if let Err(error) = self.provide(piece, need, &mut held).await {
                         return (buf, Err(error));
@@ -127,20 +149,21 @@ impl Volume {
     /// One attempt, as one operation. The claim is held.
     async fn write_once<'a>(
         &'a self,
-        piece: Piece,
+        write: PieceWrite,
         buf: Buf,
-        durable: bool,
+        claim: &Claim<'_>,
         held: &mut Held<'a>,
     ) -> (Buf, Result<Step, EngineError>) {
         let drive = &*self.drive;
+        let piece = write.piece;
         let operation = drive.grace.enter();
         // Asked within the operation: the walk that empties a deleted volume waits for it, and must miss nothing.
         if let Err(error) = self.volume.check_here() {
             return (buf, Err(error));
         }
-        let (head, cell) = match self.look_up(piece) {
+        let (head, cell) = match self.look_up(write) {
             LookUp::Overwrite(address) => {
-                let durability = if durable { Durability::Durable } else { Durability::Cached };
+                let durability = if write.durable { Durability::Durable } else { Durability::Cached };
                 let (buf, result) = drive.write_bytes(buf, address, durability).await;
                 // The head is the same: a snapshot waits for this operation.
                 self.volume.chain().head().note_written(piece.logical);
@@ -149,13 +172,17 @@ impl Volume {
             LookUp::Blocked(need) => return (buf, Ok(Step::Blocked(need))),
             LookUp::Change(head, cell) => (head, cell),
         };
+        let entry = cell.load();
+        let moves = self.must_move(write, entry);
+        if moves && !claim.is_whole() {
+            return (buf, Ok(Step::Blocked(Need::WholeClaim)));
+        }
         held.admission = held.admission.take().or_else(|| drive.try_admit_write());
         if held.admission.is_none() {
             return (buf, Ok(Step::Blocked(Need::Room)));
         }
-        let entry = cell.load();
-        if drive.torn_safe && entry.extent().is_some() {
-            let moved = self.relocate(piece, buf, &head, cell, held).await;
+        if moves {
+            let moved = self.relocate(write, buf, &head, cell, held).await;
             head.note_written(piece.logical);
             return moved;
         }
@@ -164,13 +191,13 @@ impl Volume {
         let Some(extent) = entry.extent().or(own) else {
             return (buf, Ok(Step::Blocked(Need::Extent)));
         };
-        let (buf, written) = self.write_new(piece, buf, extent).await;
-        match written {
-            Ok(None) => {}
-            Ok(Some(missing)) => return (buf, Ok(Step::Blocked(Need::OlderPage(missing)))),
+        let (buf, written) = self.write_new(write, buf, extent).await;
+        let side_records = match written {
+            Ok(Ok(side_records)) => side_records,
+            Ok(Err(missing)) => return (buf, Ok(Step::Blocked(Need::OlderPage(missing)))),
             Err(error) => return (buf, Err(error)),
-        }
-        if !install(cell, piece, extent, entry.extent().is_none()) {
+        };
+        if !install(cell, piece, side_records, extent, entry.extent().is_none()) {
             return (buf, Ok(Step::LostRace));
         }
         head.note_written(piece.logical);
@@ -185,8 +212,10 @@ impl Volume {
         (buf, Ok(Step::Noted(ticket)))
     }
 
-    /// What a write of this piece has to do, by the head's entry. Within an operation.
-    fn look_up(&self, piece: Piece) -> LookUp<'_> {
+    /// What a write has to do, by the head's entry. Within an operation.
+    fn look_up(&self, write: PieceWrite) -> LookUp<'_> {
+        let piece = write.piece;
+        let in_place = write.kind == WriteKind::Bytes && !self.drive.torn_safe;
         let chain = self.volume.chain();
         if chain.is_held() {
             return LookUp::Blocked(Need::Release);
@@ -196,7 +225,7 @@ impl Volume {
         };
         let entry = cell.load();
         match entry.extent() {
-            Some(extent) if entry.has_data(piece.mask()) && !self.drive.torn_safe => {
+            Some(extent) if in_place && entry.has_data(piece.mask()) => {
                 LookUp::Overwrite(piece.address_bytes(extent))
             }
             _ => LookUp::Change(chain.head().clone(), cell),
@@ -215,6 +244,7 @@ impl Volume {
                 self.bring_in(missing, Purpose::Change).await
             }
             Need::OlderPage(missing) => self.bring_in(missing, Purpose::Read).await,
+            Need::WholeClaim => unreachable!("the writer claims it"),
             Need::Room => {
                 held.admission = Some(self.drive.admit_write().await?);
                 Ok(())
@@ -230,56 +260,103 @@ impl Volume {
         }
     }
 
-    /// Writes whole blocks to an extent, of which at least one is new there. Partly covered blocks are filled up
-    /// with what they held. `Some`: an older layer's page is missing for that.
+    /// Writes whole blocks to an extent, none over one that may be there when another is meant. Answers which of them
+    /// are side records.
     async fn write_new(
         &self,
-        piece: Piece,
+        write: PieceWrite,
         buf: Buf,
         extent: Extent,
-    ) -> (Buf, Result<Option<Missing>, EngineError>) {
-        let unit = BLOCK_BYTES as u32;
-        if piece.is_aligned(unit) {
-            let address = piece.address_bytes(extent);
+    ) -> (Buf, Result<Result<BlockMask, Missing>, EngineError>) {
+        if write.is_plain() {
+            let address = write.piece.address_bytes(extent);
             let (buf, result) = self.drive.disk.write(buf, address, Durability::Cached).await;
-            return (buf, result.map(|()| None).map_err(EngineError::Disk));
+            return (buf, result.map(|()| Ok(BlockMask::NONE)).map_err(EngineError::Disk));
         }
-        let wide = piece.widened(unit);
-        let mut filled = Buf::alloc(wide.len_bytes as usize).await;
-        let skip = (piece.start_bytes - wide.start_bytes) as usize;
-        let mut edges = [Some(piece.first_block()), Some(piece.last_block())];
-        if edges[0] == edges[1] {
-            edges[1] = None;
-        }
-        for block in edges.into_iter().flatten() {
-            let old = match self.read_block(piece, block).await {
-                Ok(Ok(old)) => old,
-                Ok(Err(missing)) => return (buf, Ok(Some(missing))),
-                Err(error) => return (buf, Err(error)),
-            };
-            let at = (block * unit - wide.start_bytes) as usize;
-            filled[at..at + BLOCK_BYTES as usize].copy_from_slice(&old);
-        }
-        filled[skip..skip + buf.len()].copy_from_slice(&buf);
-        let (_, result) = self.drive.disk.write(filled, wide.address_bytes(extent), Durability::Cached).await;
-        (buf, result.map(|()| None).map_err(EngineError::Disk))
+        let Blocks { whole, bytes, side_records } = match self.compose(write, &buf).await {
+            Ok(Ok(blocks)) => blocks,
+            Ok(Err(missing)) => return (buf, Ok(Err(missing))),
+            Err(error) => return (buf, Err(error)),
+        };
+        let (_, result) = self.drive.disk.write(bytes, whole.address_bytes(extent), Durability::Cached).await;
+        (buf, result.map(|()| Ok(side_records)).map_err(EngineError::Disk))
     }
 
-    /// The present bytes of one block.
-    async fn read_block(&self, piece: Piece, block: u32) -> Result<Result<Buf, Missing>, EngineError> {
+    /// All blocks that a write touches as they will be: partly covered ones are filled up with what they held.
+    pub(super) async fn compose(
+        &self,
+        write: PieceWrite,
+        buf: &Buf,
+    ) -> Result<Result<Blocks, Missing>, EngineError> {
+        let (piece, unit) = (write.piece, BLOCK_BYTES as usize);
+        let whole = piece.widened(unit as u32);
+        let mut bytes = Buf::alloc(whole.len_bytes as usize).await;
+        let mut uncorrectable = [Sectors::NONE; BLOCKS_PER_EXTENT as usize];
+        let blocks = piece.first_block()..=piece.last_block();
+        for (block, bytes) in blocks.clone().zip(bytes.chunks_exact_mut(unit)) {
+            let covered = Sectors::covered_by(piece, block);
+            let mut lost = Sectors::NONE;
+            if covered != Sectors::ALL {
+                let (old, old_lost) = match self.read_block(piece, block).await? {
+                    Ok(old) => old,
+                    Err(missing) => return Ok(Err(missing)),
+                };
+                bytes.copy_from_slice(&old);
+                lost = old_lost;
+            }
+            uncorrectable[block as usize] = match write.kind {
+                WriteKind::Bytes => lost.without(covered),
+                WriteKind::Uncorrectable => lost.or(covered),
+            };
+        }
+        let skip = (piece.start_bytes - whole.start_bytes) as usize;
+        bytes[skip..skip + buf.len()].copy_from_slice(buf);
+        let mut side_records = BlockMask::NONE;
+        for (block, bytes) in blocks.zip(bytes.chunks_exact_mut(unit)) {
+            let lost = uncorrectable[block as usize];
+            if !lost.is_empty() {
+                side_record::encode(bytes, lost);
+                side_records = side_records.or(BlockMask::span(block, block));
+            }
+        }
+        Ok(Ok(Blocks { whole, bytes, side_records }))
+    }
+
+    /// The present bytes of one block, and which of its sectors have none.
+    async fn read_block(
+        &self,
+        piece: Piece,
+        block: u32,
+    ) -> Result<Result<(Buf, Sectors), Missing>, EngineError> {
         let source = self.drive.source(self.volume.chain().layers(), piece.logical, block);
         match source {
             Err(missing) => Ok(Err(missing)),
-            Ok(Source::Zeros) => Ok(Ok(Buf::zeroed(BLOCK_BYTES as usize).await)),
+            Ok(Source::Zeros) => Ok(Ok((Buf::zeroed(BLOCK_BYTES as usize).await, Sectors::NONE))),
             Ok(Source::Unreadable) => Err(Corruption::Unreadable.into()),
+            Ok(Source::Beside(address)) => self.drive.read_side_record(address).await.map(Ok),
             Ok(Source::Drive(address)) => {
                 let buf = Buf::alloc(BLOCK_BYTES as usize).await;
                 let (buf, result) = self.drive.disk.read(buf, address).await;
                 result?;
-                Ok(Ok(buf))
+                Ok(Ok((buf, Sectors::NONE)))
             }
         }
     }
+}
+
+impl PieceWrite {
+    /// Whether its bytes go to the drive as they are.
+    pub(super) fn is_plain(self) -> bool {
+        self.kind == WriteKind::Bytes && self.piece.is_aligned(BLOCK_BYTES as u32)
+    }
+}
+
+/// The blocks that a write touches, as they go to the drive.
+pub(super) struct Blocks {
+    pub(super) whole: Piece,
+    pub(super) bytes: Buf,
+    /// Those that are side records.
+    pub(super) side_records: BlockMask,
 }
 
 /// What a writer got for its attempts; what it does not use goes back.
@@ -317,6 +394,8 @@ pub(super) enum Need {
     Page,
     /// Another layer's.
     OlderPage(Missing),
+    /// The claim of all blocks of the extent, to move it.
+    WholeClaim,
     /// Journal space.
     Room,
     Extent,
@@ -325,19 +404,31 @@ pub(super) enum Need {
 }
 
 /// Puts written blocks into the entry. False if its extent is no longer the one that was written to.
-fn install(cell: EntryCell<'_>, piece: Piece, extent: Extent, is_spare: bool) -> bool {
+fn install(
+    cell: EntryCell<'_>,
+    piece: Piece,
+    side_records: BlockMask,
+    extent: Extent,
+    is_spare: bool,
+) -> bool {
     let mut entry = cell.load();
     loop {
         let expected = if is_spare { None } else { Some(extent) };
         if entry.extent() != expected {
             return false;
         }
-        let changed = entry.with_extent(Some(extent)).with(piece.mask(), BlockState::Data);
+        let changed = written(entry, piece, side_records, extent);
         match cell.change(entry, changed) {
             Ok(()) => return true,
             Err(now) => entry = now,
         }
     }
+}
+
+/// The entry after a write of that piece to that extent.
+pub(super) fn written(entry: Entry, piece: Piece, side_records: BlockMask, extent: Extent) -> Entry {
+    let entry = entry.with_extent(Some(extent)).with(piece.mask(), BlockState::Data);
+    entry.with(side_records, BlockState::SideRecord)
 }
 
 /// First writes are slowed from here on, and wait from there on (E12): the rest of the journal belongs to trims,

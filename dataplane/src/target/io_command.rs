@@ -125,6 +125,7 @@ impl IoWork {
             Operation::Read { len_bytes, .. } => u64::from(len_bytes),
             Operation::Write { len_bytes, .. }
             | Operation::WriteZeroes { len_bytes, .. }
+            | Operation::WriteUncorrectable { len_bytes, .. }
             | Operation::Compare { len_bytes, .. }
             | Operation::Verify { len_bytes, .. } => len_bytes,
             Operation::Copy { .. } => total_bytes(data?, namespace.volume.block_bytes()),
@@ -175,6 +176,10 @@ impl IoWork {
             Operation::WriteZeroes { offset_bytes, len_bytes, deallocate, fua } => {
                 let fua = fua || fua_always;
                 let result = volume.write_zeroes(offset_bytes, len_bytes, deallocate, fua).await;
+                status_of(result, Direction::Write, counters)
+            }
+            Operation::WriteUncorrectable { offset_bytes, len_bytes } => {
+                let result = volume.write_uncorrectable(offset_bytes, len_bytes, fua_always).await;
                 status_of(result, Direction::Write, counters)
             }
             Operation::Compare { offset_bytes, fua, .. } => {
@@ -304,6 +309,7 @@ pub(super) fn status_of(
         (EngineError::CapacityExceeded, _) => Status::CAPACITY_EXCEEDED,
         (EngineError::ReadOnly, _) => Status::NAMESPACE_IS_WRITE_PROTECTED,
         (EngineError::Offline | EngineError::Moved, _) => Status::NAMESPACE_NOT_READY,
+        (EngineError::Uncorrectable, _) => Status::MARKED_UNCORRECTABLE,
         (EngineError::Disk(_) | EngineError::Corruption(_), Direction::Read) => {
             Status::UNRECOVERED_READ_ERROR
         }

@@ -28,6 +28,10 @@ pub(super) enum Operation {
         deallocate: bool,
         fua: bool,
     },
+    WriteUncorrectable {
+        offset_bytes: u64,
+        len_bytes: u64,
+    },
     Compare {
         offset_bytes: u64,
         len_bytes: u64,
@@ -78,6 +82,10 @@ impl Operation {
                 }
                 Self::WriteZeroes { offset_bytes, len_bytes, deallocate, fua }
             }
+            NvmCommand::WriteUncorrectable { range } => {
+                let (offset_bytes, len_bytes) = bytes(range)?;
+                Self::WriteUncorrectable { offset_bytes, len_bytes }
+            }
             NvmCommand::Compare { range, fua, data } => {
                 let (offset_bytes, len_bytes) = bytes(range)?;
                 check_length(data.len_bytes(), len_bytes)?;
@@ -119,6 +127,7 @@ impl Operation {
         match self {
             Self::Write { .. }
             | Self::WriteZeroes { .. }
+            | Self::WriteUncorrectable { .. }
             | Self::Copy { .. }
             | Self::Deallocate { .. }
             | Self::Ignore
@@ -140,6 +149,7 @@ impl Operation {
             // Copy reads, too; who may write may also read.
             Self::Write { .. }
             | Self::WriteZeroes { .. }
+            | Self::WriteUncorrectable { .. }
             | Self::Copy { .. }
             | Self::Deallocate { .. }
             | Self::Ignore

@@ -46,6 +46,17 @@ impl Volume {
         self.follow((), zero).await.1
     }
 
+    /// As the engine's `write_uncorrectable`.
+    pub async fn write_uncorrectable(
+        &self,
+        offset_bytes: u64,
+        len_bytes: u64,
+        fua: bool,
+    ) -> Result<(), EngineError> {
+        let mark = async |form: &Form, ()| ((), form.write_uncorrectable(offset_bytes, len_bytes, fua).await);
+        self.follow((), mark).await.1
+    }
+
     /// Gives up the content of a range; it reads as zeros where whole 4 KiB blocks lie in it and is unchanged
     /// elsewhere.
     pub async fn deallocate(&self, offset_bytes: u64, len_bytes: u64) -> Result<(), EngineError> {
@@ -143,6 +154,19 @@ impl Form {
         self.one_part(offset_bytes, len_bytes)?;
         for piece in self.pieces(offset_bytes, len_bytes) {
             piece.part.write_zeroes(piece.offset_bytes, piece.len_bytes, deallocate, fua).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_uncorrectable(
+        &self,
+        offset_bytes: u64,
+        len_bytes: u64,
+        fua: bool,
+    ) -> Result<(), EngineError> {
+        self.one_part(offset_bytes, len_bytes)?;
+        for piece in self.pieces(offset_bytes, len_bytes) {
+            piece.part.write_uncorrectable(piece.offset_bytes, piece.len_bytes, fua).await?;
         }
         Ok(())
     }

@@ -196,11 +196,15 @@ async fn operate(actor: &Actor, volume: Uuid) {
         (rng.below(100), rng.below(4) == 0)
     };
     match pick {
-        0..55 => {
+        0..50 => {
             // Mostly small and overlapping, sometimes over several extents.
             let max_bytes = if pick < 7 { 192 << 10 } else { 16 << 10 };
             let (offset, len) = range(actor, volume, max_bytes);
             actor.write(volume, offset, len, one_in_four).await;
+        }
+        50..55 => {
+            let (offset, len) = range(actor, volume, 12 << 10);
+            actor.mark(volume, offset, len, one_in_four).await;
         }
         55..75 => {
             let (offset, len) = range(actor, volume, 64 << 10);

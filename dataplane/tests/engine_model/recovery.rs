@@ -3,13 +3,13 @@
 use dataplane::{
     engine::{self, Drive, DriveOptions, FormatOptions, Probe, Snapshot, Volume},
     node::VolumeState,
-    rt::{Buf, disk::SimMedia},
+    rt::disk::SimMedia,
 };
 use uuid::Uuid;
 
 use crate::{
     model::{Presence, Shared, lock},
-    reference::{BLOCK, Crash, SECTOR, Value, value_of},
+    reference::{BLOCK, Crash, SECTOR, Value, values},
 };
 
 /// How a drive is opened, and what may be expected of it then.
@@ -177,7 +177,8 @@ async fn compare_volume(world: &Shared, volume: &Volume, crash: Crash, whole_blo
 /// Reads sectors in order, a block at a time.
 struct Reader<'a> {
     volume: &'a Volume,
-    block: Option<(u64, Buf)>,
+    /// Offset in bytes and sectors of the last one.
+    block: Option<(u64, Vec<Option<Value>>)>,
 }
 
 impl<'a> Reader<'a> {
@@ -188,17 +189,12 @@ impl<'a> Reader<'a> {
     /// What the sector holds; `None` if it is not whole.
     async fn sector(&mut self, sector: u64) -> Option<Value> {
         let start = sector * SECTOR / BLOCK * BLOCK;
-        let buf = match self.block.take() {
-            Some((held, buf)) if held == start => buf,
-            _ => {
-                let (buf, result) = self.volume.read(start, Buf::alloc(BLOCK as usize).await).await;
-                result.expect("readable");
-                buf
-            }
+        let block = match self.block.take() {
+            Some((held, block)) if held == start => block,
+            _ => values(self.volume, start, BLOCK).await.expect("readable"),
         };
-        let at = (sector * SECTOR - start) as usize;
-        let value = value_of(&buf[at..at + SECTOR as usize], sector);
-        self.block = Some((start, buf));
+        let value = block[(sector - start / SECTOR) as usize];
+        self.block = Some((start, block));
         value
     }
 }

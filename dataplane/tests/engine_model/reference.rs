@@ -6,15 +6,22 @@ use std::{
     ops::Range,
 };
 
-use dataplane::rt::{disk::SimMedia, sim::SimRng};
+use dataplane::{
+    engine::{EngineError, Volume},
+    rt::{Buf, disk::SimMedia, sim::SimRng},
+};
 
 use crate::frozen::{Candidate, NEVER};
 
 /// A moment; grows with every beginning and end of an operation.
 pub(crate) type Moment = u64;
 
-/// What a sector holds: 0 is zeros, anything else the number of the write that filled it.
+/// What a sector holds: 0 is zeros, [`UNCORRECTABLE`] is what it says, anything else the number of the write that
+/// filled it.
 pub(crate) type Value = u64;
+
+/// The value of a sector that was marked uncorrectable.
+pub(crate) const UNCORRECTABLE: Value = Value::MAX;
 
 pub(crate) const SECTOR: u64 = 512;
 pub(crate) const BLOCK: u64 = 4096;
@@ -212,13 +219,48 @@ pub(crate) fn fill(buf: &mut [u8], first_sector: u64, value: Value) {
     }
 }
 
+/// The values of a range's sectors. Where marks stand in the way they are read block by block.
+pub(crate) async fn values(
+    volume: &Volume,
+    offset: u64,
+    len: u64,
+) -> Result<Vec<Option<Value>>, EngineError> {
+    let mut values = Vec::new();
+    let unit = match read_values(volume, offset, len, &mut values).await {
+        Err(EngineError::Uncorrectable) => u64::from(volume.block_bytes()),
+        result => return result.map(|()| values),
+    };
+    for offset in (offset..offset + len).step_by(unit as usize) {
+        match read_values(volume, offset, unit, &mut values).await {
+            Err(EngineError::Uncorrectable) => {
+                values.extend(sectors(offset, unit).map(|_| Some(UNCORRECTABLE)));
+            }
+            result => result?,
+        }
+    }
+    Ok(values)
+}
+
+async fn read_values(
+    volume: &Volume,
+    offset: u64,
+    len: u64,
+    values: &mut Vec<Option<Value>>,
+) -> Result<(), EngineError> {
+    let (buf, result) = volume.read(offset, Buf::alloc(len as usize).await).await;
+    result?;
+    let read = sectors(offset, len).zip(buf.chunks_exact(SECTOR as usize));
+    values.extend(read.map(|(sector, bytes)| value_of(bytes, sector)));
+    Ok(())
+}
+
 /// The value that a sector holds. `None`: it is not whole, or not this sector.
-pub(crate) fn value_of(bytes: &[u8], sector: u64) -> Option<Value> {
+fn value_of(bytes: &[u8], sector: u64) -> Option<Value> {
     if bytes.iter().all(|&byte| byte == 0) {
         return Some(0);
     }
     let value = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes"));
     let mut expected = vec![0; SECTOR as usize];
     fill(&mut expected, sector, value);
-    (bytes == expected && value != 0).then_some(value)
+    (bytes == expected && value != 0 && value != UNCORRECTABLE).then_some(value)
 }

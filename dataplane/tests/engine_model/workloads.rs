@@ -37,12 +37,13 @@ macro_rules! workloads {
     };
 }
 
-pub(crate) const ALL: [Workload; 15] = workloads![
+pub(crate) const ALL: [Workload; 16] = workloads![
     Blank: drive_add,
     Open: drive_grow,
     Open: allocate,
     Open: overwrite,
     Open: trim,
+    Open: uncorrectable,
     Open: expand,
     Open: create_and_delete,
     Open: attach,
@@ -126,6 +127,35 @@ async fn trim(actor: Actor) {
     actor.flush(volume).await;
     actor.clear(volume, 0, 2 * MIB, false, Clearing::Deallocate).await;
     actor.write(volume, 0, BLOCK, true).await;
+}
+
+/// Marks over data, over nothing and over parts of blocks, and all that takes them away again, in place of both.
+async fn uncorrectable(actor: Actor) {
+    let (volume, sectors) = (volume(&actor).await, actor.create(MIB, 512, 0, Vec::new()).await);
+    let sectors = sectors.expect("the drive is empty");
+    actor.write(volume, 0, EXTENT, false).await;
+    actor.write(sectors, 0, 4 * BLOCK, true).await;
+    actor.mark(volume, BLOCK, 3 * BLOCK, false).await;
+    actor.mark(volume, EXTENT - BLOCK, 2 * BLOCK, false).await;
+    actor.mark(sectors, 1024, 512, false).await;
+    actor.mark(sectors, BLOCK + 512, BLOCK, false).await;
+    actor.read(sectors, 0, 4 * BLOCK).await;
+    actor.write(volume, 2 * BLOCK, 3 * BLOCK, false).await;
+    actor.write(sectors, 512, 1024, true).await;
+    actor.clear(volume, BLOCK, BLOCK, false, Clearing::Deallocate).await;
+    actor.write(volume, BLOCK, BLOCK, false).await;
+    let taken = actor.snapshot(&[volume, sectors]).await;
+    actor.mark(sectors, 2 * BLOCK, 512, false).await;
+    actor.write(sectors, BLOCK + 1024, 1024, false).await;
+    actor.clear(sectors, BLOCK, 2 * BLOCK, false, Clearing::WriteZeroes).await;
+    actor.write(sectors, 2 * BLOCK, BLOCK, false).await;
+    actor.mark(volume, 0, BLOCK, true).await;
+    for snapshot in taken {
+        actor.delete_snapshot(snapshot).await;
+    }
+    actor.settled().await;
+    actor.read(volume, 0, 2 * EXTENT).await;
+    actor.read(sectors, 0, 4 * BLOCK).await;
 }
 
 async fn expand(actor: Actor) {

@@ -85,6 +85,63 @@ fn verify_reads_up_to_its_limit() {
     });
 }
 
+#[test]
+fn blocks_marked_uncorrectable_fail_until_they_are_written_again() {
+    for (block_size, len) in [(BlockSize::B512, 512), (BlockSize::B4096, 4096)] {
+        let bench = Bench::new(2, block_size);
+        bench.host(move |options| async move {
+            let controller = HostController::connect(options).await.unwrap();
+            let queue = controller.io_queue(1, 32).await.unwrap();
+            let write = async |lba, blocks: u32| {
+                let data = filled(blocks as usize * len, 7).await;
+                status(&queue, sqe::write(1, lba, blocks, false), Payload::Out(data)).await
+            };
+            let read = async |lba, blocks: u32| {
+                let payload = Payload::In(blocks * len as u32);
+                status(&queue, sqe::read(1, lba, blocks), payload).await
+            };
+            let mark = async |lba, blocks| {
+                status(&queue, sqe::write_uncorrectable(1, lba, blocks), Payload::None).await
+            };
+            assert_eq!(write(0, 40).await, Status::SUCCESS);
+            assert_eq!(mark(9, 3).await, Status::SUCCESS);
+            // Every command that reads, of one of them and of more around; nothing of the others.
+            for (lba, blocks) in [(9, 1), (11, 1), (0, 40), (11, 8)] {
+                assert_eq!(read(lba, blocks).await, Status::MARKED_UNCORRECTABLE, "{blocks} from {lba}");
+                let verified = status(&queue, sqe::verify(1, lba, blocks), Payload::None).await;
+                assert_eq!(verified, Status::MARKED_UNCORRECTABLE);
+                let data = Payload::Out(filled(blocks as usize * len, 7).await);
+                let compared = status(&queue, sqe::compare(1, lba, blocks), data).await;
+                assert_eq!(compared, Status::MARKED_UNCORRECTABLE);
+                let copy = queue.command(sqe::copy(1, 100, 1, false), ranges(&[(lba, blocks)]).await).await;
+                assert_eq!(copy.unwrap().status(), Status::MARKED_UNCORRECTABLE);
+            }
+            for (lba, blocks) in [(0, 9), (8, 1), (12, 28)] {
+                let data = Payload::Out(filled(blocks as usize * len, 7).await);
+                let same = status(&queue, sqe::compare(1, lba, blocks), data).await;
+                assert_eq!(same, Status::SUCCESS, "{blocks} from {lba}");
+            }
+            // A write, Write Zeroes and a fused write make just their own blocks readable.
+            assert_eq!(write(10, 1).await, Status::SUCCESS);
+            let zeroes = status(&queue, sqe::write_zeroes(1, 11, 1, true), Payload::None).await;
+            assert_eq!(zeroes, Status::SUCCESS);
+            for (lba, expected) in [
+                (8, Status::SUCCESS),
+                (9, Status::MARKED_UNCORRECTABLE),
+                (10, Status::SUCCESS),
+                (11, Status::SUCCESS),
+            ] {
+                assert_eq!(read(lba, 1).await, expected, "block {lba}");
+            }
+            // What was never written can be marked, too, but not what is not there.
+            let end = 64 * MIB / len as u64;
+            assert_eq!(mark(end - 300, 300).await, Status::SUCCESS);
+            assert_eq!(read(end - 1, 1).await, Status::MARKED_UNCORRECTABLE);
+            assert_eq!(mark(end - 1, 2).await, Status::LBA_OUT_OF_RANGE);
+        });
+    }
+}
+
 /// The blocks' first bytes.
 async fn first_bytes(queue: &HostQueue, lba: u64, blocks: u32) -> Vec<u8> {
     let answer = queue.command(sqe::read(1, lba, blocks), Payload::In(blocks * 512)).await.unwrap();

@@ -31,10 +31,11 @@ const ADMIN: [(AdminOpcode, Scope); 8] = [
 ];
 
 /// With what they change, and whether dwords 10 and 11 are an LBA. All act on a namespace.
-const NVM: [(NvmOpcode, Changes, bool); 12] = [
+const NVM: [(NvmOpcode, Changes, bool); 13] = [
     (NvmOpcode::FLUSH, Changes::Nothing, false),
     (NvmOpcode::WRITE, Changes::Blocks, true),
     (NvmOpcode::READ, Changes::Nothing, true),
+    (NvmOpcode::WRITE_UNCORRECTABLE, Changes::Blocks, true),
     (NvmOpcode::COMPARE, Changes::Nothing, true),
     (NvmOpcode::WRITE_ZEROES, Changes::Blocks, true),
     (NvmOpcode::DATASET_MANAGEMENT, Changes::Blocks, false),

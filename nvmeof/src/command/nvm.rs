@@ -37,6 +37,9 @@ pub enum NvmCommand {
         deallocate: bool,
         fua: bool,
     },
+    WriteUncorrectable {
+        range: BlockRange,
+    },
     Compare {
         range: BlockRange,
         fua: bool,
@@ -112,6 +115,10 @@ impl NvmCommand {
                 data?;
                 let rw = read_write(sqe)?;
                 Ok(Self::WriteZeroes { range: rw.range, deallocate: rw.deallocate, fua: rw.fua })
+            }
+            NvmOpcode::WRITE_UNCORRECTABLE => {
+                data?;
+                Ok(Self::WriteUncorrectable { range: read_write(sqe)?.range })
             }
             NvmOpcode::COMPARE => {
                 let rw = read_write(sqe)?;

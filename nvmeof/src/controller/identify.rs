@@ -16,8 +16,8 @@ use crate::{
             NSATTR_WRITE_PROTECTED, NSFEAT_INDEPENDENT_NO_CACHE, NSFEAT_NSABP, NSFEAT_OPTPERF, NSFEAT_THIN,
             NSTAT_READY, NvmController, OAES_ANA_CHANGE, OAES_DISCOVERY_CHANGE, OAES_NAMESPACE_ATTRIBUTE,
             ONCS_COMPARE, ONCS_COPY, ONCS_DSM, ONCS_RESERVATIONS, ONCS_SAVE_AND_SELECT, ONCS_TIMESTAMP,
-            ONCS_VERIFY, ONCS_WRITE_ZEROES, SGLS_OFFSET, SGLS_SUPPORTED, SGLS_TRANSPORT, VWC_FLUSH_ALL,
-            VWC_PRESENT,
+            ONCS_VERIFY, ONCS_WRITE_UNCORRECTABLE, ONCS_WRITE_ZEROES, SGLS_OFFSET, SGLS_SUPPORTED,
+            SGLS_TRANSPORT, VWC_FLUSH_ALL, VWC_PRESENT,
         },
         opcode::{CSI_NVM, Cns, NSID_ALL},
         property::VERSION_2_1,
@@ -61,6 +61,10 @@ pub(super) fn identify(
             let mut data = NvmController::new_zeroed();
             data.vsl = limits::VSL;
             data.wzsl = limits::WZSL;
+            data.wusl = limits::WUSL;
+            data.dmrl = limits::DMRL;
+            data.dmrsl = limits::DMRSL.into();
+            data.dmsl = u64::from(limits::DMRSL).into();
             out.extend_from_slice(data.as_bytes());
         }
         Cns::ACTIVE_NAMESPACES => active_namespaces(command.nsid, view, out)?,
@@ -198,6 +202,7 @@ fn io_controller(data: &mut IdentifyController, view: &View<'_>) {
     data.nn = limits::NAMESPACES_MAX.into();
     data.mnan = limits::NAMESPACES_MAX.into();
     data.oncs = (ONCS_COMPARE
+        | ONCS_WRITE_UNCORRECTABLE
         | ONCS_RESERVATIONS
         | ONCS_DSM
         | ONCS_WRITE_ZEROES

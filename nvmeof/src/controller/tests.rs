@@ -217,7 +217,7 @@ fn identify_controller_says_what_linux_insists_on() {
     assert_eq!(bytes[1807], 4, "CCRL");
     assert_eq!(bytes[386..388], 10_000_u16.to_le_bytes(), "CQT");
     assert_eq!(bytes[512..514], [0x66, 0x44], "SQES, CQES");
-    assert_eq!(bytes[520..522], 0b1_1111_1101_u16.to_le_bytes(), "ONCS");
+    assert_eq!(bytes[520..522], 0b1_1111_1111_u16.to_le_bytes(), "ONCS");
     assert_eq!(bytes[525], 0b111, "VWC");
     assert_eq!(bytes[540..544], 1024_u32.to_le_bytes(), "MNAN");
     assert_eq!(&bytes[768..771], b"nqn");

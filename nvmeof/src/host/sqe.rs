@@ -187,6 +187,11 @@ pub fn write_zeroes(nsid: u32, lba: u64, blocks: u32, deallocate: bool) -> Sqe {
     read_write(NvmOpcode::WRITE_ZEROES, nsid, lba, blocks, if deallocate { CONTROL_DEAC } else { 0 })
 }
 
+/// Write Uncorrectable of 1 to 65,536 blocks.
+pub fn write_uncorrectable(nsid: u32, lba: u64, blocks: u32) -> Sqe {
+    read_write(NvmOpcode::WRITE_UNCORRECTABLE, nsid, lba, blocks, 0)
+}
+
 /// Dataset Management that deallocates; its data is one [`dsm_range`] for each of 1 to 256 ranges.
 pub fn deallocate(nsid: u32, ranges: u32) -> Sqe {
     let mut dsm: DsmSqe = transmute!(Sqe::new(NvmOpcode::DATASET_MANAGEMENT.0));
@@ -304,6 +309,7 @@ mod tests {
         check(write(2, 1, 65_536, true), &[(0, 1), (4, 2), (40, 1), (48, 0xFF), (49, 0xFF), (51, 0x40)]);
         check(write_zeroes(1, 0, 1, true), &[(0, 8), (4, 1), (51, 0x02)]);
         check(compare(1, 2, 3), &[(0, 5), (4, 1), (40, 2), (48, 2)]);
+        check(write_uncorrectable(1, 2, 3), &[(0, 4), (4, 1), (40, 2), (48, 2)]);
         check(verify(1, 2, 3), &[(0, 0x0C), (4, 1), (40, 2), (48, 2)]);
         check(copy(1, 2, 3, true), &[(0, 0x19), (4, 1), (40, 2), (48, 2), (51, 0x40)]);
         let mut range = [0; 32];

@@ -204,10 +204,13 @@ layout! { 4096,
         pub vsl: u8,
         /// Write Zeroes Size Limit as 2^n memory pages.
         pub wzsl: u8,
+        /// Write Uncorrectable Size Limit as 2^n memory pages.
         pub wusl: u8,
         /// Dataset Management Ranges Limit.
         pub dmrl: u8,
+        /// Dataset Management Range Size Limit in logical blocks.
         pub dmrsl: U32,
+        /// Dataset Management Size Limit in logical blocks.
         pub dmsl: U64,
         pub reserved16: [u8; 4080],
     }
@@ -238,6 +241,7 @@ pub const LPA_SUPPORTED_PAGES: u8 = 1 << 5;
 
 /// ONCS.
 pub const ONCS_COMPARE: u16 = 1 << 0;
+pub const ONCS_WRITE_UNCORRECTABLE: u16 = 1 << 1;
 pub const ONCS_DSM: u16 = 1 << 2;
 pub const ONCS_WRITE_ZEROES: u16 = 1 << 3;
 pub const ONCS_SAVE_AND_SELECT: u16 = 1 << 4;

@@ -23,6 +23,7 @@ open_enum! {
         FLUSH = 0x00,
         WRITE = 0x01,
         READ = 0x02,
+        WRITE_UNCORRECTABLE = 0x04,
         COMPARE = 0x05,
         WRITE_ZEROES = 0x08,
         DATASET_MANAGEMENT = 0x09,

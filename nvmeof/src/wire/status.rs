@@ -63,6 +63,8 @@ open_enum! {
 impl Status {
     pub const COMMAND_SIZE_LIMIT_EXCEEDED: Self = Self(0x183 | DNR);
     pub const OVERLAPPING_IO_RANGE: Self = Self(0x187 | DNR);
+    /// An Unrecovered Read Error that stays until the blocks are written again.
+    pub const MARKED_UNCORRECTABLE: Self = Self(0x281 | DNR);
 }
 
 impl Status {

@@ -9,10 +9,11 @@ use crate::{
     engine::{
         drive::DriveShared,
         error::{Corruption, EngineError},
-        format::EXTENT_BYTES,
+        format::{BLOCK_BYTES, EXTENT_BYTES, SECTOR_BYTES},
         layer::Layer,
         map::{BlockMask, BlockState, Entry, LogicalExtent},
         paging::Purpose,
+        side_record,
         sync::join4,
         volume::Volume,
         walk::extents_of,
@@ -53,8 +54,10 @@ pub(super) struct LayerCopy {
 /// What one extent of the layer is.
 struct Content {
     entry: Entry,
-    /// Offset in bytes and content of each run of stored blocks.
+    /// Offset in bytes and content of each run of stored blocks; zeros where they have none.
     runs: Vec<(u64, Buf)>,
+    /// Offset and length in bytes of neighbouring sectors that have none.
+    uncorrectable: Vec<(u64, u64)>,
 }
 
 /// Written extents that are taken at once.
@@ -130,11 +133,15 @@ impl LayerCopy {
         logical: Option<LogicalExtent>,
     ) -> Result<(), EngineError> {
         let Some(logical) = logical else { return Ok(()) };
-        let Content { entry, runs } = self.read(from, logical).await?;
+        let Content { entry, runs, uncorrectable } = self.read(from, logical).await?;
         let to = &self.copy.drive;
         for (offset_bytes, bytes) in runs {
             let (_, result) = self.copy.write_range(offset_bytes, bytes, false).await;
             result.map_err(|error| to.judge(error))?;
+        }
+        for (offset_bytes, len_bytes) in uncorrectable {
+            let marked = self.copy.mark_uncorrectable(offset_bytes, len_bytes, false).await;
+            marked.map_err(|error| to.judge(error))?;
         }
         let zeros = entry.known().without(entry.stored());
         let absent = BlockMask::ALL.without(entry.known());
@@ -149,7 +156,7 @@ impl LayerCopy {
                 let _operation = from.grace.enter();
                 if let Some(entry) = from.entry(&self.layer, logical) {
                     let entry = self.layer.recorded(logical, entry);
-                    return Ok(Content { entry, runs: read_runs(from, logical, entry).await? });
+                    return read_content(from, logical, entry).await;
                 }
             }
             from.page_in(&self.layer, logical.leaf(), Purpose::Read).await?;
@@ -157,22 +164,40 @@ impl LayerCopy {
     }
 }
 
+impl Content {
+    /// One sector; they come in ascending order.
+    fn note_uncorrectable(&mut self, offset_bytes: u64) {
+        match self.uncorrectable.last_mut() {
+            Some((start, len)) if *start + *len == offset_bytes => *len += SECTOR_BYTES,
+            _ => self.uncorrectable.push((offset_bytes, SECTOR_BYTES)),
+        }
+    }
+}
+
 /// Within an operation.
-async fn read_runs(
+async fn read_content(
     from: &DriveShared,
     logical: LogicalExtent,
     entry: Entry,
-) -> Result<Vec<(u64, Buf)>, EngineError> {
-    let mut runs = Vec::new();
+) -> Result<Content, EngineError> {
+    let mut content = Content { entry, runs: Vec::new(), uncorrectable: Vec::new() };
     for (first, last) in entry.stored().runs() {
-        let is_data = (first..=last).all(|block| entry.state(block) == BlockState::Data);
-        let extent = entry.extent().filter(|_| is_data).ok_or(Corruption::Unreadable)?;
+        let extent = entry.extent().ok_or(Corruption::Unreadable)?;
         let len_bytes = extent.block_bytes(last + 1) - extent.block_bytes(first);
-        let (bytes, result) =
+        let (mut bytes, result) =
             from.read_bytes(Buf::alloc(len_bytes as usize).await, extent.block_bytes(first)).await;
         result.map_err(|error| from.judge(error))?;
-        let within = extent.block_bytes(first) - extent.offset_bytes();
-        runs.push((u64::from(logical.0) * EXTENT_BYTES + within, bytes));
+        let start = u64::from(logical.0) * EXTENT_BYTES + u64::from(first) * BLOCK_BYTES;
+        for (block, bytes) in (first..=last).zip(bytes.chunks_exact_mut(BLOCK_BYTES as usize)) {
+            if entry.state(block) == BlockState::SideRecord {
+                let lost = side_record::decode(bytes).ok_or(Corruption::SideRecord)?;
+                let block_start = start + u64::from(block - first) * BLOCK_BYTES;
+                for sector in (0..8).filter(|&sector| lost.has(sector)) {
+                    content.note_uncorrectable(block_start + u64::from(sector) * SECTOR_BYTES);
+                }
+            }
+        }
+        content.runs.push((start, bytes));
     }
-    Ok(runs)
+    Ok(content)
 }

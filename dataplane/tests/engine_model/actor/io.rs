@@ -1,4 +1,4 @@
-//! Reads, writes, trims and flushes.
+//! Reads, writes, marks, trims and flushes.
 
 use dataplane::{engine::EngineError, rt::Buf};
 use uuid::Uuid;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::Actor;
 use crate::{
     model::lock,
-    reference::{BLOCK, SECTOR, fill, sectors, value_of},
+    reference::{BLOCK, SECTOR, UNCORRECTABLE, fill, sectors, values},
 };
 
 /// How blocks are cleared.
@@ -45,19 +45,44 @@ impl Actor {
         }
     }
 
+    /// Marks a range uncorrectable.
+    pub(crate) async fn mark(&self, uuid: Uuid, offset: u64, len: u64, fua: bool) {
+        let Some(volume) = self.handle(uuid) else { return };
+        let began = {
+            let model = &mut lock(&self.world).model;
+            let began = model.tick();
+            if !model.volume(uuid).is_view() {
+                model.volume(uuid).reference().begin(sectors(offset, len), UNCORRECTABLE, began);
+            }
+            began
+        };
+        let result = volume.write_uncorrectable(offset, len, fua).await;
+        let model = &mut lock(&self.world).model;
+        match result {
+            Ok(()) => {
+                let (now, reading_since) = (model.tick(), model.reading_since());
+                let durable = fua || self.write_through;
+                let reference = model.volume(uuid).reference();
+                reference.end(sectors(offset, len), began, now, durable, reading_since);
+            }
+            Err(EngineError::CapacityExceeded | EngineError::Offline) => {}
+            Err(EngineError::ReadOnly) if model.volume(uuid).is_view() => {}
+            Err(error) => panic!("mark: {error}"),
+        }
+    }
+
     pub(crate) async fn read(&self, uuid: Uuid, offset: u64, len: u64) {
         let Some(volume) = self.handle(uuid) else { return };
         let began = lock(&self.world).model.begin_read();
-        let (buf, result) = volume.read(offset, Buf::alloc(len as usize).await).await;
+        let result = values(&volume, offset, len).await;
         let world = &mut *lock(&self.world);
         let now = world.model.end_read(began);
-        match result {
-            Ok(()) => {}
+        let values = match result {
+            Ok(values) => values,
             Err(EngineError::Offline) => return,
             Err(error) => panic!("read: {error}"),
-        }
-        for (sector, bytes) in sectors(offset, len).zip(buf.chunks_exact(SECTOR as usize)) {
-            let value = value_of(bytes, sector);
+        };
+        for (sector, value) in sectors(offset, len).zip(values) {
             world.model.saw(uuid, sector, value, (began, now));
         }
     }
