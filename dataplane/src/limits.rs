@@ -34,6 +34,13 @@ pub const RECEIVE_IN_PLACE_BYTES: usize = 16 << 10;
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// Handshakes under way on one portal.
 pub const HANDSHAKES: usize = 256;
+/// Longest time in which a host has to authenticate a queue, from its Connect or from when it began to do so again.
+pub const AUTHENTICATION_MAX: Duration = Duration::from_secs(30);
+/// Large powers that wait to be computed; a few KiB and at most some ten milliseconds each.
+pub const OFFLOADED: usize = 4096;
+/// The same of one host address: as many as a host has queues that authenticate at once, and few enough that hosts at
+/// four addresses fill nothing.
+pub const OFFLOADED_PER_OWNER: usize = 768;
 /// Controllers of one node.
 pub const CONTROLLERS: usize = 4096;
 /// A write that has waited longer before its start is answered with an error, never executed late (H1).

@@ -270,6 +270,7 @@ fn host_options(target: &Target) -> Result<HostOptions> {
         // A run is short, and the target notices the end of its connections.
         kato_ms: 0,
         io_queues: 1,
+        credentials: None,
     })
 }
 

@@ -30,6 +30,7 @@ async fn options(client: &Client, id: &str) -> HostOptions {
         digests: ICRequest::default(),
         kato_ms: 0,
         io_queues: 1,
+        credentials: None,
     }
 }
 

@@ -1,11 +1,13 @@
 //! Our own NVMe/TCP host on the reactor: for load generation and tests, and for nodes that write to one another.
 
+mod authentication;
 mod queue;
 
 use std::{net::SocketAddr, rc::Rc, time::Duration};
 
 use nvmeof::{
     Nqn, Status,
+    auth::{Credentials, HostFailure},
     host::{Association, BringUp, BringUpError, BringUpStep, sqe},
     transport::{HostTransfer, ICRequest, TermReq},
     wire::{Cqe, cqe::SQHD_DISABLED},
@@ -28,6 +30,8 @@ pub struct HostOptions {
     pub kato_ms: u32,
     /// I/O queues to ask for.
     pub io_queues: u16,
+    /// For controllers that ask who we are; with a controller's secret, we ask who they are.
+    pub credentials: Option<Credentials>,
 }
 
 /// A connection or controller failed us.
@@ -45,6 +49,12 @@ pub enum HostError {
     BringUp(#[from] BringUpError),
     #[error("the controller refused queue {qid} with {status:?}")]
     QueueRefused { qid: u16, status: Status },
+    #[error("the controller asks for authentication, and there is no secret for it")]
+    NoSecret,
+    #[error(transparent)]
+    Authentication(#[from] HostFailure),
+    #[error("the controller answered authentication with {0:?}")]
+    AuthenticationRefused(Status),
 }
 
 /// A controller that is ready for I/O queues. Its admin queue lives as long as this.
@@ -74,6 +84,7 @@ impl HostController {
             io_queues: options.io_queues,
         };
         let (mut machine, mut step) = BringUp::start(association);
+        let mut connected = false;
         loop {
             let response = match step {
                 BringUpStep::Send { sqe, transfer, payload } => {
@@ -87,8 +98,17 @@ impl HostController {
                     return Ok(Self { options, admin, cntlid, io_queues, queue_entries_max });
                 }
             };
+            if !std::mem::replace(&mut connected, true) {
+                authentication::after_connect(&admin, &options, &response).await?;
+            }
             step = machine.next(&response)?;
         }
+    }
+
+    /// Authenticates one of this controller's queues anew, while it goes on.
+    pub async fn authenticate(&self, queue: &HostQueue) -> Result<(), HostError> {
+        let credentials = self.options.credentials.clone().ok_or(HostError::NoSecret)?;
+        authentication::authenticate(queue, &self.options, credentials).await
     }
 
     pub fn admin(&self) -> &Rc<HostQueue> {
@@ -121,6 +141,7 @@ impl HostController {
         if !cqe.status().is_success() {
             return Err(HostError::QueueRefused { qid, status: cqe.status() });
         }
+        authentication::after_connect(&queue, &self.options, &cqe).await?;
         debug_assert_eq!(cqe.sqhd.get(), SQHD_DISABLED, "flow control was disabled");
         Ok(queue)
     }

@@ -19,6 +19,9 @@ use std::{
 
 use uuid::Uuid;
 
+// Secrets are the protocol's own: whoever keeps them reads and makes them with these.
+pub use nvmeof::auth::{Credentials, DhGroup, HashFunction, Requirement, Secret, SecretError};
+
 pub use self::api::*;
 use self::drives::Drives;
 use crate::{
@@ -128,6 +131,15 @@ impl Node {
         let volumes: Vec<Volume> =
             spec.namespaces.iter().map(|ns| self.find(ns.volume)).collect::<Result<_, _>>()?;
         self.inner.target.set_subsystem(&spec, &volumes)
+    }
+
+    /// From now on these hosts, by NQN, have to authenticate with their secrets, and no others. That counts for
+    /// Connects and authentications to come; hosts that are connected go on.
+    ///
+    /// # Errors
+    /// If an NQN is malformed; nothing is changed then.
+    pub async fn set_requirements(&self, hosts: Vec<(String, Requirement)>) -> Result<(), NodeError> {
+        self.inner.target.set_requirements(hosts)
     }
 
     /// Removes a subsystem and disconnects its hosts. One that does not exist is no error.

@@ -9,6 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::{
+    io::Errno,
+    rand::{GetRandomFlags, getrandom},
+};
+
 use super::{executor::Executor, inbox::Inbox, sim::SimShared, timer::Timers, uring::Uring};
 
 /// Index of a core in its runtime.
@@ -108,6 +113,21 @@ impl Core {
                 x.wrapping_mul(0x2545_F491_4F6C_DD1D)
             }
             Driver::Sim(sim) => sim.random_u64(),
+        }
+    }
+
+    pub(super) fn random_bytes(&self, bytes: &mut [u8]) {
+        if let Driver::Sim(sim) = &self.driver {
+            bytes.fill_with(|| sim.random_u64() as u8);
+            return;
+        }
+        let mut filled = 0;
+        while filled < bytes.len() {
+            match getrandom(&mut bytes[filled..], GetRandomFlags::empty()) {
+                Ok(count) => filled += count,
+                Err(Errno::INTR) => {}
+                Err(error) => panic!("the kernel gives no random bytes: {error}"),
+            }
         }
     }
 

@@ -11,6 +11,7 @@ mod buf;
 mod core;
 mod executor;
 mod inbox;
+mod offload;
 mod signal;
 mod timer;
 mod waker;
@@ -35,6 +36,7 @@ pub use self::{
     buf::Buf,
     core::{CoreId, Nanos},
     disk::{Disk, DiskError, Durability},
+    offload::{Busy, offload},
     runtime::{Runtime, RuntimeHandle},
     timer::Sleep,
 };
@@ -76,9 +78,14 @@ pub async fn yield_now() {
     .await;
 }
 
-/// A random number: the system's, or the simulator's seeded one.
+/// A random number for spreading and jitter, nothing secret: this core's, or the simulator's seeded one.
 pub fn random_u64() -> u64 {
     core::with(core::Core::random_u64)
+}
+
+/// Fills `bytes` for secrets and challenges: from the kernel, or from the simulator's seed.
+pub fn random_bytes(bytes: &mut [u8]) {
+    core::with(|c| c.random_bytes(bytes));
 }
 
 /// Runs `future` on this core until it ends or the core shuts down.

@@ -19,6 +19,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use super::{
     core::{self, Core, CoreId, Driver},
     inbox::Inbox,
+    offload,
     uring::Uring,
 };
 use crate::limits;
@@ -54,6 +55,7 @@ impl Runtime {
         let inboxes: Arc<[Arc<Inbox>]> = (0..cores)
             .map(|_| Ok(Inbox::register(Some(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))))
             .collect::<io::Result<_>>()?;
+        offload::start()?;
         let stop = Arc::new(AtomicBool::new(false));
         let handle = RuntimeHandle { inboxes, stop };
         let mut runtime = Self { handle: handle.clone(), threads: Vec::new() };
@@ -139,7 +141,7 @@ fn run_core(index: usize, handle: &RuntimeHandle, report: &mpsc::Sender<io::Resu
 
 /// A core that panicked has found a bug of ours: its commands would hang for ever, and what it shares with other
 /// cores may be wrong. Losing the process loses nothing acknowledged.
-struct AbortOnPanic;
+pub(super) struct AbortOnPanic;
 
 impl Drop for AbortOnPanic {
     fn drop(&mut self) {

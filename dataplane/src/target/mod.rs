@@ -7,6 +7,7 @@
 mod admin;
 mod admission;
 mod association;
+mod authentication;
 mod copy;
 mod counters;
 mod discovery;
@@ -34,6 +35,7 @@ use std::{
 
 use nvmeof::{
     Nqn,
+    auth::Requirement,
     command::Instance,
     controller::{ConnectRefusal, ConnectRequest, ControllerKind, DiscoveryRecord, Subsystem},
 };
@@ -84,6 +86,8 @@ pub(crate) struct Shared {
     /// Of every volume that is or was exported, or was given limits; by the volume's UUID.
     limiters: Mutex<BTreeMap<Uuid, Arc<Limiter>>>,
     reservations: AllReservations,
+    /// Of hosts that have a secret, by NQN.
+    requirements: Mutex<BTreeMap<Nqn, Arc<Requirement>>>,
     controllers: Mutex<Controllers>,
     /// A controller ended.
     controller_ended: Flag,
@@ -129,6 +133,7 @@ impl Target {
             subsystems: Mutex::default(),
             limiters: Mutex::default(),
             reservations: AllReservations::default(),
+            requirements: Mutex::default(),
             controllers: Mutex::default(),
             controller_ended: Flag::default(),
         });
@@ -211,6 +216,21 @@ impl Target {
                 self.0.tell(&subsystem);
             }
         }
+    }
+
+    /// From now on these hosts have to authenticate, and no others; each counts for Connects and authentications to
+    /// come. What is connected stays so.
+    ///
+    /// # Errors
+    /// If a host's NQN is malformed; nothing is changed then.
+    pub fn set_requirements(&self, hosts: Vec<(String, Requirement)>) -> Result<(), NodeError> {
+        let mut requirements = BTreeMap::new();
+        for (host, requirement) in hosts {
+            let nqn = Nqn::new(host).map_err(|error| NodeError::Invalid(error.to_string()))?;
+            requirements.insert(nqn, Arc::new(requirement));
+        }
+        *self.0.requirements() = requirements;
+        Ok(())
     }
 
     /// Limits a volume from now on, in every subsystem.
@@ -357,6 +377,10 @@ impl Shared {
 
     fn limiters(&self) -> MutexGuard<'_, BTreeMap<Uuid, Arc<Limiter>>> {
         self.limiters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn requirements(&self) -> MutexGuard<'_, BTreeMap<Nqn, Arc<Requirement>>> {
+        self.requirements.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn subsystems(&self) -> MutexGuard<'_, BTreeMap<Nqn, Arc<TargetSubsystem>>> {

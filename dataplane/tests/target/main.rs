@@ -1,6 +1,7 @@
 //! The whole data plane from outside: hosts, well-behaved and not, against a node over real sockets.
 #![expect(clippy::unwrap_used, reason = "a test's helper fails its test")]
 
+mod authentication;
 mod commands;
 mod crowd;
 mod evacuate;

@@ -129,6 +129,7 @@ pub(crate) fn options(address: SocketAddr) -> HostOptions {
         digests: ICRequest::default(),
         kato_ms: 0,
         io_queues: 2,
+        credentials: None,
     }
 }
 

@@ -16,8 +16,8 @@ use crate::{
 /// A command of in-band authentication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthenticationCommand {
-    /// A message of so many bytes from the host, within the capsule.
-    Send { len_bytes: u32 },
+    /// A message from the host.
+    Send(DataPointer),
     /// A message for the host, into so many bytes.
     Receive { room_bytes: u32 },
 }
@@ -41,18 +41,11 @@ impl AuthenticationCommand {
         if !is_nvme || len_bytes == 0 || len_bytes > AUTHENTICATION_BYTES_MAX {
             return Err(Status::INVALID_FIELD);
         }
-        match (FabricsType(sqe.fctype()), data) {
-            (FabricsType::AUTHENTICATION_SEND, DataPointer::InCapsule { .. }) => {
-                data.check_from_host(len_bytes, in_capsule_len)?;
-                Ok(Self::Send { len_bytes })
-            }
-            (FabricsType::AUTHENTICATION_SEND, DataPointer::Transport { .. }) => {
-                Err(Status::SGL_DESCRIPTOR_TYPE_INVALID)
-            }
-            _ => {
-                data.check_to_host(len_bytes)?;
-                Ok(Self::Receive { room_bytes: len_bytes })
-            }
+        if FabricsType(sqe.fctype()) == FabricsType::AUTHENTICATION_SEND {
+            data.check_from_host(len_bytes, in_capsule_len)?;
+            return Ok(Self::Send(data));
         }
+        data.check_to_host(len_bytes)?;
+        Ok(Self::Receive { room_bytes: len_bytes })
     }
 }

@@ -43,6 +43,9 @@ layout! { 1024,
 /// CNTLID by which a host asks for any controller (dynamic model).
 pub const CNTLID_DYNAMIC: u16 = 0xFFFF;
 
+/// AUTHREQ.ATR in the response to a Connect: the host shall authenticate this queue.
+pub const AUTHENTICATION_REQUIRED: u32 = 1 << 17;
+
 layout! { 64,
     /// Property Get and Property Set commands.
     pub struct PropertySqe {

@@ -45,6 +45,7 @@ use super::{
     Shared,
     admin::{self, AdminQueue},
     association::{Association, QueueHandle},
+    authentication::{self, Authentication},
     exports_view::ExportsView,
     place::Place,
     wait::{Either, WakeSlot, race},
@@ -82,6 +83,7 @@ pub(super) struct Queue {
     shared: Arc<Shared>,
     kind: Kind,
     pub(super) association: Arc<Association>,
+    pub(super) authentication: Authentication,
     handle: Arc<QueueHandle>,
     stream: TcpStream,
     connection: RefCell<ControllerConnection>,
@@ -137,6 +139,7 @@ impl Queue {
             flow_control: request.flow_control,
             stall_max,
             _place: place,
+            authentication: Authentication::new(&shared, &association),
             shared,
             kind,
             association,
@@ -176,7 +179,8 @@ impl Queue {
         if let Kind::Admin(_) = queue.kind {
             rt::spawn(admin::look_after(queue.clone()));
         }
-        let result = u64::from(queue.association.cntlid);
+        authentication::set_deadline(&queue);
+        let result = u64::from(queue.association.cntlid) | queue.authentication.connect_result();
         queue.answer(slot, Answer { status: Status::SUCCESS, result, data: None }).await;
 
         let goodbye = match race(receive::receive_loop(&queue), queue.handle.end.raised()).await {
@@ -218,9 +222,20 @@ impl Queue {
         self.outbox.close();
         self.slots.wake_all();
         self.over.wake();
+        self.authentication.end();
         if let Kind::Admin(admin) = &self.kind {
             admin.over.wake();
         }
+    }
+
+    /// What all of the target shares.
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Ends it as anybody else would: what is ready is still sent, and an admin queue takes its I/O queues along.
+    pub(super) fn end_from_outside(&self) {
+        self.handle.end.raise();
     }
 
     pub(super) fn has_ended(&self) -> bool {

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use nvmeof::{
     Status,
-    command::{AdminCommand, DataPointer},
+    command::{AdminCommand, AuthenticationCommand, DataPointer},
     transport::{ControllerEvent, Slot, TermReq},
     wire::Sqe,
 };
@@ -19,6 +19,7 @@ use crate::{
     rt::{self, Buf},
     target::{
         admin::{self, AdminQueue},
+        authentication,
         exports_view::ExportsView,
         io_command::{IoWork, Prepared},
     },
@@ -138,6 +139,9 @@ async fn on_capsule(queue: &Rc<Queue>, slot: Slot, sqe: &Sqe, in_capsule_len: u3
     queue.handle.counters.commands.add(1);
     queue.sqhd.set((queue.sqhd.get() + 1) % queue.entries);
     queue.slots.arrive(slot, sqe);
+    if !queue.authentication.lets_pass(sqe) {
+        return on_authentication(queue, slot, sqe, in_capsule_len).await;
+    }
     let view = match &queue.kind {
         Kind::Admin(admin) => return on_admin_capsule(queue, admin, slot, sqe, in_capsule_len).await,
         Kind::Io(view) => ExportsView::current(view, &queue.association),
@@ -200,15 +204,46 @@ async fn on_admin_capsule(
     Flow::Continue
 }
 
+/// A command of authentication, or one that comes before it.
+async fn on_authentication(queue: &Rc<Queue>, slot: Slot, sqe: &Sqe, in_capsule_len: u32) -> Flow {
+    match authentication::judge(sqe, in_capsule_len) {
+        Ok(AuthenticationCommand::Receive { room_bytes }) if in_capsule_len == 0 => {
+            return authentication::receive(queue, slot, room_bytes).await;
+        }
+        Ok(AuthenticationCommand::Receive { .. }) => {
+            queue.slots.await_data(slot, Pending::Refused(Status::INVALID_FIELD), None);
+        }
+        Ok(AuthenticationCommand::Send(DataPointer::InCapsule { len, .. })) => {
+            let data = Buf::alloc(in_capsule_len as usize).await;
+            let pending = Pending::Authentication { len_bytes: len, solicited: None };
+            queue.slots.await_data(slot, pending, Some(data));
+        }
+        Ok(AuthenticationCommand::Send(DataPointer::Transport { len })) => {
+            let queue = queue.clone();
+            rt::spawn(async move {
+                let pending = |share| Pending::Authentication { len_bytes: len, solicited: Some(share) };
+                solicit(&queue, slot, len, pending).await;
+            });
+        }
+        Err(status) if in_capsule_len == 0 => queue.answer(slot, Answer::status(status)).await,
+        Err(status) => queue.slots.await_data(slot, Pending::Refused(status), None),
+    }
+    Flow::Continue
+}
+
 async fn on_data_done(queue: &Rc<Queue>, slot: Slot, intact: bool) -> Flow {
     let pending = queue.slots.take_pending(slot);
-    if let Some(Pending::Io { solicited: Some(_), .. } | Pending::Admin { solicited: Some(_), .. }) = pending
+    if let Some(
+        Pending::Io { solicited: Some(_), .. }
+        | Pending::Admin { solicited: Some(_), .. }
+        | Pending::Authentication { solicited: Some(_), .. },
+    ) = pending
     {
         queue.awaiting_data.set(queue.awaiting_data.get() - 1);
     }
     match pending {
         // A wrong data digest ends the command, not the connection (TCP §3.3.1.2.1).
-        Some(Pending::Io { .. } | Pending::Admin { .. }) if !intact => {
+        Some(Pending::Io { .. } | Pending::Admin { .. } | Pending::Authentication { .. }) if !intact => {
             drop(queue.slots.take_data(slot));
             queue.answer(slot, Answer::status(Status::TRANSIENT_TRANSPORT_ERROR)).await;
         }
@@ -216,6 +251,12 @@ async fn on_data_done(queue: &Rc<Queue>, slot: Slot, intact: bool) -> Flow {
             Slots::begin(queue, slot, Task::Execute { work, share });
         }
         Some(Pending::Refused(status)) => queue.answer(slot, Answer::status(status)).await,
+        Some(Pending::Authentication { len_bytes, solicited: share }) => {
+            let data = queue.slots.take_data(slot).expect("it was collected");
+            let flow = authentication::send(queue, slot, &data[..len_bytes as usize]).await;
+            drop(share);
+            return flow;
+        }
         Some(Pending::Admin { sqe, solicited: share }) => {
             let Kind::Admin(admin) = &queue.kind else { unreachable!("only admin queues wait so") };
             let data = queue.slots.take_data(slot).expect("it was collected");

@@ -35,6 +35,8 @@ pub(super) enum Pending {
     Refused(Status),
     /// Data is collected, then the admin command is executed. `solicited`: by R2T.
     Admin { sqe: Sqe, solicited: Option<Share> },
+    /// Data is collected: a message of authentication. `solicited`: by R2T.
+    Authentication { len_bytes: u32, solicited: Option<Share> },
 }
 
 /// What a command was about, should it fail and be logged.

@@ -2,6 +2,7 @@
 //! stands in `tests/target`.
 
 mod admin;
+mod authentication;
 mod discovery;
 mod host;
 mod life;
