@@ -45,6 +45,8 @@ pub(crate) enum CliError {
     BadAnswer { url: String, reason: String },
     #[error("{}: {source}", path.display())]
     Offline { path: PathBuf, source: OfflineError },
+    #[error(transparent)]
+    Conformance(conformance::CannotRun),
     #[error("cannot start: {0}")]
     Runtime(io::Error),
     #[error("cannot print: {0}")]
@@ -56,7 +58,7 @@ impl CliError {
         Self::Offline { path: path.to_owned(), source }
     }
 
-    /// 1 refused by the server, 2 wrong usage (as clap), 3 no or no single such object, 4 no server or no
+    /// 1 refused by the server, 2 wrong usage (as clap) or a target that cannot be checked, 3 no or no single such object, 4 no server or no
     /// answer, 5 not let in.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
@@ -65,7 +67,7 @@ impl CliError {
             | Self::Offline { .. }
             | Self::Runtime(_)
             | Self::Output(_) => 1,
-            Self::Usage(_) => 2,
+            Self::Usage(_) | Self::Conformance(_) => 2,
             Self::NotFound { .. } | Self::Ambiguous { .. } => 3,
             Self::NoServer(_)
             | Self::Unreachable { .. }
@@ -82,6 +84,7 @@ impl CliError {
             Self::Refused { code, .. } => code,
             Self::Evacuation { .. } => "Evacuation",
             Self::Usage(_) => "Usage",
+            Self::Conformance(_) => "CannotRun",
             Self::NotFound { .. } => "NotFound",
             Self::Ambiguous { .. } => "Ambiguous",
             Self::Unauthorized { .. } => "Unauthorized",

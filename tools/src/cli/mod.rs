@@ -11,6 +11,7 @@ use clap::{Args, Subcommand};
 use self::{client::Client, error::CliError, report::Report, server::ServerOptions};
 
 mod client;
+mod conformance;
 mod drive;
 mod drive_inspect;
 mod error;
@@ -62,6 +63,8 @@ pub(crate) enum CliCommand {
     /// Replace the access token
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Judge any NVMe/TCP target by the specifications; exits 1 if a check fails, 2 if none could be run
+    Conformance(Box<conformance::ConformanceArguments>),
 }
 
 /// Runs one command, prints its report and turns its error into an exit code.
@@ -87,6 +90,10 @@ async fn execute(
     {
         return report;
     }
+    let command = match command {
+        CliCommand::Conformance(arguments) => return conformance::run(*arguments),
+        command => command,
+    };
     let client = &mut Client::connect(arguments.server.find(data_dir)?).await?;
     match command {
         CliCommand::Volume(command) => volume::run(client, command).await,
@@ -98,6 +105,7 @@ async fn execute(
         CliCommand::Events(following) => events::run(client, following, arguments.json).await,
         CliCommand::Drive(command) => drive::run(client, command).await,
         CliCommand::Token(command) => token::run(client, command).await,
+        CliCommand::Conformance(_) => unreachable!("it needs no server and was run above"),
     }
 }
 

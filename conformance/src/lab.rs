@@ -1,0 +1,212 @@
+//! What checks work with: who we are, what the target said of itself, and connections to it.
+
+use std::{net::SocketAddr, time::Duration};
+
+use nvmeof::{
+    Nqn,
+    host::sqe,
+    wire::{
+        Sqe,
+        connect::CNTLID_DYNAMIC,
+        property::{ControllerConfiguration, ControllerStatus, Property},
+    },
+};
+use uuid::Uuid;
+use zerocopy::IntoBytes;
+
+use crate::{
+    check::{Verdict, broken, expect_success},
+    facts::Facts,
+    limits,
+    link::Link,
+    pdu::Wishes,
+    queue::{Answer, Data, Queue},
+};
+
+/// Whom we talk to, and as whom.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) address: SocketAddr,
+    pub(crate) subsystem: Nqn,
+    pub(crate) host: Host,
+    pub(crate) patience: Duration,
+}
+
+/// A host's identity.
+#[derive(Debug, Clone)]
+pub(crate) struct Host {
+    pub(crate) nqn: Nqn,
+    pub(crate) id: Uuid,
+}
+
+/// An association whose controller is ready.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) admin: Queue,
+    /// `None` for a discovery controller.
+    io: Option<Queue>,
+    pub(crate) cntlid: u16,
+}
+
+/// What a check gets.
+#[derive(Debug)]
+pub(crate) struct Lab<'a> {
+    pub(crate) target: &'a Target,
+    pub(crate) facts: &'a Facts,
+    pub(crate) second_host: Option<&'a Host>,
+    /// Kept from check to check, as long as it works.
+    session: Option<Session>,
+}
+
+impl<'a> Lab<'a> {
+    pub(crate) fn new(target: &'a Target, facts: &'a Facts, second_host: Option<&'a Host>) -> Self {
+        Self { target, facts, second_host, session: None }
+    }
+
+    /// The association that checks share. It is ready; whoever changes its state uses [`Self::fresh`] instead.
+    pub(crate) fn session(&mut self) -> Verdict<&mut Session> {
+        let session = match self.session.take() {
+            Some(session) => session,
+            None => self.fresh()?,
+        };
+        Ok(self.session.insert(session))
+    }
+
+    /// After a check that did not pass nobody knows how the association stands.
+    pub(crate) fn forget(&mut self) {
+        self.session = None;
+    }
+
+    /// An association of the check's own.
+    pub(crate) fn fresh(&self) -> Verdict<Session> {
+        self.fresh_with(Wishes::default())
+    }
+
+    /// The same with other wishes.
+    pub(crate) fn fresh_with(&self, wishes: Wishes) -> Verdict<Session> {
+        self.target.session(wishes, !self.facts.is_discovery())
+    }
+
+    /// Of another host with the same target.
+    pub(crate) fn fresh_as(&self, host: &Host) -> Verdict<Session> {
+        let target = Target { host: host.clone(), ..self.target.clone() };
+        target.session(Wishes::default(), true)
+    }
+
+    /// The shared association's admin queue.
+    pub(crate) fn admin(&mut self, sqe: Sqe, data: Data<'_>) -> Verdict<Answer> {
+        self.session()?.admin.command(sqe, data)
+    }
+
+    /// The shared association's I/O queue.
+    pub(crate) fn io(&mut self, sqe: Sqe, data: Data<'_>) -> Verdict<Answer> {
+        self.session()?.io()?.command(sqe, data)
+    }
+
+    /// A connection that has seen ICResp, and no Connect.
+    pub(crate) fn initialized(&self) -> Verdict<Link> {
+        let mut link = self.target.open()?;
+        link.initialize(Wishes::default())?;
+        Ok(link)
+    }
+
+    /// An admin queue whose controller is not enabled yet, and its CNTLID.
+    pub(crate) fn connected(&self) -> Verdict<(Queue, u16)> {
+        self.target.connect_admin(Wishes::default())
+    }
+}
+
+impl Session {
+    pub(crate) fn io(&mut self) -> Verdict<&mut Queue> {
+        match &mut self.io {
+            Some(io) => Ok(io),
+            None => broken("a discovery controller has no I/O queue"),
+        }
+    }
+
+    /// Both queues at once.
+    pub(crate) fn both(&mut self) -> Verdict<(&mut Queue, &mut Queue)> {
+        match &mut self.io {
+            Some(io) => Ok((&mut self.admin, io)),
+            None => broken("a discovery controller has no I/O queue"),
+        }
+    }
+}
+
+impl Target {
+    pub(crate) fn open(&self) -> Verdict<Link> {
+        Link::open(self.address, self.patience)
+    }
+
+    /// Connect's data for the controller `cntlid`.
+    pub(crate) fn connect_data(&self, cntlid: u16) -> Vec<u8> {
+        sqe::connect_data(&self.host.nqn, self.host.id, &self.subsystem, cntlid).as_bytes().to_vec()
+    }
+
+    /// An admin queue whose controller is not enabled yet, and its CNTLID.
+    pub(crate) fn connect_admin(&self, wishes: Wishes) -> Verdict<(Queue, u16)> {
+        let mut link = self.open()?;
+        link.initialize(wishes)?;
+        let mut queue = Queue::new(link);
+        let connect = sqe::connect(0, limits::QUEUE_ENTRIES, 0, true);
+        let answer = queue.command(connect, Data::Capsule(&self.connect_data(CNTLID_DYNAMIC)))?;
+        judge_setup("Connect", &answer)?;
+        if answer.dword0() & AUTHREQ != 0 {
+            return broken("the target asks for authentication (AUTHREQ), which the kit cannot give");
+        }
+        Ok((queue, answer.dword0() as u16))
+    }
+
+    /// A ready controller, with one I/O queue if asked.
+    pub(crate) fn session(&self, wishes: Wishes, with_io: bool) -> Verdict<Session> {
+        let (mut admin, cntlid) = self.connect_admin(wishes)?;
+        enable(&mut admin)?;
+        let io = if with_io { Some(self.connect_io(wishes, cntlid, 1)?) } else { None };
+        Ok(Session { admin, io, cntlid })
+    }
+
+    /// An I/O queue of a ready controller.
+    pub(crate) fn connect_io(&self, wishes: Wishes, cntlid: u16, qid: u16) -> Verdict<Queue> {
+        let mut link = self.open()?;
+        link.initialize(wishes)?;
+        let mut queue = Queue::new(link);
+        let connect = sqe::connect(qid, limits::QUEUE_ENTRIES, 0, true);
+        let answer = queue.command(connect, Data::Capsule(&self.connect_data(cntlid)))?;
+        judge_setup("Connect of an I/O queue", &answer)?;
+        Ok(queue)
+    }
+}
+
+/// Connect's AUTHREQ field in dword 0: in-band authentication is required, of either kind (Base §6.3).
+pub(crate) const AUTHREQ: u32 = 0b11 << 17;
+
+/// Enables the controller and waits until it is ready.
+pub(crate) fn enable(admin: &mut Queue) -> Verdict {
+    let set = sqe::property_set(Property::CC, ControllerConfiguration::USUAL);
+    judge_setup("Property Set CC", &admin.command(set, Data::None)?)?;
+    await_status(admin, ControllerStatus::READY, ControllerStatus::READY)
+}
+
+/// Waits until the bits of CSTS under `mask` are as wanted, a bounded number of times.
+pub(crate) fn await_status(admin: &mut Queue, mask: ControllerStatus, wanted: ControllerStatus) -> Verdict {
+    const TRIES: u32 = 500;
+    let mut seen = 0;
+    for _ in 0..TRIES {
+        let answer = admin.command(sqe::property_get(Property::CSTS), Data::None)?;
+        expect_success(&answer)?;
+        seen = answer.dword0();
+        if seen & mask.bits() == wanted.bits() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    broken(format_args!("CSTS stayed {seen:#x} for five seconds"))
+}
+
+fn judge_setup(step: &str, answer: &Answer) -> Verdict {
+    if answer.status().is_success() {
+        return Ok(());
+    }
+    let status = crate::check::status_name(answer.status());
+    broken(format_args!("{step} was answered with {status}, dword 0 {:#x}", answer.dword0()))
+}

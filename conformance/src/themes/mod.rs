@@ -1,0 +1,34 @@
+//! The catalogue: one file per theme, each a list of checks or of families of checks.
+
+mod admin;
+mod connect;
+mod data;
+mod digests;
+mod framing;
+mod handshake;
+mod io;
+mod malformed;
+mod properties;
+mod reservations;
+mod termination;
+mod transfers;
+
+use crate::check::Check;
+
+/// All checks, in the order in which they run.
+pub(crate) fn catalogue() -> Vec<Check> {
+    let themes = [
+        handshake::checks,
+        framing::checks,
+        termination::checks,
+        digests::checks,
+        transfers::checks,
+        properties::checks,
+        connect::checks,
+        admin::checks,
+        io::checks,
+        data::checks,
+        reservations::checks,
+    ];
+    themes.into_iter().flat_map(|theme| theme()).collect()
+}
