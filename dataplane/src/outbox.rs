@@ -9,7 +9,7 @@ use std::{
 
 use crate::rt::{
     self, Buf, Nanos,
-    net::{SendBatch, TcpStream},
+    net::{SendBatch, Stream},
 };
 
 /// Most that one answer adds: header, payload, digest with response; 128 bytes of aligned header and the rest.
@@ -80,7 +80,7 @@ impl Outbox {
     ///
     /// Run by a task of its own: that is woken by the first answer and runs after whatever else was ready by then,
     /// whose answers leave with it.
-    pub(crate) async fn send_all(&self, stream: &TcpStream) -> std::io::Result<()> {
+    pub(crate) async fn send_all(&self, stream: &Stream) -> std::io::Result<()> {
         let mut spare = Some(Box::new(SendBatch::new()));
         while let Some(batch) = self.next(spare.take()).await {
             self.sending_since.set(Some(rt::now()));

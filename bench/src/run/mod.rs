@@ -271,6 +271,7 @@ fn host_options(target: &Target) -> Result<HostOptions> {
         kato_ms: 0,
         io_queues: 1,
         credentials: None,
+        tls: None,
     })
 }
 

@@ -31,6 +31,7 @@ async fn options(client: &Client, id: &str) -> HostOptions {
         kato_ms: 0,
         io_queues: 1,
         credentials: None,
+        tls: None,
     }
 }
 

@@ -9,6 +9,7 @@ use nvmeof::{
     Nqn, Status,
     auth::{Credentials, HostFailure},
     host::{Association, BringUp, BringUpError, BringUpStep, sqe},
+    tls::{IdentityVersion, RetainedPsk},
     transport::{HostTransfer, ICRequest, TermReq},
     wire::{Cqe, cqe::SQHD_DISABLED},
 };
@@ -16,7 +17,13 @@ use uuid::Uuid;
 use zerocopy::IntoBytes;
 
 pub use self::queue::{Answer, HostQueue, Payload};
-use crate::rt::{self, Buf};
+use crate::rt::{
+    self, Buf,
+    net::{
+        Stream, TcpStream,
+        tls::{self, TlsError},
+    },
+};
 
 /// Whom to connect to, and as whom.
 #[derive(Debug, Clone)]
@@ -32,6 +39,20 @@ pub struct HostOptions {
     pub io_queues: u16,
     /// For controllers that ask who we are; with a controller's secret, we ask who they are.
     pub credentials: Option<Credentials>,
+    /// The host's key, to connect in TLS.
+    pub tls: Option<RetainedPsk>,
+}
+
+impl HostOptions {
+    /// Opens a connection, in TLS if there is a key for it.
+    async fn open(&self) -> Result<Stream, HostError> {
+        let tcp = TcpStream::connect(self.address).await?;
+        let Some(key) = &self.tls else { return Ok(Stream::Plain(tcp)) };
+        let identity = key.identity(IdentityVersion::V1, key.hash(), &self.subsystem);
+        let psk = key.tls_psk(&identity).ok_or(TlsError::NoKey)?;
+        let tls = tls::connect(tcp, &[(identity.to_string(), psk)]).await?;
+        Ok(Stream::Tls(Box::new(tls)))
+    }
 }
 
 /// A connection or controller failed us.
@@ -39,6 +60,8 @@ pub struct HostOptions {
 pub enum HostError {
     #[error("the connection failed: {0}")]
     Socket(#[from] std::io::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("the connection ended")]
     Closed,
     #[error("the controller broke the protocol: {0}")]
@@ -74,7 +97,7 @@ const READY_POLL: Duration = Duration::from_millis(10);
 impl HostController {
     /// Connects an admin queue and enables the controller.
     pub async fn connect(options: HostOptions) -> Result<Self, HostError> {
-        let admin = HostQueue::open(options.address, options.digests, ADMIN_ENTRIES).await?;
+        let admin = HostQueue::open(options.open().await?, options.digests, ADMIN_ENTRIES).await?;
         let association = Association {
             subsystem: options.subsystem.clone(),
             host: options.host.clone(),
@@ -132,7 +155,7 @@ impl HostController {
     /// Connects I/O queue `qid` (from 1) without submission queue flow control. One entry of a queue always stays
     /// free, so that `entries - 1` commands can be in flight.
     pub async fn io_queue(&self, qid: u16, entries: u16) -> Result<Rc<HostQueue>, HostError> {
-        let queue = HostQueue::open(self.options.address, self.options.digests, entries).await?;
+        let queue = HostQueue::open(self.options.open().await?, self.options.digests, entries).await?;
         let connect = sqe::connect(qid, entries, 0, false);
         let data =
             sqe::connect_data(&self.options.host, self.options.host_id, &self.options.subsystem, self.cntlid);

@@ -3,9 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
-    net::SocketAddr,
     rc::{Rc, Weak},
-    sync::Arc,
     task::{Poll, Waker},
 };
 
@@ -19,7 +17,7 @@ use super::HostError;
 use crate::{
     limits,
     outbox::Outbox,
-    rt::{self, Buf, net::TcpStream},
+    rt::{self, Buf, net::Stream},
 };
 
 /// A command's data.
@@ -51,7 +49,7 @@ pub struct HostQueue {
 }
 
 struct Inner {
-    stream: Arc<TcpStream>,
+    stream: Rc<Stream>,
     connection: RefCell<HostConnection>,
     outbox: Outbox,
     slots: Vec<HostSlot>,
@@ -106,13 +104,13 @@ impl std::fmt::Debug for Inner {
 }
 
 impl HostQueue {
-    /// Opens a connection and agrees on its parameters; no Connect command yet.
+    /// Agrees on a connection's parameters; no Connect command yet.
     pub(super) async fn open(
-        address: SocketAddr,
+        stream: Stream,
         request: ICRequest,
         entries: u16,
     ) -> Result<Rc<Self>, HostError> {
-        let stream = Arc::new(TcpStream::connect(address).await?);
+        let stream = Rc::new(stream);
         let inner = Rc::new(Inner {
             stream: stream.clone(),
             connection: RefCell::new(HostConnection::new(entries, request)),
@@ -302,7 +300,7 @@ impl Inner {
 }
 
 /// Receives until the connection ends or the queue is dropped.
-async fn receive(queue: Weak<Inner>, stream: Arc<TcpStream>) {
+async fn receive(queue: Weak<Inner>, stream: Rc<Stream>) {
     let mut buf = Buf::alloc(limits::STREAM_BYTES).await;
     loop {
         let in_place = queue.upgrade().and_then(|inner| wanted_in_place(&inner));

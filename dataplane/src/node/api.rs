@@ -3,6 +3,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use nvmeof::tls::RetainedPsk;
 use uuid::Uuid;
 
 /// Everything a node needs to start.
@@ -300,6 +301,15 @@ pub struct SubsystemSpec {
     pub namespaces: Vec<NamespaceSpec>,
 }
 
+/// A host's keys for TLS, and whether it must use one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostTls {
+    /// Its Connects to storage subsystems come in TLS, or are refused.
+    pub required: bool,
+    /// The one tried first at the front.
+    pub keys: Vec<RetainedPsk>,
+}
+
 /// A live controller (association) of a host.
 #[derive(Debug, Clone)]
 pub struct ControllerInfo {
@@ -308,6 +318,8 @@ pub struct ControllerInfo {
     pub host_id: Uuid,
     pub cntlid: u16,
     pub peer: SocketAddr,
+    /// All its connections are in TLS.
+    pub secured: bool,
     pub io_queues: u16,
 }
 

@@ -142,6 +142,15 @@ impl Node {
         self.inner.target.set_requirements(hosts)
     }
 
+    /// From now on these hosts, by NQN, have these keys for TLS, and no others. That counts for connections to come;
+    /// hosts that are connected go on.
+    ///
+    /// # Errors
+    /// For a malformed NQN, or a key of another host; nothing is changed then.
+    pub async fn set_host_tls(&self, hosts: Vec<(String, HostTls)>) -> Result<(), NodeError> {
+        self.inner.target.set_host_tls(hosts)
+    }
+
     /// Removes a subsystem and disconnects its hosts. One that does not exist is no error.
     pub async fn remove_subsystem(&self, nqn: &str) {
         self.inner.target.remove_subsystem(nqn);

@@ -4,8 +4,8 @@
 //! seeded simulator ([`sim::Sim`]). Futures never leave their core; cores talk by messages ([`spawn_on`],
 //! [`call_on`]) and by wakers, which work from anywhere.
 //!
-//! `unsafe` lives in five rooms here and nowhere else in the crate: `waker`, `buf`, `uring`, `disk::memory`
-//! and `net::batch`.
+//! `unsafe` lives in six rooms here and nowhere else in the crate: `waker`, `buf`, `uring`, `disk::memory`,
+//! `net::batch` and `net::tls::session`.
 
 mod buf;
 mod core;

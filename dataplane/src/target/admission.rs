@@ -7,6 +7,7 @@ use nvmeof::{
     command::{AdminCommand, Connect, FabricsCommand},
     controller::{ConnectRefusal, ConnectRequest},
     limits::IN_CAPSULE_BYTES_MAX,
+    tls::PskIdentity,
     transport::{ControllerConnection, ControllerEvent, Slot},
     wire::{Cqe, cqe::SQHD_DISABLED},
 };
@@ -20,7 +21,7 @@ use crate::{
     limits,
     rt::{
         self, Buf,
-        net::{SendBatch, TcpStream},
+        net::{SendBatch, Stream, TcpStream, tls::TlsAcceptor},
     },
 };
 
@@ -37,6 +38,8 @@ struct Handshake {
     local: SocketAddr,
     connection: ControllerConnection,
     batch: Box<SendBatch>,
+    /// What the host proved, if it came in TLS.
+    secured: Option<PskIdentity>,
     /// The Connect that came, while its data arrives.
     connect: Option<Connect>,
     data: Vec<u8>,
@@ -57,6 +60,7 @@ impl Handshake {
             local,
             connection: ControllerConnection::new(1),
             batch: Box::new(SendBatch::new()),
+            secured: None,
             connect: None,
             data: Vec::new(),
         }
@@ -64,12 +68,25 @@ impl Handshake {
 
     /// Ends when the connection was handed to its core, or is over.
     async fn run(mut self, stream: TcpStream) {
-        let mut buf = Buf::alloc(IN_CAPSULE_BYTES_MAX as usize).await;
+        let buf = Buf::alloc(IN_CAPSULE_BYTES_MAX as usize).await;
+        let (mut buf, received) = stream.recv(buf, 0..IN_CAPSULE_BYTES_MAX as usize).await;
+        let Ok(mut count @ 1..) = received else { return };
+        let stream = if TlsAcceptor::is_tls(buf[0]) {
+            let Some(secured) = self.secure(stream, &buf[..count]).await else { return };
+            count = 0;
+            secured
+        } else {
+            Stream::Plain(stream)
+        };
         loop {
-            let (back, received) = stream.recv(buf, 0..IN_CAPSULE_BYTES_MAX as usize).await;
-            buf = back;
-            let Ok(count @ 1..) = received else { return };
+            if count == 0 {
+                let (back, received) = stream.recv(buf, 0..IN_CAPSULE_BYTES_MAX as usize).await;
+                buf = back;
+                let Ok(more @ 1..) = received else { return };
+                count = more;
+            }
             let (let_in, end) = self.understand(&buf[..count]);
+            count = 0;
             if let Some(let_in) = let_in {
                 self.hand_over(stream, let_in);
                 return;
@@ -79,6 +96,21 @@ impl Handshake {
             if sent.is_err() || end {
                 stream.shutdown();
                 return;
+            }
+        }
+    }
+
+    /// Shakes hands; `None` if the host has no key that we know.
+    async fn secure(&mut self, stream: TcpStream, received: &[u8]) -> Option<Stream> {
+        match self.shared.acceptor.accept(stream, received).await {
+            Ok(tls) => {
+                let identity = PskIdentity::parse(tls.identity());
+                self.secured = Some(identity.expect("its key was found by it"));
+                Some(Stream::Tls(Box::new(tls)))
+            }
+            Err(error) => {
+                tracing::info!(peer = %self.peer, %error, "a TLS connection was refused");
+                None
             }
         }
     }
@@ -133,7 +165,7 @@ impl Handshake {
             return Err(ConnectRefusal::plain(Status::TRANSIENT_TRANSPORT_ERROR));
         }
         let request = ConnectRequest::parse(connect, &self.data)?;
-        let joined = self.shared.join(&request, self.peer, self.local)?;
+        let joined = self.shared.join(&request, self.secured.as_ref(), self.peer, self.local)?;
         Ok(LetIn { slot, request, joined })
     }
 
@@ -152,7 +184,7 @@ impl Handshake {
         push(&mut self.batch, |out| connection.encode_response(slot, cqe, out));
     }
 
-    fn hand_over(self, stream: TcpStream, let_in: LetIn) {
+    fn hand_over(self, stream: Stream, let_in: LetIn) {
         let LetIn { slot, request, joined } = let_in;
         let core = joined.place.core;
         let admitted = Admitted {

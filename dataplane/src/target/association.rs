@@ -66,6 +66,8 @@ pub(super) struct Association {
     /// The discovery subsystem, too, is one, without namespaces.
     pub(super) subsystem: Arc<TargetSubsystem>,
     pub(super) peer: SocketAddr,
+    /// Its connections are in TLS, all of them.
+    pub(super) secured: bool,
     /// Where the host's admin connection came in.
     pub(super) local: SocketAddr,
     /// The last queue pair has ended.
@@ -116,6 +118,7 @@ impl Association {
             subsystem,
             peer,
             local,
+            secured: false,
             changed: Flag::default(),
             ready: AtomicBool::new(false),
             io_queues: AtomicU16::new(0),

@@ -7,7 +7,7 @@ use std::sync::{
 
 use nvmeof::{
     Nqn,
-    controller::{DiscoveryKind, DiscoveryRecord},
+    controller::{DiscoveryKind, DiscoveryRecord, TransportSecurity},
 };
 
 use super::{association::Association, portal::Portal, subsystem::TargetSubsystem};
@@ -53,12 +53,13 @@ impl Discovery {
     pub(super) fn records<'a>(
         &self,
         association: &Association,
+        security: TransportSecurity,
         portals: &[Portal],
         subsystems: impl Iterator<Item = &'a Arc<TargetSubsystem>>,
     ) -> Vec<DiscoveryRecord> {
         let host = &association.host.nqn;
         let mut records = Vec::new();
-        let mut add = |subsystem: &TargetSubsystem, kind: DiscoveryKind| {
+        let mut add = |subsystem: &TargetSubsystem, kind: DiscoveryKind, security| {
             for (index, portal) in portals.iter().enumerate() {
                 let address = portal.advertised(association.local);
                 let known = |record: &DiscoveryRecord| {
@@ -66,14 +67,19 @@ impl Discovery {
                 };
                 if !records.iter().any(known) {
                     let (subsystem_nqn, port_id) = (subsystem.nqn().clone(), index as u16 + 1);
-                    records.push(DiscoveryRecord { subsystem_nqn, address, port_id, kind });
+                    records.push(DiscoveryRecord { subsystem_nqn, address, port_id, kind, security });
                 }
             }
         };
-        add(&self.subsystem, DiscoveryKind::Current);
+        // Discovery itself is never refused for want of TLS.
+        let here = match security {
+            TransportSecurity::Off => TransportSecurity::Off,
+            TransportSecurity::Allowed | TransportSecurity::Required => TransportSecurity::Allowed,
+        };
+        add(&self.subsystem, DiscoveryKind::Current, here);
         for subsystem in subsystems {
             if !subsystem.exports().visible_to(host).is_empty() {
-                add(subsystem, DiscoveryKind::Storage);
+                add(subsystem, DiscoveryKind::Storage, security);
             }
         }
         records

@@ -21,6 +21,7 @@ mod qos;
 mod queue;
 mod read;
 mod reservations;
+mod secure;
 mod subsystem;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ use nvmeof::{
     auth::Requirement,
     command::Instance,
     controller::{ConnectRefusal, ConnectRequest, ControllerKind, DiscoveryRecord, Subsystem},
+    tls::PskIdentity,
 };
 use uuid::Uuid;
 
@@ -48,13 +50,14 @@ use self::{
     portal::Portal,
     qos::Limiter,
     reservations::AllReservations,
+    secure::HostKeys,
     subsystem::{Exports, TargetSubsystem},
     wait::Flag,
 };
 use crate::{
     limits,
-    node::{ControllerInfo, NodeError, PortalConfig, RateLimits, StartError, SubsystemSpec},
-    rt::{self, CoreId, RuntimeHandle},
+    node::{ControllerInfo, HostTls, NodeError, PortalConfig, RateLimits, StartError, SubsystemSpec},
+    rt::{self, CoreId, RuntimeHandle, net::tls::TlsAcceptor},
     volume::Volume,
 };
 
@@ -78,6 +81,8 @@ pub struct Target(Arc<Shared>);
 #[derive(Debug)]
 pub(crate) struct Shared {
     places: Places,
+    keys: Arc<HostKeys>,
+    acceptor: TlsAcceptor,
     stall_max: Duration,
     portals: Vec<Portal>,
     serial: String,
@@ -124,8 +129,11 @@ impl Target {
         }
         let nqn = discovery::own_nqn(&config.nqn_prefix, &config.node_id)?;
         let discovery = TargetSubsystem::new(description(nqn, &serial), Exports::default());
+        let keys = Arc::default();
         let shared = Arc::new(Shared {
             places: Places::new(runtime.cores()),
+            acceptor: secure::acceptor(&keys)?,
+            keys,
             stall_max: config.stall_max,
             portals,
             discovery: Discovery::new(discovery),
@@ -182,6 +190,16 @@ impl Target {
             }
         };
         self.0.changed(Some(&subsystem));
+        Ok(())
+    }
+
+    /// From now on these hosts have these keys for TLS, and no others. That counts for connections to come.
+    ///
+    /// # Errors
+    /// For a malformed NQN, or a key of another host; nothing is changed then.
+    pub fn set_host_tls(&self, hosts: Vec<(String, HostTls)>) -> Result<(), NodeError> {
+        self.0.keys.set(hosts)?;
+        self.0.changed(None);
         Ok(())
     }
 
@@ -277,16 +295,19 @@ impl Shared {
     fn join(
         &self,
         request: &ConnectRequest,
+        secured: Option<&PskIdentity>,
         peer: SocketAddr,
         local: SocketAddr,
     ) -> Result<Joined, ConnectRefusal> {
         if request.qid != 0 {
             let association = self.controllers().by_id.get(&request.cntlid).cloned();
             let association = association.ok_or(ConnectRefusal::unknown_controller())?;
+            secure::check_join(&association, request, secured)?;
             let place = self.places.take(association.cntlid, request.qid).ok_or(ConnectRefusal::busy())?;
             let handle = association.join(request)?;
             return Ok(Joined { association, handle, place });
         }
+        secure::check_connect(&self.keys, request, secured, self.discovery.is_named(&request.subsystem_nqn))?;
         let (kind, subsystem) = self.subsystem_for(request)?;
         let mut controllers = self.controllers();
         if controllers.stopping || controllers.by_id.len() >= limits::CONTROLLERS {
@@ -295,7 +316,9 @@ impl Shared {
         let cntlid = controllers.next_id();
         let place = self.places.take(cntlid, 0).ok_or(ConnectRefusal::busy())?;
         let identity = (cntlid, controllers.next_instance());
-        let association = Arc::new(Association::new(identity, kind, request, subsystem, peer, local));
+        let mut association = Association::new(identity, kind, request, subsystem, peer, local);
+        association.secured = secured.is_some();
+        let association = Arc::new(association);
         let handle = association.join(request)?;
         controllers.by_id.insert(cntlid, association.clone());
         Ok(Joined { association, handle, place })
@@ -350,7 +373,8 @@ impl Shared {
 
     /// What the host of a discovery controller may see.
     fn discovery_records(&self, association: &Association) -> Vec<DiscoveryRecord> {
-        self.discovery.records(association, &self.portals, self.subsystems().values())
+        let security = self.keys.security(&association.host.nqn);
+        self.discovery.records(association, security, &self.portals, self.subsystems().values())
     }
 
     /// A subsystem came, went or changed: its hosts and all discovery controllers look again.
@@ -419,6 +443,7 @@ fn info(association: &Association) -> ControllerInfo {
         host_id: association.host.id,
         cntlid: association.cntlid,
         peer: association.peer,
+        secured: association.secured,
         io_queues: association.open_io_queues() as u16,
     }
 }

@@ -130,6 +130,7 @@ pub(crate) fn options(address: SocketAddr) -> HostOptions {
         kato_ms: 0,
         io_queues: 2,
         credentials: None,
+        tls: None,
     }
 }
 

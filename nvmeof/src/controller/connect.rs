@@ -72,7 +72,12 @@ impl ConnectRefusal {
         Self::data(offset::SUBNQN)
     }
 
-    /// The host may not use this subsystem.
+    /// The connection was secured with another host's key.
+    pub fn wrong_host() -> Self {
+        Self::data(offset::HOSTNQN)
+    }
+
+    /// The host may not use this subsystem, or not without TLS.
     pub fn host_not_allowed() -> Self {
         Self::plain(Status::CONNECT_INVALID_HOST)
     }

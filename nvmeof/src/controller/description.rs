@@ -106,6 +106,15 @@ pub struct DiscoveryRecord {
     pub address: SocketAddr,
     pub port_id: u16,
     pub kind: DiscoveryKind,
+    pub security: TransportSecurity,
+}
+
+/// Whether a host's connections are in TLS (TCP §3.6.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransportSecurity {
+    Off,
+    Allowed,
+    Required,
 }
 
 /// What stands behind a discovery record.

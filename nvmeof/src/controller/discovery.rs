@@ -4,12 +4,13 @@ use std::net::IpAddr;
 
 use zerocopy::{FromZeros, IntoBytes};
 
-use super::{DiscoveryKind, DiscoveryRecord, View};
+use super::{DiscoveryKind, DiscoveryRecord, TransportSecurity, View};
 use crate::{
     limits,
     wire::log_page::{
-        ADRFAM_IPV4, ADRFAM_IPV6, DiscoveryEntry, DiscoveryHeader, EFLAGS_EPCSD, SUBTYPE_CURRENT_DISCOVERY,
-        SUBTYPE_NVM, TREQ_NO_SQ_FLOW_CONTROL, TRTYPE_TCP,
+        ADRFAM_IPV4, ADRFAM_IPV6, DiscoveryEntry, DiscoveryHeader, EFLAGS_EPCSD, SECTYPE_TLS13,
+        SUBTYPE_CURRENT_DISCOVERY, SUBTYPE_NVM, TREQ_NO_SQ_FLOW_CONTROL, TREQ_SECURE_CHANNEL_NOT_REQUIRED,
+        TREQ_SECURE_CHANNEL_REQUIRED, TRTYPE_TCP,
     },
 };
 
@@ -39,7 +40,13 @@ fn entry(record: &DiscoveryRecord) -> DiscoveryEntry {
             entry.eflags = EFLAGS_EPCSD.into();
         }
     }
-    entry.treq = TREQ_NO_SQ_FLOW_CONTROL;
+    let (secure_channel, sectype) = match record.security {
+        TransportSecurity::Off => (0, 0),
+        TransportSecurity::Allowed => (TREQ_SECURE_CHANNEL_NOT_REQUIRED, SECTYPE_TLS13),
+        TransportSecurity::Required => (TREQ_SECURE_CHANNEL_REQUIRED, SECTYPE_TLS13),
+    };
+    entry.treq = TREQ_NO_SQ_FLOW_CONTROL | secure_channel;
+    entry.tsas[0] = sectype;
     entry.portid = record.port_id.into();
     entry.cntlid = crate::wire::connect::CNTLID_DYNAMIC.into();
     entry.asqsz = limits::ADMIN_QUEUE_ENTRIES_MAX.into();
@@ -63,6 +70,7 @@ mod tests {
     #[test]
     fn golden_entries() {
         let record = |kind, address: &str| DiscoveryRecord {
+            security: TransportSecurity::Off,
             subsystem_nqn: Nqn::new("nqn.x").unwrap(),
             address: address.parse().unwrap(),
             port_id: 0x0102,
@@ -74,6 +82,12 @@ mod tests {
         assert_eq!(&bytes[32..38], b"4420  ");
         assert_eq!(&bytes[256..262], b"nqn.x\0");
         assert_eq!(&bytes[512..522], b"192.0.2.7 ");
+        assert_eq!(bytes[768], 0);
+        for (security, treq) in [(TransportSecurity::Allowed, 6), (TransportSecurity::Required, 5)] {
+            let secured = DiscoveryRecord { security, ..record(DiscoveryKind::Storage, "192.0.2.7:4420") };
+            let entry = entry(&secured);
+            assert_eq!((entry.as_bytes()[3], entry.as_bytes()[768]), (treq, 2));
+        }
         let current = entry(&record(DiscoveryKind::Current, "[2001:db8::7]:8009"));
         let bytes = current.as_bytes();
         assert_eq!(bytes[..12], [3, 2, 3, 4, 2, 1, 0xFF, 0xFF, 128, 0, 2, 0]);

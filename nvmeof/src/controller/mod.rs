@@ -24,7 +24,9 @@ mod timestamp;
 use std::time::Duration;
 
 pub use connect::{ConnectRefusal, ConnectRequest, HostIdentity, JoinView};
-pub use description::{AnaState, DiscoveryKind, DiscoveryRecord, Health, Namespace, Subsystem, View};
+pub use description::{
+    AnaState, DiscoveryKind, DiscoveryRecord, Health, Namespace, Subsystem, TransportSecurity, View,
+};
 pub use error_log::ErrorRecord;
 pub use events::{Event, EventCompletion};
 pub use keep_alive::KeepAliveVerdict;

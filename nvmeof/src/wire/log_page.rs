@@ -146,5 +146,11 @@ pub const SUBTYPE_NVM: u8 = 2;
 pub const SUBTYPE_CURRENT_DISCOVERY: u8 = 3;
 /// `eflags`: a host may stay connected to this discovery subsystem (Explicit Persistent Connection).
 pub const EFLAGS_EPCSD: u16 = 1 << 1;
-/// `treq`: nothing said of a secure channel; flow control may be off.
+/// `treq`: flow control may be off. Without one of the next two nothing is said of a secure channel.
 pub const TREQ_NO_SQ_FLOW_CONTROL: u8 = 1 << 2;
+/// `treq`: a secure channel is required.
+pub const TREQ_SECURE_CHANNEL_REQUIRED: u8 = 0b01;
+/// `treq`: a secure channel is possible, not required.
+pub const TREQ_SECURE_CHANNEL_NOT_REQUIRED: u8 = 0b10;
+/// First byte of `tsas` for TCP: TLS 1.3 (TCP §3.1.1.1).
+pub const SECTYPE_TLS13: u8 = 2;

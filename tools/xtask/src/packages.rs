@@ -4,8 +4,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// Linker and C compiler (aws-lc), the virtual machine, what goes into its guest, and what drives the APIs.
-const PACKAGES: [&str; 16] = [
+/// Linker and C compiler (aws-lc, s2n-tls), the virtual machine, what goes into its guest, and what drives the APIs.
+const PACKAGES: [&str; 17] = [
     "busybox-static",
     "ca-certificates",
     "cpio",
@@ -16,6 +16,7 @@ const PACKAGES: [&str; 16] = [
     "kmod",
     "libc6-dev",
     "nvme-cli",
+    "openssl",
     "python3-pip",
     "python3-venv",
     "qemu-system-x86",

@@ -116,6 +116,15 @@ impl SendBatch {
         self.len_bytes = 0;
     }
 
+    /// The first bytes not sent yet that lie together; none if the batch is empty.
+    pub(in crate::rt) fn front(&self) -> &[u8] {
+        match self.pieces.get(self.sent) {
+            Some(Piece::Inline { start, end }) => &self.inline[*start..*end],
+            Some(Piece::Payload(buf)) => buf,
+            None => &[],
+        }
+    }
+
     /// Takes `count` sent bytes off the front.
     pub(in crate::rt) fn advance(&mut self, mut count: usize) {
         assert!(count <= self.len_bytes, "sent more than there was");

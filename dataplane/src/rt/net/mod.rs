@@ -1,6 +1,8 @@
 //! TCP over the core's ring.
 
 mod batch;
+mod stream;
+pub mod tls;
 
 use std::{
     io,
@@ -15,6 +17,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 pub use self::batch::SendBatch;
 pub(super) use self::batch::SocketAddress;
+pub use self::stream::Stream;
 use super::{
     Buf,
     uring::{Op, Resource},
@@ -97,6 +100,36 @@ impl TcpStream {
             }
         }
         (batch, Ok(()))
+    }
+
+    /// Receives ciphertext, as much as is there and fits.
+    async fn recv_bytes(&self, bytes: Box<[u8]>) -> (Box<[u8]>, io::Result<usize>) {
+        let (resource, result) = Op::receive_bytes(self.fd.as_fd(), bytes).await;
+        let Resource::Bytes(bytes) = resource else { unreachable!("a receive gives its buffer back") };
+        (bytes, check(result))
+    }
+
+    /// Sends the first `count` bytes.
+    async fn send_bytes(&self, mut bytes: Box<[u8]>, count: usize) -> (Box<[u8]>, io::Result<()>) {
+        let mut at = 0;
+        while at < count {
+            let (resource, result) = Op::send_bytes(self.fd.as_fd(), bytes, at..count).await;
+            let Resource::Bytes(back) = resource else { unreachable!("a send gives its buffer back") };
+            bytes = back;
+            match check(result) {
+                Ok(sent) => at += sent,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return (bytes, Err(error)),
+            }
+        }
+        (bytes, Ok(()))
+    }
+
+    /// Sends what the socket takes without waiting, for a last word before [`shutdown`](Self::shutdown).
+    fn send_now(&self, bytes: &[u8]) {
+        use rustix::net::SendFlags;
+        // Whether it arrives makes no difference to us.
+        let _ = rustix::net::send(&self.fd, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
     }
 
     /// Ends both directions: a receive under way answers 0, a send fails. The socket stays open until dropped.

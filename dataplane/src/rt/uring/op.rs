@@ -25,6 +25,7 @@ pub(in crate::rt) enum Resource {
     Nothing,
     Buf(Buf),
     Batch(Box<SendBatch>),
+    Bytes(Box<[u8]>),
     Address { _held: Box<SocketAddress> },
 }
 
@@ -90,6 +91,20 @@ impl<'fd> Op<'fd> {
     pub(in crate::rt) fn receive(fd: BorrowedFd<'fd>, buf: Buf, range: Range<usize>) -> Self {
         let (to, len) = part(&buf, range);
         Self::start(opcode::Recv::new(raw(fd), to, len).build(), Resource::Buf(buf))
+    }
+
+    /// Receives into `bytes`; resolves as [`receive`](Self::receive).
+    pub(in crate::rt) fn receive_bytes(fd: BorrowedFd<'fd>, mut bytes: Box<[u8]>) -> Self {
+        let len = u32::try_from(bytes.len()).expect("transfers are far below 4 GiB");
+        Self::start(opcode::Recv::new(raw(fd), bytes.as_mut_ptr(), len).build(), Resource::Bytes(bytes))
+    }
+
+    /// Sends `bytes[range]`, or the front of it.
+    pub(in crate::rt) fn send_bytes(fd: BorrowedFd<'fd>, bytes: Box<[u8]>, range: Range<usize>) -> Self {
+        let part = &bytes[range];
+        let len = u32::try_from(part.len()).expect("transfers are far below 4 GiB");
+        let entry = opcode::Send::new(raw(fd), part.as_ptr(), len).flags(libc::MSG_NOSIGNAL).build();
+        Self::start(entry, Resource::Bytes(bytes))
     }
 
     /// Sends what is left of a batch, or a part of it.

@@ -52,12 +52,12 @@ use super::{
 };
 use crate::{
     outbox::Outbox,
-    rt::{self, Buf, net::TcpStream},
+    rt::{self, Buf, net::Stream},
 };
 
 /// A connection that was let in, on its way to its core. `slot` holds the Connect command.
 pub(super) struct Admitted {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     pub(super) connection: ControllerConnection,
     pub(super) slot: Slot,
     pub(super) request: ConnectRequest,
@@ -85,7 +85,7 @@ pub(super) struct Queue {
     pub(super) association: Arc<Association>,
     pub(super) authentication: Authentication,
     handle: Arc<QueueHandle>,
-    stream: TcpStream,
+    stream: Stream,
     connection: RefCell<ControllerConnection>,
     outbox: Outbox,
     slots: Slots,

@@ -9,6 +9,7 @@ mod life;
 mod limits;
 mod serve;
 mod stall;
+mod tls;
 
 use uuid::Uuid;
 
