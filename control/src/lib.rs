@@ -28,9 +28,11 @@ mod server;
 mod state;
 mod store;
 mod tls;
+mod usage_file;
 
 pub use config::{AuthSettings, ControlConfig, Replication, Require};
 pub use error::ControlError;
 pub use identity::node_id;
 pub use known_drives::KnownDrives;
 pub use server::{ControlServer, serve};
+pub use usage_file::{UsageFile, Written};

@@ -13,17 +13,26 @@ use crate::{
         GIB,
         capacity::{Gauge, Move, percent},
     },
+    usage_file::{UsageFile, Written},
 };
 
 const LOOK: Duration = Duration::from_secs(1);
+/// Of looks, one in so many writes the usage counters down: a kill costs at most a minute of them.
+const LOOKS_PER_USAGE: u64 = 60;
 
 /// Looks until dropped.
 pub(crate) async fn run(app: Arc<App>) {
     let mut monitor = Monitor::default();
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
+    let usage_file = UsageFile::of(&app.config.data_dir);
+    for look in 1_u64.. {
         looks.tick().await;
+        if look.is_multiple_of(LOOKS_PER_USAGE)
+            && let Err(error) = usage_file.write(&app.node.usage().await, Written::Running)
+        {
+            tracing::warn!(%error, "usage counters could not be written down");
+        }
         let drives = app.node.drives().await;
         if let Err(error) = app.known_drives.lock().await.see(&drives) {
             tracing::warn!(%error, "how far the drives are could not be written down");

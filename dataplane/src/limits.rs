@@ -43,6 +43,8 @@ pub const OFFLOADED: usize = 4096;
 pub const OFFLOADED_PER_OWNER: usize = 768;
 /// Controllers of one node.
 pub const CONTROLLERS: usize = 4096;
+/// Subsystems that are gone and whose counters are still kept, in case they come back.
+pub const PAST_SUBSYSTEMS: usize = 1024;
 /// A write that has waited longer before its start is answered with an error, never executed late (H1).
 pub const WRITE_WAIT_MAX: Duration = Duration::from_secs(10);
 /// A peer that takes no answer, or sends no data that it was asked for, for this long is cut off (E7).

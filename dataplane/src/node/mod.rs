@@ -9,12 +9,13 @@ mod open_drive;
 mod parts;
 mod rate_limits;
 mod snapshots;
+mod usage;
 mod volumes;
 
 use std::{
     collections::{HashMap, HashSet},
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
 };
 
 use uuid::Uuid;
@@ -22,8 +23,11 @@ use uuid::Uuid;
 // Secrets are the protocol's own: whoever keeps them reads and makes them with these.
 pub use nvmeof::auth::{Credentials, DhGroup, HashFunction, Requirement, Secret, SecretError};
 
-pub use self::api::*;
 use self::drives::Drives;
+pub use self::{
+    api::*,
+    usage::{NodeUsage, SubsystemUsage},
+};
 use crate::{
     engine::Turns,
     limits,
@@ -53,6 +57,8 @@ struct Inner {
     together: Turns,
     /// Written while volumes change drives: who looks at several drives sees each volume once.
     moves: RwLock<()>,
+    /// At the shutdown.
+    last_usage: OnceLock<NodeUsage>,
     /// `None` after shutdown.
     runtime: Mutex<Option<Runtime>>,
 }
@@ -96,6 +102,7 @@ impl Node {
             volumes: Mutex::default(),
             together: Turns::default(),
             moves: RwLock::default(),
+            last_usage: OnceLock::new(),
             runtime: Mutex::new(Some(runtime)),
         };
         let node = Self { inner: Arc::new(inner) };
@@ -112,7 +119,13 @@ impl Node {
     /// Ends connections after their commands, writes a checkpoint of every drive, and stops the cores.
     pub async fn shutdown(&self) {
         let target = self.inner.target.clone();
-        self.inner.handle.call_on(CoreId(0), move || async move { target.stop().await }).await;
+        let stop = move || async move {
+            target.stop().await;
+            target.usage()
+        };
+        if let Some(usage) = self.inner.handle.call_on(CoreId(0), stop).await {
+            self.inner.last_usage.get_or_init(|| usage);
+        }
         for drive in self.inner.drives.all() {
             open_drive::close(&self.inner.handle, &drive).await;
         }

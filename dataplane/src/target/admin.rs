@@ -71,14 +71,14 @@ impl AdminQueue {
             Controller::new(association.kind, association.cntlid, association.instance, &request, now());
         association.io_queues.store(controller.io_queues(), Ordering::SeqCst);
         let known = RefCell::new(Known::of(&shared, association));
-        let health = Cell::new(health::of(association));
+        let health = Cell::new(health::of(&shared, association));
         Self { shared, over: WakeSlot::default(), controller: RefCell::new(controller), known, health }
     }
 
     /// The state of health, looked at anew if the command is about it.
     fn health(&self, association: &Association, command: &AdminCommand) -> Health {
         if let AdminCommand::GetLogPage(GetLogPage { page: LogPageId::SMART, .. }) = command {
-            self.health.set(health::of(association));
+            self.health.set(health::of(&self.shared, association));
         }
         self.health.get()
     }
@@ -262,7 +262,7 @@ pub(super) async fn look_after(queue: Rc<Queue>) {
             notice_changes(&queue, admin).await;
         }
         if wants_health {
-            admin.health.set(health::of(association));
+            admin.health.set(health::of(&admin.shared, association));
             admin.controller.borrow_mut().see_health(&admin.health.get());
             answer_events(&queue, admin).await;
         }

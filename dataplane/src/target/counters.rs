@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::node::SubsystemUsage;
+
 /// A number that one core adds to and others read: no lock, no bus-locked instruction.
 #[derive(Debug, Default)]
 pub(super) struct Counter(AtomicU64);
@@ -31,31 +33,29 @@ pub(super) struct QueueCounters {
     pub(super) media_errors: Counter,
     /// Commands that failed, however.
     pub(super) errors: Counter,
+    /// Time with a command under way.
     pub(super) busy_nanos: Counter,
 }
 
 /// A sum over queue pairs.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Totals {
+    /// Received, whatever they were.
     pub(super) commands: u64,
-    pub(super) reads: u64,
-    pub(super) writes: u64,
-    pub(super) bytes_read: u64,
-    pub(super) bytes_written: u64,
-    pub(super) media_errors: u64,
-    pub(super) errors: u64,
-    pub(super) busy_nanos: u64,
+    pub(super) usage: SubsystemUsage,
 }
 
 impl Totals {
     pub(super) fn add(&mut self, queue: &QueueCounters) {
         self.commands += queue.commands.get();
-        self.reads += queue.reads.get();
-        self.writes += queue.writes.get();
-        self.bytes_read += queue.bytes_read.get();
-        self.bytes_written += queue.bytes_written.get();
-        self.media_errors += queue.media_errors.get();
-        self.errors += queue.errors.get();
-        self.busy_nanos += queue.busy_nanos.get();
+        self.usage += SubsystemUsage {
+            reads: queue.reads.get(),
+            writes: queue.writes.get(),
+            bytes_read: queue.bytes_read.get(),
+            bytes_written: queue.bytes_written.get(),
+            busy_nanos: queue.busy_nanos.get(),
+            media_errors: queue.media_errors.get(),
+            errors: queue.errors.get(),
+        };
     }
 }

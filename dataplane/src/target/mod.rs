@@ -25,6 +25,7 @@ mod secure;
 mod subsystem;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod wait;
 
 use std::{
@@ -52,11 +53,15 @@ use self::{
     reservations::AllReservations,
     secure::HostKeys,
     subsystem::{Exports, TargetSubsystem},
+    usage::PastUsage,
     wait::Flag,
 };
 use crate::{
     limits,
-    node::{ControllerInfo, HostTls, NodeError, PortalConfig, RateLimits, StartError, SubsystemSpec},
+    node::{
+        ControllerInfo, HostTls, NodeError, NodeUsage, PortalConfig, RateLimits, StartError, SubsystemSpec,
+        SubsystemUsage,
+    },
     rt::{self, CoreId, RuntimeHandle, net::tls::TlsAcceptor},
     volume::Volume,
 };
@@ -93,6 +98,7 @@ pub(crate) struct Shared {
     reservations: AllReservations,
     /// Of hosts that have a secret, by NQN.
     requirements: Mutex<BTreeMap<Nqn, Arc<Requirement>>>,
+    usage: PastUsage,
     controllers: Mutex<Controllers>,
     /// A controller ended.
     controller_ended: Flag,
@@ -128,7 +134,8 @@ impl Target {
             listeners.push(listener);
         }
         let nqn = discovery::own_nqn(&config.nqn_prefix, &config.node_id)?;
-        let discovery = TargetSubsystem::new(description(nqn, &serial), Exports::default());
+        let discovery =
+            TargetSubsystem::new(description(nqn, &serial), Exports::default(), SubsystemUsage::default());
         let keys = Arc::default();
         let shared = Arc::new(Shared {
             places: Places::new(runtime.cores()),
@@ -142,6 +149,7 @@ impl Target {
             limiters: Mutex::default(),
             reservations: AllReservations::default(),
             requirements: Mutex::default(),
+            usage: PastUsage::default(),
             controllers: Mutex::default(),
             controller_ended: Flag::default(),
         });
@@ -184,7 +192,8 @@ impl Target {
                     subsystem.clone()
                 }
                 None => {
-                    let new = TargetSubsystem::new(description(nqn.clone(), &self.0.serial), exports);
+                    let past = self.0.usage.take(&nqn);
+                    let new = TargetSubsystem::new(description(nqn.clone(), &self.0.serial), exports, past);
                     subsystems.entry(nqn).or_insert(Arc::new(new)).clone()
                 }
             }
@@ -201,6 +210,16 @@ impl Target {
         self.0.keys.set(hosts)?;
         self.0.changed(None);
         Ok(())
+    }
+
+    /// What was done before this start. To be said before hosts are let in.
+    pub fn restore_usage(&self, past: NodeUsage) {
+        self.0.usage.restore(past);
+    }
+
+    /// What was done until now. Runs on a core.
+    pub fn usage(&self) -> NodeUsage {
+        self.0.usage()
     }
 
     /// Takes everything away that a subsystem exports. Nobody new is let in; connected hosts see it empty, and keep
@@ -354,7 +373,14 @@ impl Shared {
     }
 
     fn forget_controller(&self, cntlid: u16) {
-        if let Some(association) = self.controllers().by_id.remove(&cntlid) {
+        let mut controllers = self.controllers();
+        let association = controllers.by_id.remove(&cntlid);
+        if let Some(association) = &association {
+            // Under the lock: who adds up sees it once.
+            association.subsystem.add_usage(association.totals().usage);
+        }
+        drop(controllers);
+        if let Some(association) = association {
             association.gone.open();
         }
         self.forget_unused();
@@ -368,7 +394,13 @@ impl Shared {
         let is_used = |subsystem: &Arc<TargetSubsystem>| {
             controllers.by_id.values().any(|association| Arc::ptr_eq(&association.subsystem, subsystem))
         };
-        subsystems.retain(|_, subsystem| !subsystem.exports().allowed_hosts.is_empty() || is_used(subsystem));
+        subsystems.retain(|nqn, subsystem| {
+            let stays = !subsystem.exports().allowed_hosts.is_empty() || is_used(subsystem);
+            if !stays {
+                self.usage.keep(nqn, subsystem.past_usage());
+            }
+            stays
+        });
     }
 
     /// What the host of a discovery controller may see.

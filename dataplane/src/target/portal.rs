@@ -69,6 +69,7 @@ fn plain(address: IpAddr) -> IpAddr {
 pub(super) async fn accept_loop(shared: Arc<Shared>, index: usize, listener: TcpListener) {
     /// After a failed accept, which is mostly a lack of descriptors.
     const PAUSE: Duration = Duration::from_millis(100);
+    shared.usage.start();
     let handshakes = Rc::new(Cell::new(0));
     if let Either::First(()) =
         race(shared.portals[index].stop.raised(), shared.portals[index].open.raised()).await

@@ -20,7 +20,7 @@ use super::{
     reservations::{AllReservations, VolumeReservations},
 };
 use crate::{
-    node::{NamespaceSpec, NodeError, SubsystemSpec, VolumeState},
+    node::{NamespaceSpec, NodeError, SubsystemSpec, SubsystemUsage, VolumeState},
     volume::Volume,
 };
 
@@ -100,11 +100,28 @@ pub(super) struct TargetSubsystem {
     pub(super) description: Subsystem,
     exports: Mutex<Arc<Exports>>,
     generation: AtomicU64,
+    /// Of associations that ended, and of earlier runs.
+    past_usage: Mutex<SubsystemUsage>,
 }
 
 impl TargetSubsystem {
-    pub(super) fn new(description: Subsystem, exports: Exports) -> Self {
-        Self { description, exports: Mutex::new(Arc::new(exports)), generation: AtomicU64::new(1) }
+    pub(super) fn new(description: Subsystem, exports: Exports, past_usage: SubsystemUsage) -> Self {
+        Self {
+            description,
+            exports: Mutex::new(Arc::new(exports)),
+            generation: AtomicU64::new(1),
+            past_usage: Mutex::new(past_usage),
+        }
+    }
+
+    /// Without that of the associations that are there now.
+    pub(super) fn past_usage(&self) -> SubsystemUsage {
+        *self.past_usage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An association ended, which did this.
+    pub(super) fn add_usage(&self, usage: SubsystemUsage) {
+        *self.past_usage.lock().unwrap_or_else(PoisonError::into_inner) += usage;
     }
 
     pub(super) fn nqn(&self) -> &Nqn {

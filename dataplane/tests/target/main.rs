@@ -14,3 +14,4 @@ mod serve;
 mod spans;
 mod support;
 mod tls;
+mod usage;

@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use control::{ControlError, KnownDrives};
+use control::{ControlError, KnownDrives, UsageFile, Written};
 use dataplane::node::{Node, StartError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -97,7 +97,11 @@ fn serve(settings: &Settings) -> Result<(), ServeError> {
     let stop = runtime.block_on(async { Stop::new() })?;
     // The control plane lets hosts in, once what was published is exported again.
     let known = KnownDrives::load(&settings.data_dir)?;
+    let usage_file = UsageFile::of(&settings.data_dir);
+    let past = usage_file.read()?.begin();
     let node = Node::start_closed(settings.node_config(node_id, &known)?)?;
+    node.restore_usage(past);
+    usage_file.write(&runtime.block_on(node.usage()), Written::Running)?;
     runtime.block_on(run_node(settings, &data_dir, node, stop))
 }
 
@@ -130,6 +134,7 @@ async fn run_node(
         () = end => {
             // The checkpoints of the end, which nobody looked at any more.
             KnownDrives::load(&settings.data_dir)?.see(&node.drives().await)?;
+            UsageFile::of(&settings.data_dir).write(&node.usage().await, Written::AtTheEnd)?;
             tracing::info!("stopped");
         }
         signal = stop.received() => {

@@ -52,7 +52,7 @@ use super::{
 };
 use crate::{
     outbox::Outbox,
-    rt::{self, Buf, net::Stream},
+    rt::{self, Buf, Nanos, net::Stream},
 };
 
 /// A connection that was let in, on its way to its core. `slot` holds the Connect command.
@@ -103,8 +103,9 @@ pub(super) struct Queue {
     awaiting_data: Cell<u32>,
     /// Payload bytes that came: the stall watch compares it.
     data_received: Cell<u64>,
-    /// Slot tasks that execute a command.
+    /// Slot tasks that execute a command, and since when there is one.
     executing: Cell<usize>,
+    busy_since: Cell<Nanos>,
     drained: WakeSlot,
 }
 
@@ -158,6 +159,7 @@ impl Queue {
             awaiting_data: Cell::new(0),
             data_received: Cell::new(0),
             executing: Cell::new(0),
+            busy_since: Cell::new(Nanos(0)),
             drained: WakeSlot::default(),
         }
     }
@@ -271,6 +273,23 @@ impl Queue {
         let sqhd = if self.flow_control { self.sqhd.get() } else { SQHD_DISABLED };
         let cqe = Cqe::new(0, sqhd, answer.status, answer.result);
         outbox.header(|bytes| connection.encode_response(slot, cqe, bytes));
+    }
+
+    /// A command begins to execute.
+    fn begin_executing(&self) {
+        if self.executing.replace(self.executing.get() + 1) == 0 {
+            self.busy_since.set(rt::now());
+        }
+    }
+
+    /// A command was answered.
+    fn end_executing(&self) {
+        self.executing.set(self.executing.get() - 1);
+        if self.executing.get() == 0 {
+            let busy = rt::now().since(self.busy_since.get());
+            self.handle.counters.busy_nanos.add(u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX));
+            self.drained.wake();
+        }
     }
 
     /// Remembers a failed command for the controller's error log.

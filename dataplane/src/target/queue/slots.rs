@@ -192,7 +192,7 @@ async fn slot_task(queue: Rc<Queue>, slot: Slot) {
             Task::Execute { work, share } => (work, share),
         };
         let (data, arrived) = (place.data.take(), place.arrived.get());
-        queue.executing.set(queue.executing.get() + 1);
+        queue.begin_executing();
         let waited = rt::now().since(arrived);
         let answer = if work.is_write() && waited > limits::WRITE_WAIT_MAX {
             too_late()
@@ -200,12 +200,8 @@ async fn slot_task(queue: Rc<Queue>, slot: Slot) {
             execute(&queue, slot, work, data).await
         };
         drop(share);
-        queue.handle.counters.busy_nanos.add(nanos(rt::now().since(arrived)));
         queue.answer(slot, answer).await;
-        queue.executing.set(queue.executing.get() - 1);
-        if queue.executing.get() == 0 {
-            queue.drained.wake();
-        }
+        queue.end_executing();
     }
 }
 
@@ -243,8 +239,4 @@ async fn hold(queue: &Queue, place: &Place, task: &mut Task) -> Option<Answer> {
 /// The host may long have sent it again on another path.
 fn too_late() -> Answer {
     Answer::status(Status::INTERNAL_PATH_ERROR)
-}
-
-fn nanos(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
