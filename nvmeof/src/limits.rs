@@ -32,6 +32,9 @@ pub const RESERVATION_NOTICES_MAX: usize = 64;
 /// Asynchronous Event Request commands held per controller (AERL + 1).
 pub const ASYNC_EVENTS_MAX: u8 = 4;
 
+/// Abort commands under way per controller (ACL + 1), as the specification recommends.
+pub const ABORTS_MAX: u8 = 4;
+
 /// Ranges in one Dataset Management command; the field cannot say more.
 pub const DSM_RANGES_MAX: u32 = 256;
 

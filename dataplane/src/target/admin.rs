@@ -165,6 +165,8 @@ pub(super) async fn execute(
 /// Abort of an I/O command, whose queue may live on another core; bit 0 of the result says that it was not aborted.
 async fn abort_other(queue: Rc<Queue>, slot: Slot, sqid: u16, cid: u16) {
     let aborted = queue.association.abort(sqid, cid).await;
+    let admin = queue.admin().expect("aborts come on the admin queue");
+    admin.controller.borrow_mut().finish_abort();
     queue.answer(slot, Answer { status: Status::SUCCESS, result: u64::from(!aborted), data: None }).await;
 }
 

@@ -157,7 +157,7 @@ fn controller(
     data.ctratt = (CTRATT_HOST_ID_128 | CTRATT_TBKAS).into();
     data.aerl_z = limits::ASYNC_EVENTS_MAX - 1;
     data.elpe_z = ERROR_ENTRIES as u8 - 1;
-    data.acl_z = 3;
+    data.acl_z = limits::ABORTS_MAX - 1;
     data.lpa = LPA_EXTENDED | LPA_SUPPORTED_PAGES;
     data.kas = limits::KEEP_ALIVE_GRANULARITY.into();
     data.maxcmd = limits::QUEUE_ENTRIES_MAX.into();

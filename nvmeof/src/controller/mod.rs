@@ -72,7 +72,7 @@ pub enum AdminReply {
     /// Make these namespaces' reservations persist through power loss, or not; answer when that is so.
     PersistReservations { nsids: Vec<u32>, persistent: bool },
     /// Abort that command of an I/O queue, if it has not begun; answer when it was answered, with Success and bit 0
-    /// set if it was not aborted.
+    /// set if it was not aborted, and say so with [`Controller::finish_abort`].
     AbortOther { sqid: u16, cid: u16 },
     /// End that controller of the same host and subsystem, if it still is that instance; answer when it is gone,
     /// with Success and [`IMMEDIATE_RESET_SUCCESSFUL`].
@@ -102,6 +102,8 @@ pub struct Controller {
     lifecycle: Lifecycle,
     features: Features,
     events: Events,
+    /// Aborts of I/O commands under way.
+    aborts: u8,
     logs: Logs,
     reservations: ReservationLog,
     keep_alive: KeepAlive,
@@ -130,6 +132,7 @@ impl Controller {
             lifecycle: Lifecycle::new(limits::QUEUE_ENTRIES_MAX),
             features: Features::new(),
             events: Events::new(),
+            aborts: 0,
             logs: Logs::default(),
             reservations: ReservationLog::default(),
             keep_alive: KeepAlive::new(request.kato_ms, now),
@@ -236,7 +239,13 @@ impl Controller {
             }
             // Of admin commands only held requests can be aborted; anything else ends by itself soon.
             AdminCommand::Abort { sqid: 0, cid } => done(u64::from(!self.events.abort(cid))),
-            AdminCommand::Abort { sqid, cid } => Ok(AdminReply::AbortOther { sqid, cid }),
+            AdminCommand::Abort { .. } if self.aborts == limits::ABORTS_MAX => {
+                Err(Status::ABORT_COMMAND_LIMIT_EXCEEDED)
+            }
+            AdminCommand::Abort { sqid, cid } => {
+                self.aborts += 1;
+                Ok(AdminReply::AbortOther { sqid, cid })
+            }
         }
     }
 
@@ -325,6 +334,11 @@ impl Controller {
     /// A command failed, on any queue.
     pub fn record_error(&mut self, record: &ErrorRecord) {
         self.logs.errors.record(record);
+    }
+
+    /// What [`AdminReply::AbortOther`] asked for is answered.
+    pub fn finish_abort(&mut self) {
+        self.aborts = self.aborts.checked_sub(1).expect("each abort ends once");
     }
 
     /// The next held request to answer now.

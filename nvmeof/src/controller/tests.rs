@@ -416,6 +416,17 @@ fn abort_ends_held_requests_and_hands_on_what_it_is_not_told_of() {
 }
 
 #[test]
+fn aborts_under_way_are_bounded() {
+    let mut world = World::ready(ControllerKind::Io);
+    for cid in 0..4 {
+        assert_eq!(world.execute(0, &sqe::abort(1, cid)).0, AdminReply::AbortOther { sqid: 1, cid });
+    }
+    assert_eq!(world.status(sqe::abort(1, 4)), Status::ABORT_COMMAND_LIMIT_EXCEEDED);
+    world.controller.finish_abort();
+    assert_eq!(world.execute(0, &sqe::abort(1, 4)).0, AdminReply::AbortOther { sqid: 1, cid: 4 });
+}
+
+#[test]
 fn a_cross_controller_reset_names_another_instance() {
     let mut world = World::ready(ControllerKind::Io);
     let (reply, _) = world.execute(0, &sqe::cross_controller_reset(9, INSTANCE));

@@ -236,7 +236,8 @@ async fn on_data_done(queue: &Rc<Queue>, slot: Slot, intact: bool) -> Flow {
     if let Some(
         Pending::Io { solicited: Some(_), .. }
         | Pending::Admin { solicited: Some(_), .. }
-        | Pending::Authentication { solicited: Some(_), .. },
+        | Pending::Authentication { solicited: Some(_), .. }
+        | Pending::Aborted { solicited: Some(_), .. },
     ) = pending
     {
         queue.awaiting_data.set(queue.awaiting_data.get() - 1);
@@ -249,6 +250,12 @@ async fn on_data_done(queue: &Rc<Queue>, slot: Slot, intact: bool) -> Flow {
         }
         Some(Pending::Io { work, solicited: share }) => {
             Slots::begin(queue, slot, Task::Execute { work, share });
+        }
+        Some(Pending::Aborted { aborted, solicited: _ }) => {
+            drop(queue.slots.take_data(slot));
+            queue.answer(slot, Answer::status(Status::ABORT_REQUESTED)).await;
+            // Whoever asked may be gone.
+            let _ = aborted.send(true);
         }
         Some(Pending::Refused(status)) => queue.answer(slot, Answer::status(status)).await,
         Some(Pending::Authentication { len_bytes, solicited: share }) => {

@@ -14,7 +14,7 @@ use nvmeof::{
 
 use super::{
     Answer, Queue,
-    solicit::{Share, solicit},
+    solicit::{Share, ask},
 };
 use crate::{
     limits,
@@ -33,6 +33,8 @@ pub(super) enum Pending {
     Io { work: IoWork, solicited: Option<Share> },
     /// Data is let go, then the command is answered.
     Refused(Status),
+    /// The same for an aborted command; then whoever asked for that is told.
+    Aborted { aborted: oneshot::Sender<bool>, solicited: Option<Share> },
     /// Data is collected, then the admin command is executed. `solicited`: by R2T.
     Admin { sqe: Sqe, solicited: Option<Share> },
     /// Data is collected: a message of authentication. `solicited`: by R2T.
@@ -64,12 +66,22 @@ struct Place {
     arrived: Cell<Nanos>,
     subject: Cell<Subject>,
     task: Cell<Option<Task>>,
-    /// Its volume's limits keep the command from beginning.
+    /// Its volume's limits, or the memory for its data, keep the command from beginning.
     held: Cell<bool>,
     /// It shall not begin any more: whom to tell when it was answered.
     abort: Cell<Option<oneshot::Sender<bool>>>,
     waker: WakeSlot,
     has_task: Cell<bool>,
+}
+
+impl Place {
+    /// An I/O command's data has not come yet.
+    fn awaits_data(&self) -> bool {
+        let pending = self.pending.take();
+        let awaits = matches!(pending, Some(Pending::Io { .. }));
+        self.pending.set(pending);
+        awaits
+    }
 }
 
 /// All slots of a queue.
@@ -121,18 +133,23 @@ impl Slots {
         self.0[slot.index()].pending.take()
     }
 
-    /// The held command that is meant.
-    pub(super) fn held(&self, is_meant: impl Fn(Slot) -> bool) -> Option<Slot> {
-        let slots = (0..).map(Slot).zip(&self.0);
-        slots.filter(|(_, place)| place.held.get()).map(|(slot, _)| slot).find(|&slot| is_meant(slot))
-    }
-
-    /// Ends a held command.
-    pub(super) fn abort(&self, slot: Slot, aborted: oneshot::Sender<bool>) {
-        let place = &self.0[slot.index()];
-        assert!(place.held.replace(false), "only held commands are aborted");
-        place.abort.set(Some(aborted));
-        place.waker.wake();
+    /// Ends the I/O command that is meant and has not begun: it is held, or its data has not come. Whoever asked is told
+    /// when it was answered; with false at once if there is no such command.
+    pub(super) fn abort(&self, aborted: oneshot::Sender<bool>, is_meant: impl Fn(Slot) -> bool) {
+        let has_not_begun = |(_, place): &(Slot, &Place)| place.held.get() || place.awaits_data();
+        let mut slots = (0..).map(Slot).zip(&self.0).filter(has_not_begun);
+        let Some((_, place)) = slots.find(|&(slot, _)| is_meant(slot)) else {
+            // Whoever asked may be gone.
+            let _ = aborted.send(false);
+            return;
+        };
+        if place.held.replace(false) {
+            place.abort.set(Some(aborted));
+            place.waker.wake();
+        } else if let Some(Pending::Io { solicited, .. }) = place.pending.take() {
+            // The host sends what it was asked for all the same, and may use the identifier again only then.
+            place.pending.set(Some(Pending::Aborted { aborted, solicited }));
+        }
     }
 
     /// Gives work to the slot's task, which is made at its first use.
@@ -174,19 +191,22 @@ async fn slot_task(queue: Rc<Queue>, slot: Slot) {
         });
         let Some(mut task) = next.await else { return };
         if let Some(answer) = hold(&queue, place, &mut task).await {
-            drop(place.data.take());
-            queue.answer(slot, answer).await;
-            if let Some(aborted) = place.abort.take() {
-                // Whoever asked may be gone.
-                let _ = aborted.send(true);
-            }
+            end_held(&queue, slot, place, answer).await;
             continue;
         }
         let (work, share) = match task {
             _ if queue.stopping.get() => return,
             Task::Solicit { work, len_bytes } => {
-                let pending = |share| Pending::Io { work, solicited: Some(share) };
-                solicit(&queue, slot, len_bytes, pending).await;
+                match held(&queue, place, Share::take(len_bytes as usize)).await {
+                    Held::Over(share) => {
+                        let pending = Pending::Io { work, solicited: Some(share) };
+                        ask(&queue, slot, len_bytes, pending).await;
+                    }
+                    Held::Aborted => {
+                        end_held(&queue, slot, place, Answer::status(Status::ABORT_REQUESTED)).await;
+                    }
+                    Held::Stopping => return,
+                }
                 continue;
             }
             Task::Execute { work, share } => (work, share),
@@ -225,14 +245,40 @@ async fn hold(queue: &Queue, place: &Place, task: &mut Task) -> Option<Answer> {
     let (lane, bytes) = work.lane(place.data.borrow().as_deref())?;
     work.let_in();
     let give_up = work.is_write().then(|| place.arrived.get().after(limits::WRITE_WAIT_MAX));
+    match held(queue, place, lane.leave(bytes, give_up)).await {
+        Held::Aborted => Some(Answer::status(Status::ABORT_REQUESTED)),
+        Held::Over(Leave::TooLate) => Some(too_late()),
+        Held::Over(Leave::Given) | Held::Stopping => None,
+    }
+}
+
+/// How the wait of a command that has not begun ends.
+enum Held<T> {
+    Over(T),
+    Aborted,
+    Stopping,
+}
+
+/// Waits with a command that has not begun, until it is aborted or the queue stops.
+async fn held<T>(queue: &Queue, place: &Place, wait: impl Future<Output = T>) -> Held<T> {
     place.held.set(true);
     let ended = place.waker.until(|| (queue.stopping.get() || !place.held.get()).then_some(()));
-    let outcome = race(ended, lane.leave(bytes, give_up)).await;
+    let outcome = race(ended, wait).await;
     let is_aborted = !place.held.replace(false);
     match outcome {
-        _ if is_aborted => Some(Answer::status(Status::ABORT_REQUESTED)),
-        Either::Second(Leave::TooLate) => Some(too_late()),
-        Either::First(()) | Either::Second(Leave::Given) => None,
+        _ if is_aborted => Held::Aborted,
+        Either::First(()) => Held::Stopping,
+        Either::Second(value) => Held::Over(value),
+    }
+}
+
+/// Answers a command that never began.
+async fn end_held(queue: &Queue, slot: Slot, place: &Place, answer: Answer) {
+    drop(place.data.take());
+    queue.answer(slot, answer).await;
+    if let Some(aborted) = place.abort.take() {
+        // Whoever asked may be gone.
+        let _ = aborted.send(true);
     }
 }
 

@@ -70,12 +70,17 @@ pub(super) async fn solicit(
     pending: impl FnOnce(Share) -> Pending,
 ) {
     let share = Share::take(len_bytes as usize).await;
+    ask(queue, slot, len_bytes, pending(share)).await;
+}
+
+/// Asks for the data of a command by R2T. `pending` holds the room for it.
+pub(super) async fn ask(queue: &Rc<Queue>, slot: Slot, len_bytes: u32, pending: Pending) {
     let data = Buf::alloc(len_bytes as usize).await;
     queue.outbox.room().await;
     if queue.stopping.get() {
         return;
     }
-    queue.slots.await_data(slot, pending(share), Some(data));
+    queue.slots.await_data(slot, pending, Some(data));
     queue.awaiting_data.set(queue.awaiting_data.get() + 1);
     let mut connection = queue.connection.borrow_mut();
     queue.outbox.fill().header(|bytes| connection.encode_r2t(slot, len_bytes, bytes));

@@ -37,11 +37,6 @@ pub(super) async fn watch(queue: Rc<Queue>) {
 
 fn abort(queue: &Queue) {
     for request in queue.handle.take_aborts() {
-        let held = queue.slots.held(|slot| queue.connection.borrow().cid(slot) == request.cid);
-        match held {
-            Some(slot) => queue.slots.abort(slot, request.aborted),
-            // Whoever asked may be gone.
-            None => drop(request.aborted.send(false)),
-        }
+        queue.slots.abort(request.aborted, |slot| queue.connection.borrow().cid(slot) == request.cid);
     }
 }

@@ -27,6 +27,18 @@ pub(super) struct HostQueue {
     next_slot: u16,
     /// Responses of commands other than the one being waited for.
     pub(super) others: Vec<(Slot, Cqe)>,
+    /// Data that the controller asks for is not sent before [`give`](Self::give).
+    pub(super) withholds: bool,
+    asked: Option<Asked>,
+}
+
+/// What an R2T asked for.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    slot: Slot,
+    ttag: u16,
+    offset: u32,
+    len: u32,
 }
 
 pub(super) const ENTRIES: u16 = 64;
@@ -46,6 +58,8 @@ impl HostQueue {
             end: 0,
             next_slot: 0,
             others: Vec::new(),
+            withholds: false,
+            asked: None,
         };
         let mut out = Vec::new();
         queue.connection.encode_ic_req(&mut out);
@@ -153,7 +167,7 @@ impl HostQueue {
                     Some(None)
                 }
                 Some(HostEvent::Requested { slot, ttag, offset, len }) => {
-                    requested = Some((slot, ttag, offset, len));
+                    requested = Some(Asked { slot, ttag, offset, len });
                     Some(None)
                 }
                 Some(HostEvent::Response { slot, cqe, intact, .. }) => {
@@ -163,17 +177,31 @@ impl HostQueue {
                 Some(HostEvent::Terminated(_)) => return Err(Ended),
             };
             self.buf = Some(buf);
-            if let Some((slot, ttag, offset, len)) = requested {
-                let mut out = Vec::new();
-                self.connection.encode_h2c_data(slot, ttag, offset, len, &mut out);
-                self.append_payload(&payload[offset as usize..][..len as usize], &mut out);
-                self.send(&out).await?;
+            self.asked = self.asked.or(requested);
+            if !self.withholds {
+                self.give(payload).await?;
             }
             if let Some(outcome) = outcome {
                 return Ok(outcome);
             }
             self.receive().await?;
         }
+    }
+
+    /// Waits until the controller asks for data that is withheld.
+    pub(super) async fn asked(&mut self) {
+        while self.asked.is_none() {
+            self.event(&mut [], &[]).await.unwrap();
+        }
+    }
+
+    /// Sends what the controller asked for last, if it did.
+    pub(super) async fn give(&mut self, payload: &[u8]) -> Result<(), Ended> {
+        let Some(Asked { slot, ttag, offset, len }) = self.asked.take() else { return Ok(()) };
+        let mut out = Vec::new();
+        self.connection.encode_h2c_data(slot, ttag, offset, len, &mut out);
+        self.append_payload(&payload[offset as usize..][..len as usize], &mut out);
+        self.send(&out).await
     }
 
     async fn receive(&mut self) -> Result<(), Ended> {

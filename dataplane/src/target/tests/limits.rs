@@ -98,6 +98,31 @@ fn a_command_that_waits_can_be_aborted_and_one_that_does_not_cannot() {
     });
 }
 
+#[test]
+fn a_write_whose_data_has_not_come_can_be_aborted_and_never_happens() {
+    // On one core what was asked for first is done first.
+    Node::start(1).run(|address| async move {
+        let request = ICRequest::default();
+        let (mut admin, cntlid) = bring_up(address, request, NQN, HOST).await.unwrap();
+        let mut queue = io_queue(address, request, cntlid, 1, true).await.unwrap();
+        queue.withholds = true;
+        let payload = vec![7; 65536];
+        let write = sqe::write(1, 0, 128, false);
+        let slot = queue.begin(write, HostTransfer::Out(65536), &[]).await.unwrap();
+        queue.asked().await;
+        let abort = admin.begin(sqe::abort(1, slot.0), HostTransfer::None, &[]).await.unwrap();
+        assert_eq!(admin.status(sqe::keep_alive(), HostTransfer::None, &[]).await, Status::SUCCESS);
+        assert_eq!(admin.others, [], "answered after the command that it aborts");
+        queue.give(&payload).await.unwrap();
+        let (aborted, cqe) = queue.other().await.unwrap();
+        assert_eq!((aborted, cqe.status()), (slot, Status::ABORT_REQUESTED));
+        let (answered, cqe) = admin.other().await.unwrap();
+        assert_eq!((answered, cqe.status(), cqe.result.get()), (abort, Status::SUCCESS, 0));
+        let (_, data) = queue.command(sqe::read(1, 0, 8), HostTransfer::In(4096), &[]).await.unwrap();
+        assert_eq!(data, [0; 4096]);
+    });
+}
+
 /// Whether the controller says that it aborted the command.
 async fn abort(admin: &mut HostQueue, sqid: u16, cid: u16) -> bool {
     let (cqe, _) = admin.command(sqe::abort(sqid, cid), HostTransfer::None, &[]).await.unwrap();
