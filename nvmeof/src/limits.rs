@@ -35,6 +35,9 @@ pub const ASYNC_EVENTS_MAX: u8 = 4;
 /// Abort commands under way per controller (ACL + 1), as the specification recommends.
 pub const ABORTS_MAX: u8 = 4;
 
+/// Telemetry that a controller keeps for its host: text about some hundred namespaces.
+pub const TELEMETRY_BYTES_MAX: usize = 64 << 10;
+
 /// Ranges in one Dataset Management command; the field cannot say more.
 pub const DSM_RANGES_MAX: u32 = 256;
 

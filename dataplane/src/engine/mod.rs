@@ -79,5 +79,5 @@ pub use self::{
     part::Part,
     snapshot::Snapshot,
     sync::Turns,
-    volume::Volume,
+    volume::{DriveSpace, Volume},
 };

@@ -24,6 +24,24 @@ use crate::{
     rt::Buf,
 };
 
+/// How full a drive is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DriveSpace {
+    pub capacity_bytes: u64,
+    /// Promised to nobody.
+    pub unreserved_bytes: u64,
+    /// In extents that hold data, whoever they are promised to.
+    pub used_bytes: u64,
+}
+
+impl DriveSpace {
+    /// What holds no data.
+    pub fn free_percent(&self) -> u8 {
+        let free = u128::from(self.capacity_bytes.saturating_sub(self.used_bytes));
+        u8::try_from(free * 100 / u128::from(self.capacity_bytes.max(1))).expect("at most the whole")
+    }
+}
+
 /// An open volume. Cheap to clone; its operations run on whichever core calls them.
 ///
 /// An operation must be polled to its end: dropped half-way it gives up its claims while the drive may still be
@@ -228,11 +246,13 @@ impl Volume {
         self.drive.uuid
     }
 
-    /// How much of its drive holds no data, whoever it is promised to.
-    pub fn drive_free_percent(&self) -> u8 {
-        let (capacity, used) = (self.drive.ledger.capacity_bytes(), self.drive.used_bytes());
-        let percent = u128::from(capacity.saturating_sub(used)) * 100 / u128::from(capacity.max(1));
-        u8::try_from(percent).expect("at most the whole")
+    /// How full its drive is.
+    pub fn drive_space(&self) -> DriveSpace {
+        DriveSpace {
+            capacity_bytes: self.drive.ledger.capacity_bytes(),
+            unreserved_bytes: self.drive.ledger.unreserved_bytes(),
+            used_bytes: self.drive.used_bytes(),
+        }
     }
 
     /// Fills `buf` from the volume. Offset and length are multiples of the block size.

@@ -15,7 +15,7 @@ use nvmeof::{
         IMMEDIATE_RESET_SUCCESSFUL, KeepAliveVerdict, LifecycleEffect, LifecycleState, Namespace, View,
     },
     transport::Slot,
-    wire::{Sqe, opcode::LogPageId},
+    wire::{Sqe, log_page::TELEMETRY_CREATE, opcode::LogPageId},
 };
 
 use super::{
@@ -25,6 +25,7 @@ use super::{
     queue::{Answer, End, Flow, Queue},
     reservations,
     subsystem::describe,
+    telemetry,
     wait::{Either, WakeSlot, race},
 };
 use crate::{
@@ -77,7 +78,8 @@ impl AdminQueue {
 
     /// The state of health, looked at anew if the command is about it.
     fn health(&self, association: &Association, command: &AdminCommand) -> Health {
-        if let AdminCommand::GetLogPage(GetLogPage { page: LogPageId::SMART, .. }) = command {
+        const PAGES: [LogPageId; 2] = [LogPageId::SMART, LogPageId::ENDURANCE_GROUP];
+        if matches!(command, AdminCommand::GetLogPage(GetLogPage { page, .. }) if PAGES.contains(page)) {
             self.health.set(health::of(&self.shared, association));
         }
         self.health.get()
@@ -108,11 +110,20 @@ pub(super) async fn execute(
     let mut data = Vec::new();
     let reply = {
         let known = Known::of(&admin.shared, association);
+        let telemetry = match command {
+            AdminCommand::GetLogPage(GetLogPage { page: LogPageId::TELEMETRY_HOST, lsp, .. })
+                if lsp & TELEMETRY_CREATE != 0 =>
+            {
+                telemetry::snapshot(&admin.shared, association)
+            }
+            _ => String::new(),
+        };
         let view = View {
             subsystem: &association.subsystem.description,
             namespaces: &known.namespaces,
             health: admin.health(association, &command),
             has_io_queues: association.open_io_queues() > 0,
+            telemetry: telemetry.as_bytes(),
             ana_changes: 0,
             discovery: &known.discovery,
             discovery_generation: admin.shared.discovery.generation(),

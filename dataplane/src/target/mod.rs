@@ -23,6 +23,7 @@ mod read;
 mod reservations;
 mod secure;
 mod subsystem;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 mod usage;

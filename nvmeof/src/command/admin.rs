@@ -65,6 +65,8 @@ pub struct Identify {
     pub cns: Cns,
     pub nsid: u32,
     pub csi: u8,
+    /// CNS Specific Identifier.
+    pub cnssid: u16,
 }
 
 /// Get Log Page; offset and length in bytes, the length a multiple of four and within MDTS.
@@ -77,6 +79,8 @@ pub struct GetLogPage {
     /// Retain Asynchronous Event: reading does not re-arm the event.
     pub retain_event: bool,
     pub csi: u8,
+    /// Log Specific Identifier.
+    pub lsi: u16,
     pub offset_bytes: u64,
     pub len_bytes: u32,
 }
@@ -109,6 +113,7 @@ impl AdminCommand {
                     cns: Cns(identify.cns),
                     nsid: identify.nsid.get(),
                     csi: identify.csi,
+                    cnssid: identify.cnssid.get(),
                 }))
             }
             AdminOpcode::GET_LOG_PAGE => Ok(Self::GetLogPage(GetLogPage::parse(sqe, data?)?)),
@@ -184,6 +189,7 @@ impl GetLogPage {
             lsp: get.lsp & 0x7F,
             retain_event: get.lsp & RAE != 0,
             csi: get.csi,
+            lsi: get.lsi.get(),
             offset_bytes,
             len_bytes,
         })

@@ -84,6 +84,9 @@ pub struct Health {
     pub power_on_hours: u64,
     pub unsafe_shutdowns: u64,
     pub media_errors: u64,
+    /// Of the drives under the subsystem's namespaces, and what of it is promised to nobody.
+    pub capacity_bytes: u64,
+    pub unallocated_bytes: u64,
     /// Commands that failed, whichever controller logged them.
     pub error_log_entries: u64,
 }
@@ -135,6 +138,8 @@ pub struct View<'a> {
     pub health: Health,
     /// An I/O queue is connected.
     pub has_io_queues: bool,
+    /// What a Telemetry Host-Initiated log shall hold that is asked for now; empty with any other command.
+    pub telemetry: &'a [u8],
     /// Changes of any ANA state since the subsystem exists.
     pub ana_changes: u64,
     /// For a discovery controller: what this host may see, and the number of changes so far.

@@ -1,8 +1,11 @@
 //! Identify (Base §5.1.13, NVM §4.1.5): builds the 4 KiB structures.
 
-use zerocopy::{FromZeros, IntoBytes, little_endian::U32};
+use zerocopy::{
+    FromZeros, IntoBytes,
+    little_endian::{U16, U32},
+};
 
-use super::{ControllerKind, Namespace, View, error_log::ERROR_ENTRIES};
+use super::{ControllerKind, Namespace, View, endurance::ENDURANCE_GROUP, error_log::ERROR_ENTRIES};
 use crate::{
     Status,
     command::{Identify, Instance},
@@ -10,14 +13,14 @@ use crate::{
     wire::{
         identify::{
             CDFS_0, CMIC_ANA, CMIC_CONTROLLERS, CMIC_PORTS, CNTRLTYPE_DISCOVERY, CNTRLTYPE_IO,
-            CTRATT_HOST_ID_128, CTRATT_TBKAS, DCTYPE_DIRECT, DLFEAT_ZEROES, FUSES_COMPARE_AND_WRITE,
-            IdentifyController, IdentifyNamespace, IndependentNamespace, LPA_EFFECTS, LPA_EXTENDED,
-            LPA_SUPPORTED_PAGES, LbaFormat, NIDT_CSI, NIDT_NGUID, NIDT_UUID, NMIC_SHARED,
-            NSATTR_WRITE_PROTECTED, NSFEAT_INDEPENDENT_NO_CACHE, NSFEAT_NSABP, NSFEAT_OPTPERF, NSFEAT_THIN,
-            NSTAT_READY, NvmController, OAES_ANA_CHANGE, OAES_DISCOVERY_CHANGE, OAES_NAMESPACE_ATTRIBUTE,
-            ONCS_COMPARE, ONCS_COPY, ONCS_DSM, ONCS_RESERVATIONS, ONCS_SAVE_AND_SELECT, ONCS_TIMESTAMP,
-            ONCS_VERIFY, ONCS_WRITE_UNCORRECTABLE, ONCS_WRITE_ZEROES, SGLS_OFFSET, SGLS_SUPPORTED,
-            SGLS_TRANSPORT, VWC_FLUSH_ALL, VWC_PRESENT,
+            CTRATT_ENDURANCE_GROUPS, CTRATT_HOST_ID_128, CTRATT_TBKAS, DCTYPE_DIRECT, DLFEAT_ZEROES,
+            FUSES_COMPARE_AND_WRITE, IdentifyController, IdentifyNamespace, IndependentNamespace,
+            LPA_EFFECTS, LPA_EXTENDED, LPA_SUPPORTED_PAGES, LPA_TELEMETRY, LbaFormat, NIDT_CSI, NIDT_NGUID,
+            NIDT_UUID, NMIC_SHARED, NSATTR_WRITE_PROTECTED, NSFEAT_INDEPENDENT_NO_CACHE, NSFEAT_NSABP,
+            NSFEAT_OPTPERF, NSFEAT_THIN, NSTAT_READY, NvmController, OAES_ANA_CHANGE, OAES_DISCOVERY_CHANGE,
+            OAES_NAMESPACE_ATTRIBUTE, ONCS_COMPARE, ONCS_COPY, ONCS_DSM, ONCS_RESERVATIONS,
+            ONCS_SAVE_AND_SELECT, ONCS_TIMESTAMP, ONCS_VERIFY, ONCS_WRITE_UNCORRECTABLE, ONCS_WRITE_ZEROES,
+            SGLS_OFFSET, SGLS_SUPPORTED, SGLS_TRANSPORT, VWC_FLUSH_ALL, VWC_PRESENT,
         },
         opcode::{CSI_NVM, Cns, NSID_ALL},
         property::VERSION_2_1,
@@ -81,6 +84,14 @@ pub(super) fn identify(
             let start = out.len();
             zeros(out);
             out[start] = 1 << CSI_NVM;
+        }
+        Cns::ENDURANCE_GROUPS => {
+            // Those from CNSSID on: their number, then they.
+            let start = out.len();
+            zeros(out);
+            if command.cnssid <= ENDURANCE_GROUP {
+                out[start..][..4].copy_from_slice([U16::new(1), U16::new(ENDURANCE_GROUP)].as_bytes());
+            }
         }
         _ => return Err(Status::INVALID_FIELD),
     }
@@ -188,7 +199,9 @@ fn io_controller(data: &mut IdentifyController, view: &View<'_>) {
     data.cntrltype = CNTRLTYPE_IO;
     data.cmic = CMIC_PORTS | CMIC_CONTROLLERS | CMIC_ANA;
     data.oaes = (OAES_NAMESPACE_ATTRIBUTE | OAES_ANA_CHANGE).into();
-    data.lpa |= LPA_EFFECTS;
+    data.lpa |= LPA_EFFECTS | LPA_TELEMETRY;
+    data.ctratt = (data.ctratt.get() | CTRATT_ENDURANCE_GROUPS).into();
+    data.endgidmax = ENDURANCE_GROUP.into();
     data.frmw = FRMW;
     data.wctemp = WCTEMP.into();
     data.cctemp = CCTEMP.into();
@@ -232,6 +245,7 @@ fn nvm_namespace(namespace: &Namespace) -> IdentifyNamespace {
     data.mcl = (limits::COPY_BYTES_MAX / namespace.block_bytes).into();
     data.msrc_z = (limits::COPY_RANGES_MAX - 1) as u8;
     data.anagrpid = namespace.nsid.into();
+    data.endgid = ENDURANCE_GROUP.into();
     data.nguid = namespace.nguid;
     data.nvmcap = (u128::from(namespace.size_blocks) * u128::from(namespace.block_bytes)).to_le_bytes();
     if namespace.thin {
@@ -266,6 +280,7 @@ fn independent_namespace(namespace: &Namespace) -> IndependentNamespace {
     data.nmic = NMIC_SHARED;
     data.rescap = RESCAP_ALL;
     data.anagrpid = namespace.nsid.into();
+    data.endgid = ENDURANCE_GROUP.into();
     data.nstat = NSTAT_READY;
     if namespace.read_only {
         data.nsattr = NSATTR_WRITE_PROTECTED;

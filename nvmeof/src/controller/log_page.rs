@@ -5,15 +5,15 @@ use std::collections::BTreeSet;
 use zerocopy::{FromZeros, IntoBytes, little_endian::U32};
 
 use super::{
-    ControllerKind, View, description::SPARE_THRESHOLD_PERCENT, discovery, error_log::ErrorLog,
-    feature_table, reservation_log::ReservationLog,
+    ControllerKind, View, description::SPARE_THRESHOLD_PERCENT, discovery, endurance, error_log::ErrorLog,
+    feature_table, reservation_log::ReservationLog, telemetry::Telemetry,
 };
 use crate::{
     Status,
     command::{GetLogPage, effects},
     limits,
     wire::{
-        log_page::{ANA_RGO, AnaGroup, AnaHeader, CommandEffects, FirmwareSlots, Smart},
+        log_page::{ANA_RGO, AnaGroup, AnaHeader, CommandEffects, FirmwareSlots, Smart, TELEMETRY_CREATE},
         opcode::{CSI_NVM, LogPageId, NSID_ALL},
     },
 };
@@ -25,6 +25,7 @@ const CHANGED_MAX: usize = 1024;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Logs {
     pub(super) errors: ErrorLog,
+    telemetry: Telemetry,
     /// NSIDs that came, went or changed since the list was read.
     changed: BTreeSet<u32>,
 }
@@ -45,6 +46,12 @@ impl Logs {
     ) -> Result<(), Status> {
         let page = match (command.page, kind) {
             (LogPageId::RESERVATION_NOTIFICATION, ControllerKind::Io) => reservations.page(),
+            (LogPageId::TELEMETRY_HOST, ControllerKind::Io) => {
+                if command.lsp & TELEMETRY_CREATE != 0 {
+                    self.telemetry.capture(view.telemetry);
+                }
+                self.telemetry.host_page()
+            }
             _ => self.build(command, kind, view)?,
         };
         let offset = usize::try_from(command.offset_bytes).map_err(|_| Status::INVALID_FIELD)?;
@@ -82,6 +89,8 @@ impl Logs {
             LogPageId::CHANGED_NAMESPACES => Ok(self.changed()),
             LogPageId::COMMAND_EFFECTS if command.csi == CSI_NVM => Ok(command_effects()),
             LogPageId::COMMAND_EFFECTS => Err(Status::INVALID_FIELD),
+            LogPageId::TELEMETRY_CONTROLLER => Ok(self.telemetry.controller_page()),
+            LogPageId::ENDURANCE_GROUP => endurance::log(command.lsi, &view.health),
             LogPageId::ANA => Ok(ana(command.lsp & ANA_RGO != 0, view)),
             LogPageId::FEATURE_EFFECTS => Ok(feature_table::effects_log()),
             // No management interface commands: all zero says so.
@@ -126,13 +135,16 @@ impl Logs {
 }
 
 /// The log pages of an I/O controller.
-const IO_PAGES: [LogPageId; 10] = [
+const IO_PAGES: [LogPageId; 13] = [
     LogPageId::SUPPORTED_LOG_PAGES,
     LogPageId::ERROR,
     LogPageId::SMART,
     LogPageId::FIRMWARE_SLOT,
     LogPageId::CHANGED_NAMESPACES,
     LogPageId::COMMAND_EFFECTS,
+    LogPageId::TELEMETRY_HOST,
+    LogPageId::TELEMETRY_CONTROLLER,
+    LogPageId::ENDURANCE_GROUP,
     LogPageId::ANA,
     LogPageId::FEATURE_EFFECTS,
     LogPageId::MI_COMMAND_EFFECTS,

@@ -7,6 +7,7 @@
 mod connect;
 mod description;
 mod discovery;
+mod endurance;
 mod error_log;
 mod events;
 mod feature_commands;
@@ -17,6 +18,7 @@ mod keep_alive;
 mod lifecycle;
 mod log_page;
 mod reservation_log;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 mod timestamp;

@@ -14,7 +14,7 @@ use crate::{
     wire::{
         Cqe, Sqe,
         identify::{IdentifyController, IdentifyNamespace, IndependentNamespace, NvmController},
-        log_page::{AnaGroup, AnaHeader, CommandEffects, Smart},
+        log_page::{AnaGroup, AnaHeader, CommandEffects, EnduranceGroup, Smart},
         opcode::{AdminOpcode, Cns, FeatureId, LogPageId, NSID_ALL},
     },
 };
@@ -61,6 +61,8 @@ fn healthy() -> Health {
         power_on_hours: 0,
         unsafe_shutdowns: 0,
         media_errors: 0,
+        capacity_bytes: 0,
+        unallocated_bytes: 0,
         error_log_entries: 0,
     }
 }
@@ -119,6 +121,7 @@ impl World {
             namespaces: &self.namespaces,
             health: self.health,
             has_io_queues: self.has_io_queues,
+            telemetry: b"how it is",
             ana_changes: 3,
             discovery: &[],
             discovery_generation: 1,
@@ -293,6 +296,40 @@ fn smart_has_the_counters_it_was_given() {
 }
 
 #[test]
+fn all_drives_are_one_endurance_group() {
+    let mut world = World::ready(ControllerKind::Io);
+    world.health =
+        Health { bytes_read: 1_000_000_001, capacity_bytes: 77, unallocated_bytes: 33, ..healthy() };
+    assert_eq!(world.log(LogPageId::ENDURANCE_GROUP, 512), Err(Status::INVALID_FIELD), "there is no group 0");
+    let mut get = sqe::get_log_page(LogPageId::ENDURANCE_GROUP, 0, 512);
+    get.cdw11 = (1 << 16).into();
+    let page = EnduranceGroup::read_from_bytes(&world.data(get, 512).unwrap()).unwrap();
+    let numbers = [page.data_read, page.total_capacity, page.unallocated_capacity].map(u128::from_le_bytes);
+    assert_eq!((page.available_spare, page.available_spare_threshold, numbers), (100, 10, [2, 77, 33]));
+
+    let bytes = world.identify(Cns::CONTROLLER, 0).unwrap();
+    assert_eq!((bytes[96] >> 4 & 1, bytes[340..342].to_vec()), (1, vec![1, 0]), "CTRATT, ENDGIDMAX");
+    assert_eq!(world.identify(Cns::NAMESPACE, 1).unwrap()[102..104], [1, 0], "ENDGID");
+    assert_eq!(world.identify(Cns::ENDURANCE_GROUPS, 0).unwrap()[..6], [1, 0, 1, 0, 0, 0]);
+    let mut beyond = sqe::identify(Cns::ENDURANCE_GROUPS, 0);
+    beyond.cdw11 = 2.into();
+    assert_eq!(world.data(beyond, 4096).unwrap(), [0; 4096]);
+}
+
+#[test]
+fn telemetry_is_captured_when_it_is_asked_for() {
+    let mut world = World::ready(ControllerKind::Io);
+    let header = world.log(LogPageId::TELEMETRY_HOST, 512).unwrap();
+    assert_eq!((header[8], header[381]), (0, 0));
+    let mut create = sqe::get_log_page(LogPageId::TELEMETRY_HOST, 0, 512);
+    create.cdw10 = (create.cdw10.get() | 1 << 8).into();
+    let header = world.data(create, 512).unwrap();
+    assert_eq!((header[8], header[381]), (1, 1));
+    let block = world.data(sqe::get_log_page(LogPageId::TELEMETRY_HOST, 512, 512), 512).unwrap();
+    assert_eq!(&block[..10], b"how it is\0");
+}
+
+#[test]
 fn ana_log_has_a_group_for_each_namespace() {
     let mut world = World::ready(ControllerKind::Io);
     let page = world.log(LogPageId::ANA, 16 + 2 * 36).unwrap();
@@ -309,7 +346,11 @@ fn log_pages_that_exist_are_those_that_are_listed() {
     let list = world.log(LogPageId::SUPPORTED_LOG_PAGES, 1024).unwrap();
     for lid in 0..=255_u8 {
         let listed = list[usize::from(lid) * 4] & 1 == 1;
-        let answer = world.log(LogPageId(lid), 512);
+        let mut get = sqe::get_log_page(LogPageId(lid), 0, 512);
+        if LogPageId(lid) == LogPageId::ENDURANCE_GROUP {
+            get.cdw11 = (1 << 16).into();
+        }
+        let answer = world.data(get, 512);
         assert_eq!(answer.is_ok(), listed, "page {lid:#x}");
         if !listed {
             assert_eq!(answer, Err(Status::INVALID_LOG_PAGE));

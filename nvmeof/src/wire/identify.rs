@@ -57,7 +57,9 @@ layout! { 4096,
         pub kas: U16,
         pub reserved322: [u8; 6],
         pub sanicap: U32,
-        pub reserved332: [u8; 10],
+        pub reserved332: [u8; 8],
+        /// Endurance Group Identifier Maximum.
+        pub endgidmax: U16,
         /// ANA Transition Time in seconds.
         pub anatt: u8,
         pub anacap: u8,
@@ -230,12 +232,16 @@ pub const OAES_DISCOVERY_CHANGE: u32 = 1 << 31;
 
 /// CTRATT: 128-bit host identifier.
 pub const CTRATT_HOST_ID_128: u32 = 1 << 0;
+/// CTRATT: Endurance Groups.
+pub const CTRATT_ENDURANCE_GROUPS: u32 = 1 << 4;
 /// CTRATT: Traffic Based Keep Alive.
 pub const CTRATT_TBKAS: u32 = 1 << 6;
 
 /// LPA: effects log, extended data for Get Log Page.
 pub const LPA_EFFECTS: u8 = 1 << 1;
 pub const LPA_EXTENDED: u8 = 1 << 2;
+/// LPA: Telemetry Host-Initiated and Controller-Initiated.
+pub const LPA_TELEMETRY: u8 = 1 << 3;
 /// LPA: Supported Log Pages, Feature Effects and the like exist.
 pub const LPA_SUPPORTED_PAGES: u8 = 1 << 5;
 

@@ -59,6 +59,62 @@ pub const WARNING_SPARE: u8 = 1 << 0;
 pub const WARNING_READ_ONLY: u8 = 1 << 3;
 
 layout! { 512,
+    /// Endurance Group Information.
+    pub struct EnduranceGroup {
+        /// As in SMART.
+        pub critical_warning: u8,
+        pub features: u8,
+        pub reserved2: u8,
+        pub available_spare: u8,
+        pub available_spare_threshold: u8,
+        pub percentage_used: u8,
+        pub domain: U16,
+        pub reserved8: [u8; 24],
+        /// Thousands of millions of bytes, rounded up, as 128-bit numbers; so the next three.
+        pub endurance_estimate: [u8; 16],
+        pub data_read: [u8; 16],
+        pub data_written: [u8; 16],
+        pub media_written: [u8; 16],
+        pub host_reads: [u8; 16],
+        pub host_writes: [u8; 16],
+        pub media_errors: [u8; 16],
+        pub error_log_entries: [u8; 16],
+        /// Bytes.
+        pub total_capacity: [u8; 16],
+        pub unallocated_capacity: [u8; 16],
+        pub reserved192: [u8; 320],
+    }
+}
+
+layout! { 512,
+    /// Header of both Telemetry logs.
+    pub struct TelemetryHeader {
+        pub lid: u8,
+        pub reserved1: [u8; 4],
+        pub ieee: [u8; 3],
+        /// Last block of each data area; the header is block 0.
+        pub area1_last_block: U16,
+        pub area2_last_block: U16,
+        pub area3_last_block: U16,
+        pub reserved14: [u8; 2],
+        pub area4_last_block: U32,
+        pub reserved20: [u8; 360],
+        /// What a host-initiated log is about.
+        pub host_scope: u8,
+        /// Generation of host-initiated data; in the controller-initiated log its scope.
+        pub host_generation: u8,
+        pub controller_available: u8,
+        pub controller_generation: u8,
+        pub reason: [u8; 128],
+    }
+}
+
+/// LSP of Telemetry Host-Initiated: capture anew.
+pub const TELEMETRY_CREATE: u8 = 1 << 0;
+/// Scope: the NVM subsystem.
+pub const TELEMETRY_SCOPE_SUBSYSTEM: u8 = 2;
+
+layout! { 512,
     /// Firmware Slot Information.
     pub struct FirmwareSlots {
         /// Active slot in bits 2:0.

@@ -60,6 +60,7 @@ open_enum! {
         COMMAND_SET_CONTROLLER = 0x06,
         COMMAND_SET_ACTIVE_NAMESPACES = 0x07,
         INDEPENDENT_NAMESPACE = 0x08,
+        ENDURANCE_GROUPS = 0x19,
         COMMAND_SETS = 0x1C,
     }
 }
@@ -73,6 +74,9 @@ open_enum! {
         FIRMWARE_SLOT = 0x03,
         CHANGED_NAMESPACES = 0x04,
         COMMAND_EFFECTS = 0x05,
+        TELEMETRY_HOST = 0x07,
+        TELEMETRY_CONTROLLER = 0x08,
+        ENDURANCE_GROUP = 0x09,
         ANA = 0x0C,
         FEATURE_EFFECTS = 0x12,
         MI_COMMAND_EFFECTS = 0x13,
