@@ -24,6 +24,7 @@ use crate::{
     known_drives::KnownDrives,
     limits,
     reconcile::Liveness,
+    sealed::Seal,
     state::State,
     store::StoreError,
 };
@@ -36,6 +37,8 @@ pub(crate) struct App {
     /// Held while drives come, grow and go.
     pub(crate) known_drives: Mutex<KnownDrives>,
     pub(crate) state: State,
+    /// Of what the store keeps of hosts' secrets.
+    pub(crate) seal: Seal,
     pub(crate) events: Events,
     pub(crate) auth: Authenticator,
     pub(crate) liveness: Liveness,

@@ -24,6 +24,7 @@ mod random;
 mod reconcile;
 mod request;
 mod router;
+mod sealed;
 mod server;
 mod state;
 mod store;

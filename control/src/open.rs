@@ -20,6 +20,7 @@ use crate::{
     limits,
     model::target::TargetRecord,
     reconcile::Liveness,
+    sealed::Seal,
     state::{Record, State},
     store::{LeaseId, MetaStore, RedbStore, Watch},
     tls,
@@ -50,6 +51,7 @@ pub(crate) async fn open(
         RotateError::Store(error) => ControlError::bad_file(&store_path, error),
     };
     let tokens = Tokens::open(Arc::clone(&store), &credentials.dir).await.map_err(in_store)?;
+    let seal = Seal::open(&config.data_dir)?;
     let state = State::new(Arc::clone(&store));
     let auth = Authenticator {
         settings: config.auth.clone(),
@@ -69,6 +71,7 @@ pub(crate) async fn open(
         node_id,
         events: Events::new(state.clone()),
         state,
+        seal,
         auth,
         liveness,
         listeners: listeners.to_vec(),

@@ -8,15 +8,20 @@ use rustix::{
 /// `N` random bytes.
 pub(crate) fn bytes<const N: usize>() -> [u8; N] {
     let mut out = [0; N];
+    fill(&mut out);
+    out
+}
+
+/// Makes all of `out` random.
+pub(crate) fn fill(out: &mut [u8]) {
     let mut filled = 0;
-    while filled < N {
+    while filled < out.len() {
         match getrandom(&mut out[filled..], GetRandomFlags::empty()) {
             Ok(n) => filled += n,
             Err(Errno::INTR) => {}
             Err(e) => panic!("the kernel gives no random bytes: {e}"),
         }
     }
-    out
 }
 
 /// `length` letters and digits, each drawn evenly (about 5.95 bits apiece).

@@ -80,6 +80,7 @@ fn basalt_v1() -> (Router<SharedApp>, OpenApi) {
         .routes(routes!(basalt::drives::act, basalt::drives::remove))
         .routes(routes!(basalt::events::list))
         .routes(routes!(basalt::groups::create))
+        .routes(routes!(basalt::secrets::get, basalt::secrets::put, basalt::secrets::delete))
         .routes(routes!(basalt::tokens::rotate))
         .split_for_parts();
     openapi::add_error(&mut document, "Problem");

@@ -9,6 +9,7 @@ use crate::{
     model::{
         backend::BackendRecord,
         host::HostRecord,
+        secret::HostSecretRecord,
         snapshot::SnapshotRecord,
         target::{Scope, TargetRecord},
         volume::VolumeRecord,
@@ -46,6 +47,13 @@ impl Record for HostRecord {
     const PREFIX: &'static str = "hosts/";
     fn id(&self) -> String {
         self.id.clone()
+    }
+}
+
+impl Record for HostSecretRecord {
+    const PREFIX: &'static str = "host-secrets/";
+    fn id(&self) -> String {
+        self.host_id.clone()
     }
 }
 

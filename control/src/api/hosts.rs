@@ -10,7 +10,9 @@ use crate::{
     envelope::{ApiError, Code, Failure, Reply, success},
     fields::Fields,
     limits,
-    model::{host::HostRecord, page::Page, target::TargetRecord, volume::VolumeRecord},
+    model::{
+        host::HostRecord, page::Page, secret::HostSecretRecord, target::TargetRecord, volume::VolumeRecord,
+    },
     openapi::{Answer, Status, bodies::HostProbe},
     reconcile,
     request::{JsonBody, Params, Query},
@@ -166,6 +168,9 @@ async fn remove(app: &App, id: &str) -> Result<(), ApiError> {
         return Err(Failure::new(Code::HostAvailable, why).into());
     }
     let mut change = Change::default().remove(&host);
+    if let Some(secrets) = app.state.get::<HostSecretRecord>(id).await? {
+        change = change.remove(&secrets);
+    }
     for target in app.state.list_under::<TargetRecord>(&format!("{id}/")).await? {
         change = change.remove(&target);
     }

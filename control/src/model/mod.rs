@@ -6,6 +6,7 @@ pub(crate) mod host;
 pub(crate) mod page;
 pub(crate) mod placement;
 pub(crate) mod reserve;
+pub(crate) mod secret;
 pub(crate) mod snapshot;
 pub(crate) mod target;
 pub(crate) mod volume;

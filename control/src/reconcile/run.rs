@@ -21,6 +21,7 @@ use crate::{
     envelope::ApiError,
     model::{
         host::HostRecord,
+        secret::HostSecretRecord,
         snapshot::{SnapshotPhase, SnapshotRecord},
         target::TargetRecord,
         volume::{Phase, VolumeRecord},
@@ -89,8 +90,10 @@ pub(crate) async fn subsystems(app: &App) -> Result<Unexported, StoreError> {
     let _one_at_a_time = app.subsystems.lock().await;
     let hosts = app.state.list::<HostRecord>().await?.into_iter();
     let hosts: HashMap<String, HostRecord> = hosts.map(|h| (h.value.id.clone(), h.value)).collect();
-    let targets = app.state.list::<TargetRecord>().await?;
-    let desired = targets.iter().filter_map(|t| Some(t.value.subsystem(hosts.get(&t.value.host_id)?)));
+    let barred = require_authentication(app, &hosts).await?;
+    let targets = app.state.list::<TargetRecord>().await?.into_iter().map(|t| t.value);
+    let targets = targets.filter(|t| !barred.contains(&t.host_id));
+    let desired = targets.filter_map(|t| Some(t.subsystem(hosts.get(&t.host_id)?)));
     let can_be_exported = |v: &VolumeInfo| v.complete && v.state != VolumeState::Deleting;
     let there = app.node.volumes().await.into_iter().filter(can_be_exported);
     let volumes: HashSet<Uuid> = there.map(|v| v.uuid).collect();
@@ -108,6 +111,27 @@ pub(crate) async fn subsystems(app: &App) -> Result<Unexported, StoreError> {
         }
     }
     Ok(failed)
+}
+
+/// Tells the node which hosts have to authenticate, and how; before it exports anything to them. Returns hosts whose
+/// secrets cannot be read: they are not to be let in.
+async fn require_authentication(
+    app: &App,
+    hosts: &HashMap<String, HostRecord>,
+) -> Result<HashSet<String>, StoreError> {
+    let (mut requirements, mut barred) = (Vec::new(), HashSet::new());
+    for secrets in app.state.list::<HostSecretRecord>().await?.into_iter().map(|s| s.value) {
+        let Some(host) = hosts.get(&secrets.host_id) else { continue };
+        match secrets.requirement(&app.seal) {
+            Ok(requirement) => requirements.push((host.nqn.clone(), requirement)),
+            Err(error) => {
+                tracing::error!(host = host.id, %error, "the host is not let in: set its secret anew");
+                barred.insert(host.id.clone());
+            }
+        }
+    }
+    app.node.set_requirements(requirements).await;
+    Ok(barred)
 }
 
 /// Heals until dropped: the subsystems soon after a change of the targets, whoever made it, and everything

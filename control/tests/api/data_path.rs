@@ -17,7 +17,7 @@ use uuid::Uuid;
 const BLOCK: usize = 4096;
 
 /// How the host `id` connects to its target, by what the API says.
-async fn options(client: &Client, id: &str) -> HostOptions {
+pub(crate) async fn options(client: &Client, id: &str) -> HostOptions {
     let target = &client.get(&format!("/targets?hostId={id}")).await[0];
     let backend = target["backend"]["persistentID"].as_str().unwrap();
     let portal = &client.get(&format!("/backends/{backend}")).await[0]["portals"][0];

@@ -15,6 +15,7 @@ mod protocol;
 mod publish;
 mod restart;
 mod roles;
+mod secrets;
 mod session;
 mod snapshots;
 mod volumes;

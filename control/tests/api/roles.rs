@@ -31,6 +31,8 @@ impl World {
         let admin = running.admin().await;
         let volume = admin.volume("v", 1).await;
         admin.host("h").await;
+        let secrets = "/basalt/v1/hosts/h/secrets";
+        assert_eq!(admin.status(Method::PUT, secrets, json!({"generate": true})).await, 200);
         for name in ["nobody", "watcher"] {
             let body = json!({"name": name, "primary_group": "513", "password": PASSWORD});
             admin.post("/v1/users/", body).await;
@@ -49,7 +51,7 @@ impl World {
             "sizeBytes": 1u64 << 30, "hostNqn": "nqn.x", "name": "x", "clientType": "Agent", "version": "1",
             "duration": 0, "primary_group": "513", "password": PASSWORD, "new_password": "another one",
             "old_password": "wrong", "member_id": "1000", "cluster_name": "x", "enabled": false,
-            "user": {"name": "admin"}, "auth_id": "500", "id": {"auth_id": "500"},
+            "generate": true, "user": {"name": "admin"}, "auth_id": "500", "id": {"auth_id": "500"},
         })
     }
 
@@ -74,6 +76,7 @@ impl World {
             "/targets",
             "/backends",
             "/basalt/v1/drives",
+            "/basalt/v1/hosts/h/secrets",
             "/v1/users",
             "/v1/groups",
             "/v1/groups/512/members",

@@ -147,12 +147,10 @@ impl Node {
     }
 
     /// From now on these hosts, by NQN, have to authenticate with their secrets, and no others. That counts for
-    /// Connects and authentications to come; hosts that are connected go on.
-    ///
-    /// # Errors
-    /// If an NQN is malformed; nothing is changed then.
-    pub async fn set_requirements(&self, hosts: Vec<(String, Requirement)>) -> Result<(), NodeError> {
-        self.inner.target.set_requirements(hosts)
+    /// Connects and authentications to come; hosts that are connected go on. A name that is no NQN is left out: nobody
+    /// can connect by it.
+    pub async fn set_requirements(&self, hosts: Vec<(String, Requirement)>) {
+        self.inner.target.set_requirements(hosts);
     }
 
     /// From now on these hosts, by NQN, have these keys for TLS, and no others. That counts for connections to come;

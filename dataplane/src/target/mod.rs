@@ -257,18 +257,10 @@ impl Target {
     }
 
     /// From now on these hosts have to authenticate, and no others; each counts for Connects and authentications to
-    /// come. What is connected stays so.
-    ///
-    /// # Errors
-    /// If a host's NQN is malformed; nothing is changed then.
-    pub fn set_requirements(&self, hosts: Vec<(String, Requirement)>) -> Result<(), NodeError> {
-        let mut requirements = BTreeMap::new();
-        for (host, requirement) in hosts {
-            let nqn = Nqn::new(host).map_err(|error| NodeError::Invalid(error.to_string()))?;
-            requirements.insert(nqn, Arc::new(requirement));
-        }
-        *self.0.requirements() = requirements;
-        Ok(())
+    /// come. What is connected stays so. A name that is no NQN is left out: nobody can connect by it.
+    pub fn set_requirements(&self, hosts: Vec<(String, Requirement)>) {
+        let named = |(host, requirement)| Some((Nqn::new(host).ok()?, Arc::new(requirement)));
+        *self.0.requirements() = hosts.into_iter().filter_map(named).collect();
     }
 
     /// Limits a volume from now on, in every subsystem.

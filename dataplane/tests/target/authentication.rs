@@ -25,7 +25,7 @@ fn credentials(host: u8, controller: Option<u8>) -> Credentials {
 
 fn require(bench: &Bench, host: u8, hash: HashFunction, group: DhGroup) {
     let requirement = Requirement { credentials: credentials(host, Some(2)), hash, group };
-    bench.wait(bench.node.set_requirements(vec![(HOST.to_owned(), requirement)])).unwrap();
+    bench.wait(bench.node.set_requirements(vec![(HOST.to_owned(), requirement)]));
 }
 
 /// Connects both queues and reads a block, as far as it gets.
@@ -87,12 +87,12 @@ fn a_new_secret_counts_for_new_authentications_and_ends_no_connection() {
             hash: HashFunction::Sha256,
             group: DhGroup::Null,
         };
-        node.set_requirements(vec![(HOST.to_owned(), rotated)]).await.unwrap();
+        node.set_requirements(vec![(HOST.to_owned(), rotated)]).await;
         let read = queue.command(sqe::read(1, 0, 1), Payload::In(4096)).await.unwrap();
         assert_eq!(read.status(), Status::SUCCESS);
         assert!(use_volume(options.clone(), Some(credentials(1, None))).await.is_err());
         use_volume(options.clone(), Some(credentials(3, None))).await.unwrap();
-        node.set_requirements(Vec::new()).await.unwrap();
+        node.set_requirements(Vec::new()).await;
         use_volume(options, None).await.unwrap();
     });
 }
@@ -122,7 +122,7 @@ fn queues_authenticate_anew_beside_their_commands() {
         }
         written.await.unwrap();
         // When it fails, that is the end of the queue.
-        node.set_requirements(Vec::new()).await.unwrap();
+        node.set_requirements(Vec::new()).await;
         assert!(controller.authenticate(&queue).await.is_err());
         while queue.command(sqe::read(1, 0, 1), Payload::In(4096)).await.is_ok() {
             rt::yield_now().await;

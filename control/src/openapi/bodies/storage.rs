@@ -182,3 +182,21 @@ pub(crate) struct SnapshotGroupCreate {
     volumes: Vec<Uuid>,
     reserved_space_percentage: Option<i64>,
 }
+
+/// `hostSecret`, or `generate` for new ones.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SecretsPut {
+    /// `DHHC-1:hh:…:`, what the host connects with.
+    host_secret: Option<String>,
+    /// Lets the host ask the controller to prove itself, too.
+    controller_secret: Option<String>,
+    /// Make them here; the answer shows them once.
+    generate: Option<bool>,
+    /// Generate a controller's secret, too.
+    two_way: Option<bool>,
+    /// `sha256` (the default), `sha384` or `sha512`: what the host has to use.
+    hash: Option<String>,
+    /// `ffdhe2048` (the default), `ffdhe3072`, `ffdhe4096`, `ffdhe6144`, `ffdhe8192` or `null`: likewise.
+    dh_group: Option<String>,
+}

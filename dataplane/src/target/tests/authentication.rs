@@ -29,7 +29,7 @@ fn secret(byte: u8) -> Secret {
 fn require(node: &Node, group: DhGroup) {
     let credentials = Credentials { host: secret(1), controller: None };
     let requirement = Requirement { credentials, hash: HashFunction::Sha256, group };
-    node.target.set_requirements(vec![(HOST.to_owned(), requirement)]).unwrap();
+    node.target.set_requirements(vec![(HOST.to_owned(), requirement)]);
 }
 
 /// An admin queue whose Connect was answered with the demand to authenticate.
