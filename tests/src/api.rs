@@ -155,6 +155,24 @@ impl Api {
         self.change("POST", "/unpublish", &json!({"hostId": host.id, "volId": volume}))
     }
 
+    /// Makes the host authenticate; the answer shows what was generated.
+    pub fn set_secrets(&self, host: &Identity, body: &Value) -> Result<Value> {
+        let answer = self.send("PUT", &format!("/basalt/v1/hosts/{}/secrets", host.id), body)?;
+        ensure!(answer["hostId"] == json!(host.id), "setting the secrets of {} answered {answer}", host.nqn);
+        Ok(answer)
+    }
+
+    /// Lets the host in without.
+    pub fn clear_secrets(&self, host: &Identity) -> Result<()> {
+        let answer = self.send("DELETE", &format!("/basalt/v1/hosts/{}/secrets", host.id), &json!({}))?;
+        ensure!(
+            answer["removed"] == json!(host.id),
+            "clearing the secrets of {} answered {answer}",
+            host.nqn
+        );
+        Ok(())
+    }
+
     /// The NQN of the subsystem through which `host` reaches `volume`.
     pub fn target_nqn(&self, volume: Uuid, host: &Identity) -> Result<String> {
         let targets = self.get(&format!("/targets?hostId={}&volId={volume}", host.id))?;

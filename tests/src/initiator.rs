@@ -88,6 +88,17 @@ impl<'a> Initiator<'a> {
 
     /// `nvme connect`; the caller judges the outcome.
     pub fn try_connect(&self, portal: SocketAddr, nqn: &str, options: ConnectOptions) -> Result<Outcome> {
+        self.try_connect_with(portal, nqn, options, "")
+    }
+
+    /// The same with more `arguments`.
+    pub fn try_connect_with(
+        &self,
+        portal: SocketAddr,
+        nqn: &str,
+        options: ConnectOptions,
+        arguments: &str,
+    ) -> Result<Outcome> {
         let (address, port) = seen_from_guest(portal);
         let digests = match (options.digests.header, options.digests.data) {
             (false, false) => "",
@@ -98,7 +109,7 @@ impl<'a> Initiator<'a> {
         let ConnectOptions { io_queues, loss_timeout_s, .. } = options;
         self.guest.run(&format!(
             "nvme connect -t tcp -a {address} -s {port} -n {nqn} {} --nr-io-queues={io_queues} \
-             --reconnect-delay=1 --ctrl-loss-tmo={loss_timeout_s} --keep-alive-tmo=5 {digests}",
+             --reconnect-delay=1 --ctrl-loss-tmo={loss_timeout_s} --keep-alive-tmo=5 {digests} {arguments}",
             self.names()
         ))
     }

@@ -1,6 +1,7 @@
 //! What a Linux host does with a volume, one file per theme.
 
 mod attach;
+mod authentication;
 mod bad_input;
 mod commands;
 mod discovery;
@@ -50,7 +51,7 @@ pub type Scenario = (&'static str, fn(Stage<'_>) -> Result<()>);
 pub type PowerScenario = (&'static str, fn(&Lab, &Bootable, &Path) -> Result<()>);
 
 /// The whole of a host's life, in the order in which it runs.
-pub const ALL: [Scenario; 27] = [
+pub const ALL: [Scenario; 30] = [
     ("harness_with_the_kernels_own_target", kernel_target::run),
     ("discover_connect_list_identify", attach::run),
     ("ext4_and_xfs_files", filesystem::files),
@@ -72,6 +73,9 @@ pub const ALL: [Scenario; 27] = [
     ("clone_and_source_are_apart", snapshots::clone),
     ("snapshots_go_in_any_order_under_load", snapshot_deletion::run),
     ("drive_is_emptied_under_load", evacuation::run),
+    ("authentication_lets_in_who_knows_the_secret", authentication::accepted),
+    ("authentication_refuses_everybody_else", authentication::refused),
+    ("authentication_anew_under_load", authentication::anew),
     ("reservations_keep_hosts_apart", reservations::run),
     ("full_drive_fails_new_writes_only", full_drive::run),
     ("idle_costs_nothing", idle::run),

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{
     client::{Client, encode},
     error::CliError,
+    host_secret::{self, SetSecret},
     model::{Host, Volume},
     report::{Report, table},
     resolve,
@@ -35,6 +36,13 @@ pub(crate) enum HostCommand {
         #[arg(long)]
         force: bool,
     },
+    /// Make a host prove who it is (DH-HMAC-CHAP) before it sees a volume, or give it another secret
+    SetSecret(SetSecret),
+    /// Let a host in without a secret again
+    ClearSecret {
+        /// Name, id or the beginning of an id
+        host: String,
+    },
 }
 
 pub(crate) async fn run(client: &mut Client, command: HostCommand) -> Result<Report, CliError> {
@@ -42,6 +50,8 @@ pub(crate) async fn run(client: &mut Client, command: HostCommand) -> Result<Rep
         HostCommand::Add { name, nqn, id } => add(client, name, nqn, id).await,
         HostCommand::List => list(client).await,
         HostCommand::Delete { host, force } => delete(client, &host, force).await,
+        HostCommand::SetSecret(command) => host_secret::set(client, command).await,
+        HostCommand::ClearSecret { host } => host_secret::clear(client, &host).await,
     }
 }
 

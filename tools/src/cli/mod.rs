@@ -17,6 +17,7 @@ mod drive_inspect;
 mod error;
 mod events;
 mod host;
+mod host_secret;
 mod model;
 mod publish;
 mod report;

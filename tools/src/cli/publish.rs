@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{
     client::{Client, encode},
     error::CliError,
+    host_secret,
     model::{Backend, Host, Portal, Target, Volume},
     report::Report,
     resolve,
@@ -49,7 +50,13 @@ pub(crate) async fn publish(client: &mut Client, arguments: PublishArguments) ->
     let is_connected =
         locations.iter().flat_map(|location| &location.sessions).any(|session| session.host_id == host.uuid);
     let namespace = locations.first().map_or(volume.uuid.as_str(), |location| location.uuid.as_str());
-    Ok(publish_report(&volume, &host, &paths, namespace, is_connected))
+    let mut report = publish_report(&volume, &host, &paths, namespace, is_connected);
+    let authenticates = host_secret::is_set(client, &host).await?;
+    report.json["authenticates"] = authenticates.into();
+    if authenticates {
+        report.text += "\nThe host has a secret: add --dhchap-secret=SECRET to these lines (`basalt host set-secret` printed it)\n";
+    }
+    Ok(report)
 }
 
 /// One way to a volume: a subsystem behind a portal.

@@ -5,6 +5,7 @@ mod drives;
 mod first_volume;
 mod life;
 mod refusals;
+mod secrets;
 mod snapshots;
 mod support;
 mod trust;
