@@ -12,6 +12,7 @@ use crate::{
         secret::HostSecretRecord,
         snapshot::SnapshotRecord,
         target::{Scope, TargetRecord},
+        tls_key::TlsKeyRecord,
         volume::VolumeRecord,
     },
     store::{Check, Entry, MetaStore, Op, Revision, StoreError},
@@ -52,6 +53,13 @@ impl Record for HostRecord {
 
 impl Record for HostSecretRecord {
     const PREFIX: &'static str = "host-secrets/";
+    fn id(&self) -> String {
+        self.host_id.clone()
+    }
+}
+
+impl Record for TlsKeyRecord {
+    const PREFIX: &'static str = "host-tls-keys/";
     fn id(&self) -> String {
         self.host_id.clone()
     }

@@ -11,7 +11,8 @@ use crate::{
     fields::Fields,
     limits,
     model::{
-        host::HostRecord, page::Page, secret::HostSecretRecord, target::TargetRecord, volume::VolumeRecord,
+        host::HostRecord, page::Page, secret::HostSecretRecord, target::TargetRecord, tls_key::TlsKeyRecord,
+        volume::VolumeRecord,
     },
     openapi::{Answer, Status, bodies::HostProbe},
     reconcile,
@@ -170,6 +171,9 @@ async fn remove(app: &App, id: &str) -> Result<(), ApiError> {
     let mut change = Change::default().remove(&host);
     if let Some(secrets) = app.state.get::<HostSecretRecord>(id).await? {
         change = change.remove(&secrets);
+    }
+    if let Some(key) = app.state.get::<TlsKeyRecord>(id).await? {
+        change = change.remove(&key);
     }
     for target in app.state.list_under::<TargetRecord>(&format!("{id}/")).await? {
         change = change.remove(&target);

@@ -9,6 +9,7 @@ pub(crate) mod reserve;
 pub(crate) mod secret;
 pub(crate) mod snapshot;
 pub(crate) mod target;
+pub(crate) mod tls_key;
 pub(crate) mod volume;
 
 /// Bytes of the contract's "GB" and "GiB" alike (D9).

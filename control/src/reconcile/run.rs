@@ -24,6 +24,7 @@ use crate::{
         secret::HostSecretRecord,
         snapshot::{SnapshotPhase, SnapshotRecord},
         target::TargetRecord,
+        tls_key::TlsKeyRecord,
         volume::{Phase, VolumeRecord},
     },
     store::{StoreError, Watch},
@@ -90,7 +91,8 @@ pub(crate) async fn subsystems(app: &App) -> Result<Unexported, StoreError> {
     let _one_at_a_time = app.subsystems.lock().await;
     let hosts = app.state.list::<HostRecord>().await?.into_iter();
     let hosts: HashMap<String, HostRecord> = hosts.map(|h| (h.value.id.clone(), h.value)).collect();
-    let barred = require_authentication(app, &hosts).await?;
+    let mut barred = require_authentication(app, &hosts).await?;
+    barred.extend(give_tls_keys(app, &hosts).await?);
     let targets = app.state.list::<TargetRecord>().await?.into_iter().map(|t| t.value);
     let targets = targets.filter(|t| !barred.contains(&t.host_id));
     let desired = targets.filter_map(|t| Some(t.subsystem(hosts.get(&t.host_id)?)));
@@ -131,6 +133,27 @@ async fn require_authentication(
         }
     }
     app.node.set_requirements(requirements).await;
+    Ok(barred)
+}
+
+/// Tells the node which hosts have keys for TLS; before it exports anything to them. Returns hosts whose keys cannot
+/// be used: they are not to be let in, in the clear least of all.
+async fn give_tls_keys(
+    app: &App,
+    hosts: &HashMap<String, HostRecord>,
+) -> Result<HashSet<String>, StoreError> {
+    let (mut keys, mut barred) = (Vec::new(), HashSet::new());
+    for key in app.state.list::<TlsKeyRecord>().await?.into_iter().map(|k| k.value) {
+        let Some(host) = hosts.get(&key.host_id) else { continue };
+        match key.open(&host.nqn, &app.seal) {
+            Ok(tls) => keys.push((host.nqn.clone(), tls)),
+            Err(error) => {
+                tracing::error!(host = host.id, %error, "the host is not let in: set its TLS key anew");
+                barred.insert(host.id.clone());
+            }
+        }
+    }
+    app.node.set_host_tls(keys).await.expect("each key was opened for its own host");
     Ok(barred)
 }
 

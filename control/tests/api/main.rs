@@ -18,4 +18,5 @@ mod roles;
 mod secrets;
 mod session;
 mod snapshots;
+mod tls_keys;
 mod volumes;

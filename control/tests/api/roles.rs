@@ -33,6 +33,8 @@ impl World {
         admin.host("h").await;
         let secrets = "/basalt/v1/hosts/h/secrets";
         assert_eq!(admin.status(Method::PUT, secrets, json!({"generate": true})).await, 200);
+        let tls_keys = "/basalt/v1/hosts/h/tls-keys";
+        assert_eq!(admin.status(Method::PUT, tls_keys, json!({"generate": true})).await, 200);
         for name in ["nobody", "watcher"] {
             let body = json!({"name": name, "primary_group": "513", "password": PASSWORD});
             admin.post("/v1/users/", body).await;
@@ -77,6 +79,7 @@ impl World {
             "/backends",
             "/basalt/v1/drives",
             "/basalt/v1/hosts/h/secrets",
+            "/basalt/v1/hosts/h/tls-keys",
             "/v1/users",
             "/v1/groups",
             "/v1/groups/512/members",

@@ -77,7 +77,7 @@ async fn a_secret_is_shown_once_and_asked_for_from_then_on() {
 }
 
 /// Starts a server over the drive and the state of a directory.
-async fn start(dir: tempfile::TempDir) -> Running {
+pub(crate) async fn start(dir: tempfile::TempDir) -> Running {
     let drive = file_drive(&dir.path().join("drive.img"), 16);
     let node = Node::start_closed(node_config(vec![drive])).unwrap();
     let server = serve(config(dir.path()), node.clone()).await.unwrap();

@@ -21,7 +21,11 @@ use std::{
 use uuid::Uuid;
 
 // Secrets are the protocol's own: whoever keeps them reads and makes them with these.
-pub use nvmeof::auth::{Credentials, DhGroup, HashFunction, Requirement, Secret, SecretError};
+pub use nvmeof::{
+    Nqn,
+    auth::{Credentials, DhGroup, HashFunction, Requirement, Secret, SecretError},
+    tls::{ConfiguredPsk, InterchangeError, PskHash, RetainedPsk},
+};
 
 use self::drives::Drives;
 pub use self::{

@@ -7,6 +7,7 @@ pub(crate) mod events;
 pub(crate) mod groups;
 pub(crate) mod secrets;
 pub(crate) mod status;
+pub(crate) mod tls_keys;
 pub(crate) mod tokens;
 
 pub(crate) use error::{method_not_allowed, not_found, refused};

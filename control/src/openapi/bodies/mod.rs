@@ -10,5 +10,5 @@ pub(crate) use session::{
 };
 pub(crate) use storage::{
     BackendUpdate, DriveAdd, DriveGrow, HostProbe, Publish, SecretsPut, SnapshotCreate, SnapshotGroupCreate,
-    SnapshotVolumeCreate, Unpublish, VolumeClone, VolumeCreate, VolumeExpand,
+    SnapshotVolumeCreate, TlsKeyPut, Unpublish, VolumeClone, VolumeCreate, VolumeExpand,
 };

@@ -200,3 +200,16 @@ pub(crate) struct SecretsPut {
     /// `ffdhe2048` (the default), `ffdhe3072`, `ffdhe4096`, `ffdhe6144`, `ffdhe8192` or `null`: likewise.
     dh_group: Option<String>,
 }
+
+/// `key`, or `generate` for a new one; or only `policy`, for the key that is there.
+#[derive(ToSchema)]
+pub(crate) struct TlsKeyPut {
+    /// `NVMeTLSkey-1:hh:…:`, as the host has it.
+    key: Option<String>,
+    /// Make it here; the answer shows it once.
+    generate: Option<bool>,
+    /// Of a new key: `sha256` (the default, for AES-128) or `sha384` (for AES-256).
+    hash: Option<String>,
+    /// `required` (the default for a first key) or `allowed`.
+    policy: Option<String>,
+}
