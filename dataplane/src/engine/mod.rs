@@ -59,6 +59,7 @@ mod snapshot;
 mod space;
 mod structure;
 mod superblock;
+mod survey;
 pub(crate) mod sync;
 mod tree;
 mod trim;
@@ -78,6 +79,7 @@ pub use self::{
     moving::{Meter, Switch, Tree, Undecided, settle_moves},
     part::Part,
     snapshot::Snapshot,
+    survey::{Sought, Survey},
     sync::Turns,
     volume::{DriveSpace, Volume},
 };

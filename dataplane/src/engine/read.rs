@@ -71,7 +71,7 @@ impl Volume {
 
     /// The longest run at the start of a range that one drive read (or none) answers, with the operation that keeps
     /// it valid.
-    async fn next_run(&self, offset_bytes: u64, len_bytes: usize) -> Result<Run<'_>, EngineError> {
+    pub(super) async fn next_run(&self, offset_bytes: u64, len_bytes: usize) -> Result<Run<'_>, EngineError> {
         loop {
             let operation = self.drive.grace.enter();
             // Asked within the operation: a deleted volume's layers are emptied only after it.
@@ -140,11 +140,11 @@ impl Volume {
 }
 
 /// One read's worth.
-struct Run<'a> {
+pub(super) struct Run<'a> {
     /// Held until the drive answered.
     _operation: Operation<'a>,
-    source: Source,
-    len_bytes: usize,
+    pub(super) source: Source,
+    pub(super) len_bytes: usize,
 }
 
 fn join(front: Option<Buf>, back: Buf) -> Buf {

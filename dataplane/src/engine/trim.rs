@@ -88,7 +88,7 @@ impl Volume {
     }
 
     /// Whether a whole leaf has nothing to clear.
-    async fn is_leaf_absent(&self, offset_bytes: u64) -> Result<bool, EngineError> {
+    pub(super) async fn is_leaf_absent(&self, offset_bytes: u64) -> Result<bool, EngineError> {
         let leaf = Piece::first_of(offset_bytes, 1).logical.leaf();
         for layer in self.volume.chain().layers().to_vec() {
             let loaded = self.drive.load_nodes(&layer.tree, leaf).await;

@@ -21,7 +21,7 @@ use nvmeof::{
 use super::{
     Shared,
     association::Association,
-    health,
+    health, lba_status,
     queue::{Answer, End, Flow, Queue},
     reservations,
     subsystem::describe,
@@ -159,6 +159,10 @@ pub(super) async fn execute(
             rt::spawn(reservations::persist(queue.clone(), slot, nsids, persistent));
             Flow::Continue
         }
+        AdminReply::LbaStatus(query) => {
+            rt::spawn(lba_status::answer(queue.clone(), slot, query));
+            Flow::Continue
+        }
         AdminReply::ResetOther { cntlid, instance } => {
             let sibling = admin.shared.sibling(association, cntlid, instance);
             rt::spawn(reset_other(queue.clone(), slot, sibling));
@@ -208,6 +212,7 @@ fn mirror(controller: &Controller, association: &Association) {
     association.ready.store(ready, Ordering::SeqCst);
     association.io_queues.store(controller.io_queues(), Ordering::SeqCst);
     association.write_cache.store(controller.write_cache_enabled(), Ordering::SeqCst);
+    association.copies_across.store(controller.copies_across(), Ordering::SeqCst);
 }
 
 /// The host reset us or said goodbye: when it sees in CSTS that we have done so, no command is under way any more.

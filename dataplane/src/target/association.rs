@@ -78,6 +78,7 @@ pub(super) struct Association {
     pub(super) ready: AtomicBool,
     pub(super) io_queues: AtomicU16,
     pub(super) write_cache: AtomicBool,
+    pub(super) copies_across: AtomicBool,
     queues: Mutex<Queues>,
     /// An I/O queue pair ended.
     queue_ended: Signal,
@@ -123,6 +124,7 @@ impl Association {
             ready: AtomicBool::new(false),
             io_queues: AtomicU16::new(0),
             write_cache: AtomicBool::new(true),
+            copies_across: AtomicBool::new(false),
             queues: Mutex::default(),
             queue_ended: Signal::default(),
             errors: Mutex::default(),

@@ -1,87 +1,185 @@
-//! Copy (NVM §3.3.2): source ranges of a volume, one after another, to one range of the same volume.
+//! Copy (NVM §3.3.2): source ranges of namespaces, one after another, to one range of a namespace.
+//!
+//! Piece by piece through memory: a copy holds nothing of its sources while it writes, so no two wait for each other.
+
+use std::sync::atomic::Ordering;
 
 use nvmeof::{
     Status,
-    command::{BlockRange, copy_ranges},
+    command::{BlockRange, CopyFormat},
     limits::{COPY_BYTES_MAX, COPY_RANGE_BYTES_MAX, TRANSFER_BYTES_MAX},
+    reservation::Access,
 };
 
 use super::{
-    counters::QueueCounters,
-    io_command::{Direction, status_of},
+    exports_view::ExportsView,
+    io_command::{Caller, Direction, status_of},
+    operation::blocks,
     queue::Answer,
     read::read_piece,
 };
 use crate::{engine::EngineError, volume::Volume};
 
-/// What the ranges come to, whether or not they can be copied.
-pub(super) fn total_bytes(data: &[u8], block_bytes: u32) -> u64 {
-    copy_ranges(data).map(|range| u64::from(range.blocks) * u64::from(block_bytes)).sum()
+/// Where the blocks go.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Destination {
+    /// Its index in the view.
+    pub(super) namespace: usize,
+    pub(super) lba: u64,
+    pub(super) fua: bool,
+}
+
+/// A source range whose namespace is known.
+#[derive(Debug)]
+struct Source {
+    /// Its index in the view.
+    namespace: usize,
+    /// Blocks of that namespace, and bytes of each.
+    blocks: u64,
+    block_bytes: u32,
+    /// It has the blocks that are written to.
+    is_destination: bool,
+    range: BlockRange,
+}
+
+/// A status, and the first range that it is about.
+type Refusal = (Status, u64);
+
+/// What a copy takes from volumes, whether or not it can be made: all of it from its destination's, then of each range
+/// from its source's, if that is another one. The index of the namespace, and bytes; `None`: that was all.
+pub(super) fn charge(
+    view: &ExportsView,
+    destination: usize,
+    format: CopyFormat,
+    data: &[u8],
+    index: usize,
+) -> Option<(usize, u64)> {
+    let block_bytes = view.namespaces()[destination].volume.block_bytes();
+    let bytes = |range: BlockRange| u64::from(range.blocks) * u64::from(block_bytes);
+    let Some(index) = index.checked_sub(1) else {
+        return Some((destination, format.sources(data).map(|source| bytes(source.range)).sum()));
+    };
+    let mut foreign = format.sources(data).filter_map(|source| {
+        let namespace = view.index_of(source.nsid?).ok()?;
+        (namespace != destination).then(|| (namespace, bytes(source.range)))
+    });
+    foreign.nth(index)
 }
 
 /// Copies, after all ranges were checked. A failure names the first range that was not copied.
 pub(super) async fn copy(
-    volume: &Volume,
-    destination_lba: u64,
+    view: &ExportsView,
+    to: Destination,
+    format: CopyFormat,
     data: &[u8],
-    fua: bool,
-    counters: &QueueCounters,
+    caller: &Caller<'_>,
 ) -> Answer {
-    if let Err((status, index)) = check(data, destination_lba, volume.size_bytes(), volume.block_bytes()) {
-        return Answer { status, result: index, data: None };
+    let across = caller.association.copies_across.load(Ordering::Relaxed);
+    if format == CopyFormat::AcrossNamespaces && !across {
+        return Answer::status(Status::INVALID_FIELD);
     }
+    let refuse = |(status, index): Refusal| Answer { status, result: index, data: None };
+    let sources = match sources(view, to, format, data, caller) {
+        Ok(sources) => sources,
+        Err(refusal) => return refuse(refusal),
+    };
+    let volume = &view.namespaces()[to.namespace].volume;
     let block_bytes = u64::from(volume.block_bytes());
-    let mut to_bytes = destination_lba * block_bytes;
-    for (index, range) in (0..).zip(copy_ranges(data)) {
-        let (from_bytes, len_bytes) = (range.lba * block_bytes, u64::from(range.blocks) * block_bytes);
-        if let Err((error, direction)) = copy_range(volume, from_bytes, to_bytes, len_bytes, fua).await {
-            return Answer { result: index, ..status_of(Err(error), direction, counters) };
+    if let Err(refusal) = check(&sources, to.lba, blocks(volume), volume.block_bytes()) {
+        return refuse(refusal);
+    }
+    let mut to_bytes = to.lba * block_bytes;
+    for (index, source) in (0..).zip(&sources) {
+        let from = &view.namespaces()[source.namespace].volume;
+        let from_bytes = source.range.lba * block_bytes;
+        let len_bytes = u64::from(source.range.blocks) * block_bytes;
+        let copied = copy_range((from, from_bytes), (volume, to_bytes), len_bytes, to.fua).await;
+        if let Err((error, direction)) = copied {
+            return Answer { result: index, ..status_of(Err(error), direction, caller.counters) };
         }
         to_bytes += len_bytes;
     }
     Answer::status(Status::SUCCESS)
 }
 
+/// Finds the namespaces of all ranges, and asks their reservations.
+fn sources(
+    view: &ExportsView,
+    to: Destination,
+    format: CopyFormat,
+    data: &[u8],
+    caller: &Caller<'_>,
+) -> Result<Vec<Source>, Refusal> {
+    let namespaces = view.namespaces();
+    let destination = namespaces[to.namespace].volume.uuid();
+    let mut sources = Vec::new();
+    for (index, source) in (0..).zip(format.sources(data)) {
+        if source.fast_only {
+            return Err((Status::FAST_COPY_NOT_POSSIBLE, index));
+        }
+        let namespace = match source.nsid {
+            None => to.namespace,
+            Some(nsid) => view.index_of(nsid).map_err(|status| (status, index))?,
+        };
+        let found = &namespaces[namespace];
+        if !found.reservations.allows(caller.association.host.id, Access::Read) {
+            return Err((Status::RESERVATION_CONFLICT, index));
+        }
+        sources.push(Source {
+            namespace,
+            blocks: blocks(&found.volume),
+            block_bytes: found.volume.block_bytes(),
+            is_destination: found.volume.uuid() == destination,
+            range: source.range,
+        });
+    }
+    Ok(sources)
+}
+
+/// From a volume and offset to another.
 async fn copy_range(
-    volume: &Volume,
-    from_bytes: u64,
-    to_bytes: u64,
+    (from, from_bytes): (&Volume, u64),
+    (to, to_bytes): (&Volume, u64),
     len_bytes: u64,
     fua: bool,
 ) -> Result<(), (EngineError, Direction)> {
     let mut done_bytes = 0;
     while done_bytes < len_bytes {
         let piece_bytes = (len_bytes - done_bytes).min(u64::from(TRANSFER_BYTES_MAX));
-        let piece = read_piece(volume, from_bytes + done_bytes, piece_bytes as usize, false).await;
+        let piece = read_piece(from, from_bytes + done_bytes, piece_bytes as usize, false).await;
         let piece = piece.map_err(|error| (error, Direction::Read))?;
-        let (_, written) = volume.write(to_bytes + done_bytes, piece, fua).await;
+        let (_, written) = to.write(to_bytes + done_bytes, piece, fua).await;
         written.map_err(|error| (error, Direction::Write))?;
         done_bytes += piece_bytes;
     }
     Ok(())
 }
 
-/// The status of the first range that makes the command impossible, and its index.
-fn check(data: &[u8], destination_lba: u64, size_bytes: u64, block_bytes: u32) -> Result<(), (Status, u64)> {
-    let blocks = size_bytes / u64::from(block_bytes);
+/// The status of the first range that makes the command impossible, and its index. `blocks` and `block_bytes` are the
+/// destination's.
+fn check(sources: &[Source], destination_lba: u64, blocks: u64, block_bytes: u32) -> Result<(), Refusal> {
     let mut destination = BlockRange { lba: destination_lba, blocks: 0 };
-    for (index, range) in (0..).zip(copy_ranges(data)) {
+    for (index, source) in (0..).zip(sources) {
         let refuse = |status: Status| (status, index);
+        if source.block_bytes != block_bytes {
+            return Err(refuse(Status::INCOMPATIBLE_NAMESPACE_OR_FORMAT));
+        }
         // Each range fits in 32 bits of bytes only after its limit was checked.
-        destination.blocks += range.blocks;
-        if range.blocks > COPY_RANGE_BYTES_MAX / block_bytes
+        destination.blocks += source.range.blocks;
+        if source.range.blocks > COPY_RANGE_BYTES_MAX / block_bytes
             || destination.blocks > COPY_BYTES_MAX / block_bytes
         {
             return Err(refuse(Status::COMMAND_SIZE_LIMIT_EXCEEDED));
         }
-        range.to_bytes(blocks, block_bytes).map_err(refuse)?;
+        source.range.to_bytes(source.blocks, block_bytes).map_err(refuse)?;
         destination.to_bytes(blocks, block_bytes).map_err(refuse)?;
     }
-    let overlaps = |range: BlockRange| {
-        range.lba < destination.lba + u64::from(destination.blocks)
-            && destination.lba < range.lba + u64::from(range.blocks)
+    let overlaps = |source: &Source| {
+        source.is_destination
+            && source.range.lba < destination.lba + u64::from(destination.blocks)
+            && destination.lba < source.range.lba + u64::from(source.range.blocks)
     };
-    match copy_ranges(data).position(overlaps) {
+    match sources.iter().position(overlaps) {
         Some(index) => Err((Status::OVERLAPPING_IO_RANGE, index as u64)),
         None => Ok(()),
     }
@@ -89,13 +187,10 @@ fn check(data: &[u8], destination_lba: u64, size_bytes: u64, block_bytes: u32) -
 
 #[cfg(test)]
 mod tests {
-    use nvmeof::host::sqe::copy_range;
-
     use super::*;
 
     /// First LBA and blocks.
     type Range = (u64, u32);
-    type Refusal = (Status, u64);
 
     #[test]
     fn what_cannot_be_copied_names_the_range() {
@@ -116,8 +211,15 @@ mod tests {
             (100, &[(10, 90), (100, 1), (120, 20)], Some((Status::OVERLAPPING_IO_RANGE, 1))),
         ];
         for (destination_lba, ranges, expected) in table {
-            let data: Vec<u8> = ranges.iter().flat_map(|&(lba, blocks)| copy_range(lba, blocks)).collect();
-            let refused = check(&data, destination_lba, 1 << 30, 4096).err();
+            let source = |&(lba, blocks): &Range| Source {
+                namespace: 0,
+                blocks: end,
+                block_bytes: 4096,
+                is_destination: true,
+                range: BlockRange { lba, blocks },
+            };
+            let sources: Vec<Source> = ranges.iter().map(source).collect();
+            let refused = check(&sources, destination_lba, end, 4096).err();
             assert_eq!(refused, expected, "{ranges:?} to {destination_lba}");
         }
     }

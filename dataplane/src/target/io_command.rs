@@ -11,7 +11,7 @@ use nvmeof::{
 use super::{
     Shared,
     association::Association,
-    copy::{copy, total_bytes},
+    copy::{Destination, charge, copy},
     counters::QueueCounters,
     exports_view::ExportsView,
     operation::{Operation, blocks},
@@ -44,8 +44,8 @@ pub(super) struct IoWork {
     operation: Operation,
     /// Of a fused Compare and Write.
     half: Option<Half>,
-    /// Its volume's limits have let it in already.
-    let_in: bool,
+    /// How many of its charges the limits of its volumes have let in, see `charge`.
+    let_in: usize,
 }
 
 /// For whom a command is executed.
@@ -97,7 +97,7 @@ impl IoWork {
     }
 
     fn new(view: &Rc<ExportsView>, namespace: usize, operation: Operation) -> Self {
-        Self { view: view.clone(), namespace, operation, half: None, let_in: false }
+        Self { view: view.clone(), namespace, operation, half: None, let_in: 0 }
     }
 
     /// As [`Operation::is_write`].
@@ -110,25 +110,32 @@ impl IoWork {
         self.operation.access().is_some()
     }
 
-    /// Where it waits for its volume's leave, and the bytes that it counts for there. `None`: it need not, because
-    /// the volume is unlimited, it has waited before, or it moves no data; or not yet, because `data` has to tell
+    /// Where it waits next for a volume's leave, and the bytes that it counts for there. `None`: it need not, because
+    /// its volumes are unlimited, it has waited before, or it moves no data; or not yet, because `data` has to tell
     /// how much.
-    pub(super) fn lane(&self, data: Option<&[u8]>) -> Option<(Rc<Lane>, u64)> {
-        let namespace = match self.operation {
-            Operation::FlushAll => return None,
-            _ => &self.view.namespaces()[self.namespace],
-        };
-        if self.let_in || !namespace.limiter.is_limited() {
-            return None;
+    pub(super) fn next_lane(&mut self, data: Option<&[u8]>) -> Option<(Rc<Lane>, u64)> {
+        loop {
+            let (namespace, bytes) = self.charge(self.let_in, data)?;
+            self.let_in += 1;
+            if self.view.namespaces()[namespace].limiter.is_limited() {
+                return Some((self.view.lane(namespace), bytes));
+            }
         }
+    }
+
+    /// What it takes from volumes, one after another: the index of the namespace, and bytes.
+    fn charge(&self, index: usize, data: Option<&[u8]>) -> Option<(usize, u64)> {
         let bytes = match self.operation {
+            Operation::Copy { format, .. } => {
+                return charge(&self.view, self.namespace, format, data?, index);
+            }
+            _ if index > 0 => return None,
             Operation::Read { len_bytes, .. } => u64::from(len_bytes),
             Operation::Write { len_bytes, .. }
             | Operation::WriteZeroes { len_bytes, .. }
             | Operation::WriteUncorrectable { len_bytes, .. }
             | Operation::Compare { len_bytes, .. }
             | Operation::Verify { len_bytes, .. } => len_bytes,
-            Operation::Copy { .. } => total_bytes(data?, namespace.volume.block_bytes()),
             Operation::Deallocate { .. }
             | Operation::Ignore
             | Operation::Flush
@@ -136,12 +143,7 @@ impl IoWork {
             | Operation::Reservation(_)
             | Operation::ReservationReport { .. } => return None,
         };
-        Some((self.view.lane(self.namespace), bytes))
-    }
-
-    /// Its volume's limits let it in: it waits for them no more.
-    pub(super) fn let_in(&mut self) {
-        self.let_in = true;
+        Some((self.namespace, bytes))
     }
 
     /// Does it. `data` is what came from the host. Reservations are looked at now, not when the command came.
@@ -189,9 +191,11 @@ impl IoWork {
             Operation::Verify { offset_bytes, len_bytes, fua } => {
                 verify(volume, offset_bytes, len_bytes, fua, counters).await
             }
-            Operation::Copy { destination_lba, fua } => {
+            Operation::Copy { destination_lba, format, fua } => {
                 let data = data.expect("its ranges have come");
-                copy(volume, destination_lba, &data, fua || fua_always, counters).await
+                let to =
+                    Destination { namespace: self.namespace, lba: destination_lba, fua: fua || fua_always };
+                copy(&self.view, to, format, &data, caller).await
             }
             Operation::Deallocate { ranges } => {
                 let data = data.expect("its ranges have come");

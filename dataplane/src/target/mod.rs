@@ -14,6 +14,7 @@ mod discovery;
 mod exports_view;
 mod health;
 mod io_command;
+mod lba_status;
 mod operation;
 mod place;
 mod portal;

@@ -2,7 +2,7 @@
 
 use nvmeof::{
     Status,
-    command::{BlockRange, NvmCommand, ReservationRequest},
+    command::{BlockRange, CopyFormat, NvmCommand, ReservationRequest},
     limits::{VERIFY_BYTES_MAX, WRITE_ZEROES_BYTES_MAX},
     reservation::Access,
 };
@@ -44,6 +44,7 @@ pub(super) enum Operation {
     },
     Copy {
         destination_lba: u64,
+        format: CopyFormat,
         fua: bool,
     },
     Deallocate {
@@ -98,7 +99,9 @@ impl Operation {
                 }
                 Self::Verify { offset_bytes, len_bytes, fua }
             }
-            NvmCommand::Copy { destination_lba, fua, .. } => Self::Copy { destination_lba, fua },
+            NvmCommand::Copy { destination_lba, format, fua, .. } => {
+                Self::Copy { destination_lba, format, fua }
+            }
             NvmCommand::DatasetManagement { ranges, deallocate: true, .. } => Self::Deallocate { ranges },
             NvmCommand::DatasetManagement { .. } => Self::Ignore,
             NvmCommand::Flush => Self::Flush,
@@ -146,7 +149,7 @@ impl Operation {
     pub(super) fn access(&self) -> Option<Access> {
         match self {
             Self::Read { .. } | Self::Compare { .. } | Self::Verify { .. } => Some(Access::Read),
-            // Copy reads, too; who may write may also read.
+            // Copy reads, too; who may write may also read. Other namespaces are asked when their ranges are known.
             Self::Write { .. }
             | Self::WriteZeroes { .. }
             | Self::WriteUncorrectable { .. }

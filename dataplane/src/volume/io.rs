@@ -1,17 +1,19 @@
 //! Operations on volumes: as a rule one part holds the whole range. A range that goes over a border is done piece by
 //! piece, in ascending order.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use super::{Form, Volume};
 use crate::{
-    engine::{self, EngineError},
+    engine::{self, EngineError, Sought, Survey},
     rt::{self, Buf},
 };
 
 /// The part of a range that lies in one part.
 struct Piece<'a> {
     part: &'a engine::Volume,
+    /// Where the part begins in the whole.
+    base_bytes: u64,
     offset_bytes: u64,
     len_bytes: u64,
 }
@@ -55,6 +57,23 @@ impl Volume {
     ) -> Result<(), EngineError> {
         let mark = async |form: &Form, ()| ((), form.write_uncorrectable(offset_bytes, len_bytes, fua).await);
         self.follow((), mark).await.1
+    }
+
+    /// As the engine's `survey`, of a range of the whole.
+    pub async fn survey(
+        &self,
+        range: Range<u64>,
+        sought: Sought,
+        ranges_max: usize,
+    ) -> Result<Survey, EngineError> {
+        let look = async |form: &Form, _: Survey| {
+            // From the beginning again, if a part has moved.
+            let mut survey = Survey::new(sought, ranges_max);
+            let result = form.survey(range.clone(), &mut survey).await;
+            (survey, result)
+        };
+        let (survey, result) = self.follow(Survey::new(sought, ranges_max), look).await;
+        result.map(|()| survey)
     }
 
     /// Gives up the content of a range; it reads as zeros where whole 4 KiB blocks lie in it and is unchanged
@@ -138,7 +157,10 @@ impl Form {
     ) -> (Buf, Result<(), EngineError>) {
         let len_bytes = buf.len() as u64;
         match self.one_part(offset_bytes, len_bytes) {
-            Ok(Some((part, offset_bytes))) => act(&Piece { part, offset_bytes, len_bytes }, buf).await,
+            Ok(Some((part, within_bytes))) => {
+                let base_bytes = offset_bytes - within_bytes;
+                act(&Piece { part, base_bytes, offset_bytes: within_bytes, len_bytes }, buf).await
+            }
             Ok(None) => in_pieces(self.pieces(offset_bytes, len_bytes), buf, act).await,
             Err(error) => (buf, Err(error)),
         }
@@ -167,6 +189,15 @@ impl Form {
         self.one_part(offset_bytes, len_bytes)?;
         for piece in self.pieces(offset_bytes, len_bytes) {
             piece.part.write_uncorrectable(piece.offset_bytes, piece.len_bytes, fua).await?;
+        }
+        Ok(())
+    }
+
+    async fn survey(&self, range: Range<u64>, survey: &mut Survey) -> Result<(), EngineError> {
+        self.one_part(range.start, range.end - range.start)?;
+        for piece in self.pieces(range.start, range.end - range.start) {
+            let part_range = piece.offset_bytes..piece.offset_bytes + piece.len_bytes;
+            piece.part.survey(part_range, piece.base_bytes, survey).await?;
         }
         Ok(())
     }
@@ -231,8 +262,9 @@ impl Form {
             let placed = self.parts.get(index).filter(|_| left_bytes > 0)?;
             let part_end = self.parts.get(index + 1).map_or(u64::MAX, |next| next.start_bytes);
             let len_bytes = left_bytes.min(part_end - next_bytes);
-            let piece =
-                Piece { part: &placed.part, offset_bytes: next_bytes - placed.start_bytes, len_bytes };
+            let base_bytes = placed.start_bytes;
+            let offset_bytes = next_bytes - base_bytes;
+            let piece = Piece { part: &placed.part, base_bytes, offset_bytes, len_bytes };
             (index, next_bytes, left_bytes) = (index + 1, next_bytes + len_bytes, left_bytes - len_bytes);
             Some(piece)
         })

@@ -2,7 +2,7 @@
 
 use zerocopy::transmute;
 
-use super::{DataPointer, FabricsCommand, effects};
+use super::{DataPointer, FabricsCommand, GetLbaStatus, effects};
 use crate::{
     Status, limits,
     wire::{
@@ -43,6 +43,7 @@ pub enum AdminCommand {
         sqid: u16,
         cid: u16,
     },
+    GetLbaStatus(GetLbaStatus),
     /// Ends another controller of the same host, whose path has failed.
     CrossControllerReset {
         cntlid: u16,
@@ -152,6 +153,7 @@ impl AdminCommand {
                 let instance = Instance { ciu: reset.ciu, cirn: reset.cirn.get() };
                 Ok(Self::CrossControllerReset { cntlid: reset.icid.get(), instance })
             }
+            AdminOpcode::GET_LBA_STATUS => Ok(Self::GetLbaStatus(GetLbaStatus::parse(sqe, data?)?)),
             AdminOpcode::ABORT => {
                 data?;
                 let abort: AbortSqe = transmute!(*sqe);

@@ -19,7 +19,7 @@ enum Scope {
     Subsystem,
 }
 
-const ADMIN: [(AdminOpcode, Scope); 8] = [
+const ADMIN: [(AdminOpcode, Scope); 9] = [
     (AdminOpcode::GET_LOG_PAGE, Scope::Controller),
     (AdminOpcode::IDENTIFY, Scope::Controller),
     (AdminOpcode::ABORT, Scope::Controller),
@@ -28,6 +28,7 @@ const ADMIN: [(AdminOpcode, Scope); 8] = [
     (AdminOpcode::ASYNC_EVENT_REQUEST, Scope::Controller),
     (AdminOpcode::KEEP_ALIVE, Scope::Controller),
     (AdminOpcode::CROSS_CONTROLLER_RESET, Scope::Subsystem),
+    (AdminOpcode::GET_LBA_STATUS, Scope::Namespace),
 ];
 
 /// With what they change, and whether dwords 10 and 11 are an LBA. All act on a namespace.

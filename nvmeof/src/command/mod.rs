@@ -7,6 +7,7 @@ mod admin;
 mod authentication;
 pub(crate) mod effects;
 mod fabrics;
+mod lba_status;
 mod nvm;
 mod reservation;
 #[cfg(test)]
@@ -15,7 +16,8 @@ mod tests;
 pub use admin::{AdminCommand, FeatureSelect, GetLogPage, Identify, Instance};
 pub use authentication::AuthenticationCommand;
 pub use fabrics::{Connect, FabricsCommand, PropertyWidth};
-pub use nvm::{BlockRange, NvmCommand, copy_ranges, dsm_ranges};
+pub use lba_status::{GetLbaStatus, LbaStatusWanted};
+pub use nvm::{BlockRange, CopyFormat, CopySource, NvmCommand, dsm_ranges};
 pub use reservation::ReservationRequest;
 
 use crate::{

@@ -11,8 +11,8 @@ use crate::{
     wire::{
         Sqe,
         nvm::{
-            CONTROL_DEAC, CONTROL_FUA, CONTROL_PRINFO, CONTROL_STC, COPY_CONTROL_UNSUPPORTED, CopyRange,
-            CopySqe, DSM_DEALLOCATE, DsmRange, DsmSqe, RwSqe,
+            CONTROL_DEAC, CONTROL_FUA, CONTROL_PRINFO, CONTROL_STC, COPY_CONTROL_UNSUPPORTED,
+            COPY_FORMAT_MASK, COPY_SOPT_FCO, CopyRange, CopySqe, DSM_DEALLOCATE, DsmRange, DsmSqe, RwSqe,
         },
         opcode::NvmOpcode,
     },
@@ -56,9 +56,10 @@ pub enum NvmCommand {
         deallocate: bool,
         data: DataPointer,
     },
-    /// Copies `ranges` structures' worth of blocks to `destination` and on, in their order; see [`copy_ranges`].
+    /// Copies `ranges` structures' worth of blocks to `destination` and on, in their order; see [`CopyFormat::sources`].
     Copy {
         destination_lba: u64,
+        format: CopyFormat,
         ranges: u32,
         fua: bool,
         data: DataPointer,
@@ -74,6 +75,25 @@ pub enum NvmCommand {
     },
     /// Disconnect may come on an I/O queue; other Fabrics commands are refused.
     Disconnect,
+}
+
+/// Descriptor format of a Copy command (NVM §3.3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CopyFormat {
+    /// 0h: all sources are in the destination's namespace.
+    WithinNamespace,
+    /// 2h: each source names its namespace. Only for hosts that said they know it (CDFE).
+    AcrossNamespaces,
+}
+
+/// One source range of a Copy command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CopySource {
+    /// `None`: the destination's namespace.
+    pub nsid: Option<u32>,
+    pub range: BlockRange,
+    /// The command shall fail rather than copy no faster than the host could (FCO).
+    pub fast_only: bool,
 }
 
 /// Consecutive logical blocks.
@@ -171,7 +191,12 @@ pub fn dsm_ranges(data: &[u8], ranges: u32) -> impl Iterator<Item = BlockRange> 
 fn copy(sqe: &Sqe, data: DataPointer) -> Result<NvmCommand, Status> {
     let copy: CopySqe = transmute!(*sqe);
     let control = copy.control.get();
-    if copy.format != 0 || control & COPY_CONTROL_UNSUPPORTED != 0 {
+    let format = match copy.format & COPY_FORMAT_MASK {
+        0 => CopyFormat::WithinNamespace,
+        2 => CopyFormat::AcrossNamespaces,
+        _ => return Err(Status::INVALID_FIELD),
+    };
+    if copy.format & !COPY_FORMAT_MASK != 0 || control & COPY_CONTROL_UNSUPPORTED != 0 {
         return Err(Status::INVALID_FIELD);
     }
     let ranges = u32::from(copy.nr_z) + 1;
@@ -182,7 +207,7 @@ fn copy(sqe: &Sqe, data: DataPointer) -> Result<NvmCommand, Status> {
         return Err(Status::DATA_SGL_LENGTH_INVALID);
     }
     let fua = control & CONTROL_FUA != 0;
-    Ok(NvmCommand::Copy { destination_lba: copy.sdlba.get(), ranges, fua, data })
+    Ok(NvmCommand::Copy { destination_lba: copy.sdlba.get(), format, ranges, fua, data })
 }
 
 fn with_keys(request: ReservationRequest, data: DataPointer) -> Result<NvmCommand, Status> {
@@ -192,12 +217,24 @@ fn with_keys(request: ReservationRequest, data: DataPointer) -> Result<NvmComman
     Ok(NvmCommand::Reservation { request, data })
 }
 
-/// The source ranges of a Copy command from its data.
-pub fn copy_ranges(data: &[u8]) -> impl Iterator<Item = BlockRange> + '_ {
-    data.chunks_exact(size_of::<CopyRange>()).map(|chunk| {
-        let range = CopyRange::read_from_bytes(chunk).expect("chunks have the size of a range");
-        BlockRange { lba: range.slba.get(), blocks: u32::from(range.nlb_z.get()) + 1 }
-    })
+impl CopyFormat {
+    /// The source ranges of a Copy command from its data.
+    pub fn sources(self, data: &[u8]) -> impl Iterator<Item = CopySource> + '_ {
+        data.chunks_exact(size_of::<CopyRange>()).map(move |chunk| self.source(chunk))
+    }
+
+    fn source(self, chunk: &[u8]) -> CopySource {
+        let source = CopyRange::read_from_bytes(chunk).expect("chunks have the size of a range");
+        let range = BlockRange { lba: source.slba.get(), blocks: u32::from(source.nlb_z.get()) + 1 };
+        match self {
+            Self::WithinNamespace => CopySource { nsid: None, range, fast_only: false },
+            Self::AcrossNamespaces => CopySource {
+                nsid: Some(source.snsid.get()),
+                range,
+                fast_only: source.sopt.get() & COPY_SOPT_FCO != 0,
+            },
+        }
+    }
 }
 
 struct ReadWrite {

@@ -112,8 +112,11 @@ fn copy_has_its_format_its_ranges_and_their_limit() {
         NvmCommand::parse(&sqe)
     };
     let data = DataPointer::Transport { len: 64 };
-    let two = NvmCommand::Copy { destination_lba: 9, ranges: 2, fua: true, data };
+    let (format, across) = (CopyFormat::WithinNamespace, CopyFormat::AcrossNamespaces);
+    let two = NvmCommand::Copy { destination_lba: 9, format, ranges: 2, fua: true, data };
     assert_eq!(parse(sqe::copy(1, 9, 2, true), 64), Ok(two));
+    let two = NvmCommand::Copy { destination_lba: 9, format: across, ranges: 2, fua: false, data };
+    assert_eq!(parse(sqe::copy_across(1, 9, 2), 64), Ok(two));
     assert_eq!(parse(sqe::copy(1, 9, 2, true), 63), Err(Status::DATA_SGL_LENGTH_INVALID));
     let too_many = parse(sqe::copy(1, 9, 129, false), 129 * 32);
     assert_eq!(too_many, Err(Status::COMMAND_SIZE_LIMIT_EXCEEDED));
@@ -123,9 +126,13 @@ fn copy_has_its_format_its_ranges_and_their_limit() {
         sqe.cdw12 = (sqe.cdw12.get() | 1 << bit).into();
         assert_eq!(parse(sqe, 32), Err(Status::INVALID_FIELD), "bit {bit} of dword 12");
     }
-    let ranges: Vec<_> =
-        copy_ranges(&[sqe::copy_range(5, 7), sqe::copy_range(u64::MAX, 65_536)].concat()).collect();
-    assert_eq!(ranges, [BlockRange { lba: 5, blocks: 7 }, BlockRange { lba: u64::MAX, blocks: 65_536 }]);
+    let mut bytes = [sqe::copy_range_of(3, 5, 7), sqe::copy_range(u64::MAX, 65_536)].concat();
+    bytes[23] = 0x80;
+    let of = |nsid, lba, blocks, fast_only| CopySource { nsid, range: BlockRange { lba, blocks }, fast_only };
+    let sources: Vec<_> = format.sources(&bytes).collect();
+    assert_eq!(sources, [of(None, 5, 7, false), of(None, u64::MAX, 65_536, false)]);
+    let sources: Vec<_> = across.sources(&bytes).collect();
+    assert_eq!(sources, [of(Some(3), 5, 7, true), of(Some(0), u64::MAX, 65_536, false)]);
 }
 
 #[test]

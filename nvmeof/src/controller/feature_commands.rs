@@ -6,6 +6,7 @@ use super::{
     AdminReply, Controller, Namespace, View,
     feature_table::{Feature, Scope},
     features::{Features, events_offered},
+    host_behavior::HostBehavior,
     keep_alive::KeepAlive,
     timestamp::Timestamp,
 };
@@ -79,6 +80,7 @@ impl Controller {
         const EXHID: u32 = 1 << 0;
         match question.feature {
             FeatureId::TIMESTAMP => Ok(self.timestamp.value(now).to_vec()),
+            FeatureId::HOST_BEHAVIOR_SUPPORT => Ok(self.host_behavior.bytes().to_vec()),
             FeatureId::HOST_IDENTIFIER if question.choice & EXHID != 0 => {
                 Ok(self.host.id.as_bytes().to_vec())
             }
@@ -116,6 +118,7 @@ impl Controller {
             FeatureId::ASYNC_EVENT_CONFIGURATION => self.events.enabled = setting.value,
             FeatureId::KEEP_ALIVE_TIMER => self.keep_alive = KeepAlive::new(setting.value, now),
             FeatureId::TIMESTAMP => self.timestamp = Timestamp::set(setting.data()?, now),
+            FeatureId::HOST_BEHAVIOR_SUPPORT => self.host_behavior = HostBehavior::set(&setting.data()?)?,
             _ => return done(self.features.set(feature.id, setting.value)?),
         }
         done(0)

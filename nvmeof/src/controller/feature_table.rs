@@ -4,7 +4,10 @@
 use zerocopy::{IntoBytes, little_endian::U32};
 
 use super::ControllerKind;
-use crate::{Status, wire::opcode::FeatureId};
+use crate::{
+    Status,
+    wire::{admin::HostBehaviorSupport, opcode::FeatureId},
+};
 
 /// What a feature belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +38,7 @@ const fn of_namespace(id: FeatureId) -> Feature {
     Feature { scope: Scope::Namespace, ..number(id) }
 }
 
-const TABLE: [Feature; 14] = [
+const TABLE: [Feature; 15] = [
     number(FeatureId::ARBITRATION),
     number(FeatureId::POWER_MANAGEMENT),
     number(FeatureId::TEMPERATURE_THRESHOLD),
@@ -46,6 +49,7 @@ const TABLE: [Feature; 14] = [
     Feature { discovery: true, ..number(FeatureId::ASYNC_EVENT_CONFIGURATION) },
     Feature { data_bytes: 8, ..number(FeatureId::TIMESTAMP) },
     Feature { discovery: true, ..number(FeatureId::KEEP_ALIVE_TIMER) },
+    Feature { data_bytes: HostBehaviorSupport::BYTES as u32, ..number(FeatureId::HOST_BEHAVIOR_SUPPORT) },
     number(FeatureId::COMMAND_SET_PROFILE),
     // Connect gave it for good (Base §5.1.25.1.28).
     Feature { changeable: false, data_bytes: 16, ..number(FeatureId::HOST_IDENTIFIER) },

@@ -12,15 +12,15 @@ use crate::{
     limits,
     wire::{
         identify::{
-            CDFS_0, CMIC_ANA, CMIC_CONTROLLERS, CMIC_PORTS, CNTRLTYPE_DISCOVERY, CNTRLTYPE_IO,
+            CDFS_0, CDFS_2, CMIC_ANA, CMIC_CONTROLLERS, CMIC_PORTS, CNTRLTYPE_DISCOVERY, CNTRLTYPE_IO,
             CTRATT_ENDURANCE_GROUPS, CTRATT_HOST_ID_128, CTRATT_TBKAS, DCTYPE_DIRECT, DLFEAT_ZEROES,
             FUSES_COMPARE_AND_WRITE, IdentifyController, IdentifyNamespace, IndependentNamespace,
             LPA_EFFECTS, LPA_EXTENDED, LPA_SUPPORTED_PAGES, LPA_TELEMETRY, LbaFormat, NIDT_CSI, NIDT_NGUID,
             NIDT_UUID, NMIC_SHARED, NSATTR_WRITE_PROTECTED, NSFEAT_INDEPENDENT_NO_CACHE, NSFEAT_NSABP,
-            NSFEAT_OPTPERF, NSFEAT_THIN, NSTAT_READY, NvmController, OAES_ANA_CHANGE, OAES_DISCOVERY_CHANGE,
-            OAES_NAMESPACE_ATTRIBUTE, ONCS_COMPARE, ONCS_COPY, ONCS_DSM, ONCS_RESERVATIONS,
-            ONCS_SAVE_AND_SELECT, ONCS_TIMESTAMP, ONCS_VERIFY, ONCS_WRITE_UNCORRECTABLE, ONCS_WRITE_ZEROES,
-            SGLS_OFFSET, SGLS_SUPPORTED, SGLS_TRANSPORT, VWC_FLUSH_ALL, VWC_PRESENT,
+            NSFEAT_OPTPERF, NSFEAT_THIN, NSTAT_READY, NvmController, OACS_GET_LBA_STATUS, OAES_ANA_CHANGE,
+            OAES_DISCOVERY_CHANGE, OAES_NAMESPACE_ATTRIBUTE, ONCS_COMPARE, ONCS_COPY, ONCS_DSM,
+            ONCS_RESERVATIONS, ONCS_SAVE_AND_SELECT, ONCS_TIMESTAMP, ONCS_VERIFY, ONCS_WRITE_UNCORRECTABLE,
+            ONCS_WRITE_ZEROES, SGLS_OFFSET, SGLS_SUPPORTED, SGLS_TRANSPORT, VWC_FLUSH_ALL, VWC_PRESENT,
         },
         opcode::{CSI_NVM, Cns, NSID_ALL},
         property::VERSION_2_1,
@@ -214,6 +214,7 @@ fn io_controller(data: &mut IdentifyController, view: &View<'_>) {
     data.cqes = 0x44;
     data.nn = limits::NAMESPACES_MAX.into();
     data.mnan = limits::NAMESPACES_MAX.into();
+    data.oacs = OACS_GET_LBA_STATUS.into();
     data.oncs = (ONCS_COMPARE
         | ONCS_WRITE_UNCORRECTABLE
         | ONCS_RESERVATIONS
@@ -226,7 +227,7 @@ fn io_controller(data: &mut IdentifyController, view: &View<'_>) {
         .into();
     // ACWU stays zero, one block; a namespace that promises more says so.
     data.fuses = FUSES_COMPARE_AND_WRITE.into();
-    data.cdfs = CDFS_0.into();
+    data.cdfs = (CDFS_0 | CDFS_2).into();
     // Equal on every node of an NQN (H2), so it does not follow the drives: each namespace says its own.
     data.vwc = VWC_PRESENT | VWC_FLUSH_ALL;
     data.ofcs = OFCS.into();

@@ -13,6 +13,7 @@ mod events;
 mod feature_commands;
 mod feature_table;
 mod features;
+mod host_behavior;
 mod identify;
 mod keep_alive;
 mod lifecycle;
@@ -38,6 +39,7 @@ use self::{
     events::Events,
     feature_commands::{Question, Setting},
     features::Features,
+    host_behavior::HostBehavior,
     keep_alive::KeepAlive,
     lifecycle::Lifecycle,
     log_page::Logs,
@@ -46,7 +48,7 @@ use self::{
 };
 use crate::{
     Status,
-    command::{AdminCommand, FabricsCommand, Instance, PropertyWidth},
+    command::{AdminCommand, FabricsCommand, GetLbaStatus, Instance, PropertyWidth},
     limits,
     reservation::NoticeKind,
     transport::Slot,
@@ -73,6 +75,8 @@ pub enum AdminReply {
     Disconnect,
     /// Make these namespaces' reservations persist through power loss, or not; answer when that is so.
     PersistReservations { nsids: Vec<u32>, persistent: bool },
+    /// Look up which blocks of a namespace that there is are allocated or cannot be read; answer with the list.
+    LbaStatus(GetLbaStatus),
     /// Abort that command of an I/O queue, if it has not begun; answer when it was answered, with Success and bit 0
     /// set if it was not aborted, and say so with [`Controller::finish_abort`].
     AbortOther { sqid: u16, cid: u16 },
@@ -112,6 +116,7 @@ pub struct Controller {
     /// What Connect said, which is the default after a reset.
     connect_kato_ms: u32,
     timestamp: Timestamp,
+    host_behavior: HostBehavior,
 }
 
 /// How long a host that shut its controller down may take to look at it and leave (Base §3.6.2): two minutes.
@@ -140,6 +145,7 @@ impl Controller {
             keep_alive: KeepAlive::new(request.kato_ms, now),
             connect_kato_ms: request.kato_ms,
             timestamp: Timestamp::reset(now),
+            host_behavior: HostBehavior::new(),
         }
     }
 
@@ -171,6 +177,11 @@ impl Controller {
     /// Volatile Write Cache Enable: while off, every write shall be durable before its answer.
     pub fn write_cache_enabled(&self) -> bool {
         self.features.write_cache
+    }
+
+    /// Whether the host may copy from one namespace to another (Copy descriptor format 2h).
+    pub fn copies_across(&self) -> bool {
+        self.host_behavior.copies_across()
     }
 
     /// Executes an admin command. Data for the host is appended to `out`, exactly as long as the command's
@@ -231,6 +242,13 @@ impl Controller {
                 Ok(AdminReply::Held)
             }
             AdminCommand::KeepAlive => done(0),
+            AdminCommand::GetLbaStatus(_) if self.kind == ControllerKind::Discovery => {
+                Err(Status::INVALID_OPCODE)
+            }
+            AdminCommand::GetLbaStatus(query) => {
+                view.namespace(query.nsid).ok_or(Status::INVALID_NAMESPACE_OR_FORMAT)?;
+                Ok(AdminReply::LbaStatus(query))
+            }
             AdminCommand::CrossControllerReset { cntlid, .. }
                 if cntlid == self.cntlid || self.kind == ControllerKind::Discovery =>
             {
@@ -288,6 +306,7 @@ impl Controller {
         self.features = Features::new();
         self.keep_alive = KeepAlive::new(self.connect_kato_ms, now);
         self.timestamp = Timestamp::reset(now);
+        self.host_behavior = HostBehavior::new();
     }
 
     /// What the host asked for with [`AdminReply::Changed`] is done: CSTS says so from now on.

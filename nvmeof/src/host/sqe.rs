@@ -12,8 +12,11 @@ use crate::{
         admin::{AbortSqe, CrossControllerResetSqe, FeaturesSqe, GetLogPageSqe, IdentifySqe},
         authentication::{AuthenticationSqe, SECP_NVME, SPSP},
         connect::{CATTR_DISABLE_SQ_FLOW_CONTROL, ConnectData, ConnectSqe, PropertySqe},
-        nvm::{CONTROL_DEAC, CONTROL_FUA, CopyRange, CopySqe, DSM_DEALLOCATE, DsmRange, DsmSqe, RwSqe},
-        opcode::{AdminOpcode, Cns, FabricsType, FeatureId, LogPageId, NvmOpcode},
+        nvm::{
+            CONTROL_DEAC, CONTROL_FUA, CopyRange, CopySqe, DSM_DEALLOCATE, DsmRange, DsmSqe, GetLbaStatusSqe,
+            RwSqe,
+        },
+        opcode::{AdminOpcode, Cns, FabricsType, FeatureId, LbaStatusAction, LogPageId, NvmOpcode},
         property::Property,
         reservation::{EDS, IEKEY, ReservationKeys, ReservationReportSqe, ReservationSqe},
     },
@@ -137,6 +140,18 @@ pub fn abort(sqid: u16, cid: u16) -> Sqe {
     transmute!(abort)
 }
 
+/// Get LBA Status of some blocks, or with zero all up to the end; the answer has `len` bytes, a multiple of four.
+pub fn get_lba_status(nsid: u32, action: LbaStatusAction, lba: u64, blocks: u16, len: u32) -> Sqe {
+    assert!(len > 0 && len.is_multiple_of(4), "lists are read in dwords");
+    let mut get: GetLbaStatusSqe = transmute!(Sqe::new(AdminOpcode::GET_LBA_STATUS.0));
+    get.nsid = nsid.into();
+    get.slba = lba.into();
+    get.mndw_z = (len / 4 - 1).into();
+    get.rl = blocks.into();
+    get.atype = action.0;
+    transmute!(get)
+}
+
 /// Keep Alive.
 pub fn keep_alive() -> Sqe {
     Sqe::new(AdminOpcode::KEEP_ALIVE.0)
@@ -215,6 +230,20 @@ pub fn copy(nsid: u32, destination_lba: u64, ranges: u32, fua: bool) -> Sqe {
     copy.nr_z = u8::try_from(ranges - 1).expect("at most 256 ranges");
     copy.control = if fua { CONTROL_FUA } else { 0 }.into();
     transmute!(copy)
+}
+
+/// The same with sources in any namespaces (descriptor format 2h); its data is [`copy_range_of`] for each range.
+pub fn copy_across(nsid: u32, destination_lba: u64, ranges: u32) -> Sqe {
+    let mut copy: CopySqe = transmute!(copy(nsid, destination_lba, ranges, false));
+    copy.format = 2;
+    transmute!(copy)
+}
+
+/// One source range of Copy across namespaces, 1 to 65,536 blocks.
+pub fn copy_range_of(nsid: u32, lba: u64, blocks: u32) -> [u8; 32] {
+    let mut range = copy_range(lba, blocks);
+    range[..4].copy_from_slice(&nsid.to_le_bytes());
+    range
 }
 
 /// One source range of Copy, 1 to 65,536 blocks.
@@ -340,5 +369,7 @@ mod tests {
         check(reset, &[(0, 0x38), (40, 2), (41, 1), (42, 3), (48, 4)]);
         check(abort(1, 0x0203), &[(0, 8), (40, 1), (42, 3), (43, 2)]);
         check(keep_alive(), &[(0, 0x18)]);
+        let status = get_lba_status(1, LbaStatusAction::TRACKED_UNRECOVERABLE, 2, 3, 1032);
+        check(status, &[(0, 0x86), (4, 1), (40, 2), (48, 1), (49, 1), (52, 3), (55, 0x11)]);
     }
 }

@@ -121,3 +121,28 @@ layout! { 64,
         pub reserved44: [u8; 20],
     }
 }
+
+layout! { 512,
+    /// Data of the Host Behavior Support feature.
+    pub struct HostBehaviorSupport {
+        /// Advanced Command Retry Enable.
+        pub acre: u8,
+        /// Extended Telemetry Data Area 4 Supported.
+        pub etdas: u8,
+        /// LBA Format Extension Enable.
+        pub lbafee: u8,
+        /// Host Dispersed Namespace Support.
+        pub hdisns: u8,
+        /// Copy Descriptor Formats Enable: bit *n* for format *n*.
+        pub cdfe: U16,
+        pub reserved6: [u8; 506],
+    }
+}
+
+impl HostBehaviorSupport {
+    /// Its length.
+    pub const BYTES: usize = size_of::<Self>();
+}
+
+/// `cdfe`: Copy descriptor format 2h.
+pub const CDFE_2: u16 = 1 << 2;

@@ -245,6 +245,8 @@ pub const LPA_TELEMETRY: u8 = 1 << 3;
 /// LPA: Supported Log Pages, Feature Effects and the like exist.
 pub const LPA_SUPPORTED_PAGES: u8 = 1 << 5;
 
+/// OACS: Get LBA Status.
+pub const OACS_GET_LBA_STATUS: u16 = 1 << 9;
 /// ONCS.
 pub const ONCS_COMPARE: u16 = 1 << 0;
 pub const ONCS_WRITE_UNCORRECTABLE: u16 = 1 << 1;
@@ -257,8 +259,9 @@ pub const ONCS_VERIFY: u16 = 1 << 7;
 pub const ONCS_COPY: u16 = 1 << 8;
 /// FUSES: Compare and Write.
 pub const FUSES_COMPARE_AND_WRITE: u16 = 1 << 0;
-/// CDFS: Copy takes descriptor format 0h.
+/// CDFS: Copy takes descriptor formats 0h and 2h.
 pub const CDFS_0: u16 = 1 << 0;
+pub const CDFS_2: u16 = 1 << 2;
 
 /// VWC: a volatile write cache is present; a Flush may name all namespaces.
 pub const VWC_PRESENT: u8 = 1 << 0;

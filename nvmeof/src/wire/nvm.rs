@@ -95,13 +95,77 @@ layout! { 64,
 pub const COPY_CONTROL_UNSUPPORTED: u16 = 0x3FF0;
 
 layout! { 32,
-    /// One source range of Copy, in descriptor format 0h.
+    /// One source range of Copy, in descriptor format 0h or 2h.
     pub struct CopyRange {
-        pub reserved0: [u8; 8],
+        /// Source Namespace Identifier, in format 2h.
+        pub snsid: U32,
+        pub reserved4: [u8; 4],
         /// Starting LBA.
         pub slba: U64,
         /// Number of Logical Blocks, 0's based.
         pub nlb_z: U16,
-        pub reserved18: [u8; 14],
+        pub reserved18: [u8; 4],
+        /// Source Options, in format 2h.
+        pub sopt: U16,
+        pub reserved24: [u8; 8],
     }
 }
+
+/// `format` of Copy: the Descriptor Format.
+pub const COPY_FORMAT_MASK: u8 = 0x0F;
+/// `sopt`: Fast Copy Only.
+pub const COPY_SOPT_FCO: u16 = 1 << 15;
+
+layout! { 64,
+    /// Get LBA Status, an admin command.
+    pub struct GetLbaStatusSqe {
+        pub opcode: u8,
+        pub flags: u8,
+        pub cid: U16,
+        pub nsid: U32,
+        pub reserved8: [u8; 16],
+        pub sgl: SglDescriptor,
+        /// Starting LBA.
+        pub slba: U64,
+        /// Maximum Number of Dwords, 0's based.
+        pub mndw_z: U32,
+        /// Range Length in logical blocks; 0: up to the end of the namespace.
+        pub rl: U16,
+        pub reserved54: u8,
+        /// Action Type.
+        pub atype: u8,
+        pub reserved56: [u8; 8],
+    }
+}
+
+layout! { 8,
+    /// Begins the LBA Status Descriptor List.
+    pub struct LbaStatusHeader {
+        /// Number of LBA Status Descriptors.
+        pub nlsd: U32,
+        /// Completion Condition.
+        pub cmpc: u8,
+        pub reserved5: [u8; 3],
+    }
+}
+
+layout! { 16,
+    /// LBA Status Descriptor.
+    pub struct LbaStatusDescriptor {
+        /// Starting LBA.
+        pub dslba: U64,
+        /// Number of Logical Blocks, 0's based.
+        pub nlb_z: U32,
+        pub reserved12: u8,
+        /// LBA Range Status in bits 2:0.
+        pub status: u8,
+        pub reserved14: [u8; 2],
+    }
+}
+
+/// `cmpc`: there is more, or not all was looked at; all is there.
+pub const CMPC_INCOMPLETE: u8 = 1;
+pub const CMPC_COMPLETE: u8 = 2;
+/// `status`: the blocks cannot be read, or Write Uncorrectable wrote them; some of them are allocated.
+pub const LBARS_UNRECOVERABLE: u8 = 0b001;
+pub const LBARS_ALLOCATED: u8 = 0b010;

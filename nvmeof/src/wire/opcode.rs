@@ -14,6 +14,7 @@ open_enum! {
         KEEP_ALIVE = 0x18,
         CROSS_CONTROLLER_RESET = 0x38,
         FABRICS = 0x7F,
+        GET_LBA_STATUS = 0x86,
     }
 }
 
@@ -34,6 +35,15 @@ open_enum! {
         RESERVATION_RELEASE = 0x15,
         COPY = 0x19,
         FABRICS = 0x7F,
+    }
+}
+
+open_enum! {
+    /// Action Type of Get LBA Status (NVM §4.2.1).
+    LbaStatusAction: u8 {
+        ALLOCATED = 0x02,
+        SCAN_UNRECOVERABLE = 0x10,
+        TRACKED_UNRECOVERABLE = 0x11,
     }
 }
 
@@ -98,6 +108,7 @@ open_enum! {
         ASYNC_EVENT_CONFIGURATION = 0x0B,
         TIMESTAMP = 0x0E,
         KEEP_ALIVE_TIMER = 0x0F,
+        HOST_BEHAVIOR_SUPPORT = 0x16,
         COMMAND_SET_PROFILE = 0x19,
         HOST_IDENTIFIER = 0x81,
         RESERVATION_NOTIFICATION_MASK = 0x82,

@@ -63,6 +63,8 @@ open_enum! {
 /// Command specific values of the NVM command set: they share their numbers with those of Connect.
 impl Status {
     pub const COMMAND_SIZE_LIMIT_EXCEEDED: Self = Self(0x183 | DNR);
+    pub const INCOMPATIBLE_NAMESPACE_OR_FORMAT: Self = Self(0x185 | DNR);
+    pub const FAST_COPY_NOT_POSSIBLE: Self = Self(0x186 | DNR);
     pub const OVERLAPPING_IO_RANGE: Self = Self(0x187 | DNR);
     /// An Unrecovered Read Error that stays until the blocks are written again.
     pub const MARKED_UNCORRECTABLE: Self = Self(0x281 | DNR);

@@ -84,7 +84,7 @@ pub(super) struct Queue {
     kind: Kind,
     pub(super) association: Arc<Association>,
     pub(super) authentication: Authentication,
-    handle: Arc<QueueHandle>,
+    pub(super) handle: Arc<QueueHandle>,
     stream: Stream,
     connection: RefCell<ControllerConnection>,
     outbox: Outbox,

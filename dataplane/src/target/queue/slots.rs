@@ -237,18 +237,20 @@ async fn execute(queue: &Queue, slot: Slot, work: IoWork, data: Option<Buf>) -> 
     answer
 }
 
-/// Keeps a command until its volume's limits let it begin, it is aborted, or the queue stops: then it is dropped like
+/// Keeps a command until its volumes' limits let it begin, it is aborted, or the queue stops: then it is dropped like
 /// any that has not begun. Writes are kept before their data is asked for, so that a slow volume does not fill the memory for
 /// it; they are answered when they have become too old (H1).
 async fn hold(queue: &Queue, place: &Place, task: &mut Task) -> Option<Answer> {
     let (Task::Execute { work, .. } | Task::Solicit { work, .. }) = task;
-    let (lane, bytes) = work.lane(place.data.borrow().as_deref())?;
-    work.let_in();
-    let give_up = work.is_write().then(|| place.arrived.get().after(limits::WRITE_WAIT_MAX));
-    match held(queue, place, lane.leave(bytes, give_up)).await {
-        Held::Aborted => Some(Answer::status(Status::ABORT_REQUESTED)),
-        Held::Over(Leave::TooLate) => Some(too_late()),
-        Held::Over(Leave::Given) | Held::Stopping => None,
+    loop {
+        let (lane, bytes) = work.next_lane(place.data.borrow().as_deref())?;
+        let give_up = work.is_write().then(|| place.arrived.get().after(limits::WRITE_WAIT_MAX));
+        match held(queue, place, lane.leave(bytes, give_up)).await {
+            Held::Aborted => return Some(Answer::status(Status::ABORT_REQUESTED)),
+            Held::Over(Leave::TooLate) => return Some(too_late()),
+            Held::Stopping => return None,
+            Held::Over(Leave::Given) => {}
+        }
     }
 }
 

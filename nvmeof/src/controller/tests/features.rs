@@ -87,6 +87,7 @@ fn what_is_listed_is_what_can_be_read_in_every_form() {
             let data_bytes = match FeatureId(id) {
                 FeatureId::TIMESTAMP => 8,
                 FeatureId::HOST_IDENTIFIER => 16,
+                FeatureId::HOST_BEHAVIOR_SUPPORT => 512,
                 _ => 0,
             };
             get.sgl.length = data_bytes.into();
@@ -149,4 +150,27 @@ fn the_number_of_queues_is_fixed_once_one_is_connected() {
     let set = sqe::set_features(FeatureId::NUMBER_OF_QUEUES, 0);
     assert_eq!(world.status(set), Status::COMMAND_SEQUENCE_ERROR);
     assert_eq!(world.controller.io_queues(), 128);
+}
+
+#[test]
+fn host_behavior_enables_only_what_there_is() {
+    let mut world = World::ready(ControllerKind::Io);
+    let set = |world: &mut World, bytes: &[(usize, u8)]| {
+        world.sent = vec![0; 512];
+        bytes.iter().for_each(|&(at, value)| world.sent[at] = value);
+        let mut sqe = sqe::set_features(FeatureId::HOST_BEHAVIOR_SUPPORT, 0);
+        sqe.sgl.length = 512.into();
+        world.status(sqe)
+    };
+    assert!(!world.controller.copies_across());
+    assert_eq!(set(&mut world, &[(0, 1), (2, 1), (4, 1 << 2), (100, 7)]), Status::SUCCESS);
+    assert!(world.controller.copies_across());
+    // ACRE of 2; descriptor format 3h.
+    for wrong in [(0, 2), (4, 1 << 3)] {
+        assert_eq!(set(&mut world, &[wrong]), Status::INVALID_FIELD);
+    }
+    let value = world.data(sqe::get_features(FeatureId::HOST_BEHAVIOR_SUPPORT), 512).unwrap();
+    assert_eq!((&value[..6], value[100]), (&[1, 0, 1, 0, 4, 0][..], 0));
+    assert_eq!(set(&mut world, &[]), Status::SUCCESS);
+    assert!(!world.controller.copies_across());
 }
