@@ -43,34 +43,6 @@ pub(super) fn data(stage: Stage<'_>) -> Result<()> {
     site.server.stop()
 }
 
-/// What failed stands in the error log, the newest first, and the controller says what it can do.
-pub(super) fn logs(stage: Stage<'_>) -> Result<()> {
-    let mut site = Site::open(stage.lab, stage.directory)?;
-    let host = Initiator::new(stage.guest, "logs");
-    let volume = site.attach(&host, "logs", 4096, ConnectOptions::default())?;
-    let (guest, device) = (stage.guest, &volume.device);
-    for lba in [262_144, 262_145] {
-        refused(
-            guest,
-            &format!("nvme verify {device} --start-block={lba} --block-count=0"),
-            "lba out of range",
-        )?;
-    }
-    let log = guest.check(&format!("nvme error-log {device} --log-entries=2"))?;
-    let position = |lba: &str| log.find(lba).unwrap_or(usize::MAX);
-    let (newest, older) = (position("0x40001"), position("0x40000"));
-    ensure!(newest < older && older < usize::MAX, "error-log shows\n{log}");
-
-    let effects = guest.check(&format!("nvme effects-log {device} --csi=0 --human-readable"))?.to_lowercase();
-    for command in ["compare", "verify", "copy", "write zeroes", "dataset management", "abort"] {
-        ensure!(effects.contains(command), "effects-log does not know {command}:\n{effects}");
-    }
-    for question in ["supported-log-pages", "fid-support-effects-log", "id-ctrl", "nvm-id-ctrl", "id-ns"] {
-        guest.check(&format!("nvme {question} {device}"))?;
-    }
-    site.server.stop()
-}
-
 /// A command that fails with this text.
 pub(super) fn refused(guest: &Guest, command: &str, text: &str) -> Result<()> {
     let outcome = guest.run(&format!("cd /tmp; {command}"))?;

@@ -11,6 +11,7 @@ mod fio;
 mod full_drive;
 mod idle;
 mod kernel_target;
+mod logs;
 mod power_cut;
 mod process_death;
 mod publish;
@@ -51,7 +52,7 @@ pub type Scenario = (&'static str, fn(Stage<'_>) -> Result<()>);
 pub type PowerScenario = (&'static str, fn(&Lab, &Bootable, &Path) -> Result<()>);
 
 /// The whole of a host's life, in the order in which it runs.
-pub const ALL: [Scenario; 30] = [
+pub const ALL: [Scenario; 31] = [
     ("harness_with_the_kernels_own_target", kernel_target::run),
     ("discover_connect_list_identify", attach::run),
     ("ext4_and_xfs_files", filesystem::files),
@@ -68,7 +69,8 @@ pub const ALL: [Scenario; 30] = [
     ("discovery_stays_and_follows", discovery::persistent),
     ("discovery_connects_all", discovery::connect_all),
     ("nvme_cli_compares_verifies_copies_and_clears", commands::data),
-    ("nvme_cli_reads_the_logs", commands::logs),
+    ("nvme_cli_reads_the_logs", logs::run),
+    ("nvme_reset_under_load", logs::reset),
     ("snapshots_show_their_instant", snapshots::instant),
     ("clone_and_source_are_apart", snapshots::clone),
     ("snapshots_go_in_any_order_under_load", snapshot_deletion::run),
