@@ -8,7 +8,7 @@ use std::{
 
 use dataplane::{
     engine::{Drive, EngineError, Snapshot, Volume},
-    rt::{self, sim::SimRng},
+    rt::{self, Buf, sim::SimRng},
 };
 use uuid::Uuid;
 
@@ -86,6 +86,53 @@ fn a_tree_arrives_as_it_was() {
         assert_empty(&to).await;
         hosts[&id(2)].use_volume(&volume_of(&from, id(2)));
         hosts[&id(2)].read_all().await;
+    });
+}
+
+/// The first byte of each of a volume's first 512 sectors; `None` if it is marked uncorrectable.
+async fn sectors(volume: &Volume) -> Vec<Option<u8>> {
+    let mut found = Vec::new();
+    for sector in 0..512 {
+        let (buf, result) = volume.read(sector * 512, Buf::alloc(512).await).await;
+        found.push(match result {
+            Ok(()) => Some(buf[0]),
+            Err(EngineError::Uncorrectable) => None,
+            Err(error) => panic!("sector {sector}: {error}"),
+        });
+    }
+    found
+}
+
+#[test]
+fn what_cannot_be_read_arrives_as_that_and_nothing_else_does() {
+    on_drives(1, |from, to| async move {
+        let volume = from.create_volume(id(1), MIB, 512, 0).await.expect("there is room");
+        let write = async |sector: u64, count: usize, byte: u8| {
+            let mut buf = Buf::alloc(count * 512).await;
+            buf.fill(byte);
+            volume.write(sector * 512, buf, false).await.1.expect("there is room");
+        };
+        let mark = async |sector: u64, count: u64| {
+            volume.write_uncorrectable(sector * 512, count * 512, false).await.expect("there is room");
+        };
+        write(0, 256, 7).await;
+        mark(2, 20).await;
+        // Nothing was ever written there.
+        mark(400, 1).await;
+        let taken = snapshot(&from, &volume, 101).await;
+        let shown = view(&from, &taken, 201).await;
+        write(8, 1, 8).await;
+        mark(0, 1).await;
+        let before = [sectors(&volume).await, sectors(&shown).await];
+        let marks = |sectors: &[Option<u8>]| sectors.iter().filter(|sector| sector.is_none()).count();
+        assert_eq!(before.each_ref().map(|sectors| marks(sectors)), [21, 21]);
+        assert_ne!(before[0], before[1]);
+        evacuate(&from, &to, |_| {}).await.expect("there is room");
+        let after = [volume_of(&to, id(1)), volume_of(&to, id(201))];
+        assert_eq!([sectors(&after[0]).await, sectors(&after[1]).await], before);
+        to.settled().await;
+        assert_sound(&to).await;
+        assert_empty(&from).await;
     });
 }
 
