@@ -96,6 +96,7 @@ impl Node {
             node_id: config.node_id,
             nqn_prefix: config.nqn_prefix,
             stall_max: limits::STALL_MAX,
+            authentication_max: limits::AUTHENTICATION_MAX,
         };
         let target = Target::start(&handle, &target_config)?;
         let inner = Inner {

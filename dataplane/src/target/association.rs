@@ -74,6 +74,8 @@ pub(super) struct Association {
     pub(super) gone: Gate,
     /// The admin queue shall look at what changed.
     pub(super) changed: Flag,
+    /// Its host is who it says: it has authenticated on the admin queue, or need not.
+    pub(super) known: AtomicBool,
     /// Mirrors of the controller's state, which lives on the admin queue's core.
     pub(super) ready: AtomicBool,
     pub(super) io_queues: AtomicU16,
@@ -121,6 +123,7 @@ impl Association {
             local,
             secured: false,
             changed: Flag::default(),
+            known: AtomicBool::new(false),
             ready: AtomicBool::new(false),
             io_queues: AtomicU16::new(0),
             write_cache: AtomicBool::new(true),

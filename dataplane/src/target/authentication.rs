@@ -6,7 +6,7 @@
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
 use nvmeof::{
@@ -24,10 +24,7 @@ use super::{
     queue::{Answer, End, Flow, Queue},
     wait::{WakeSlot, race},
 };
-use crate::{
-    limits,
-    rt::{self, Buf},
-};
+use crate::rt::{self, Buf};
 
 /// A queue's part in it.
 #[derive(Debug)]
@@ -47,6 +44,9 @@ impl Authentication {
         let (host, subsystem) = (association.host.nqn.clone(), association.subsystem.nqn().clone());
         // What discovery tells is no secret, and many a host asks there without one.
         let required = association.kind == ControllerKind::Io && shared.requirement_of(association).is_some();
+        if !required {
+            association.known.store(true, Ordering::SeqCst);
+        }
         Self {
             machine: RefCell::new(ControllerAuthentication::new(host, subsystem)),
             open: Cell::new(!required),
@@ -74,8 +74,9 @@ impl Authentication {
         !self.open.get() || self.machine.borrow().is_under_way()
     }
 
-    fn succeeded(&self) {
+    fn succeeded(&self, association: &Association) {
         self.open.set(true);
+        association.known.store(true, Ordering::SeqCst);
         self.over.wake();
     }
 }
@@ -97,7 +98,7 @@ pub(super) fn set_deadline(queue: &Rc<Queue>) {
     rt::spawn(async move {
         let authentication = &queue.authentication;
         let settled = || (queue.has_ended() || !authentication.is_pending()).then_some(());
-        race(authentication.over.until(settled), rt::sleep(limits::AUTHENTICATION_MAX)).await;
+        race(authentication.over.until(settled), rt::sleep(queue.shared().authentication_max)).await;
         authentication.timed.set(false);
         if settled().is_none() {
             tracing::info!(peer = %queue.association.peer, "a host did not authenticate in time");
@@ -124,7 +125,7 @@ pub(super) async fn send(queue: &Rc<Queue>, slot: Slot, message: &[u8]) -> Flow 
         Sent::Taken => queue.answer(slot, Answer::status(Status::SUCCESS)).await,
         Sent::Compute(work) => rt::spawn(compute(queue.clone(), slot, work)),
         Sent::Authenticated => {
-            authentication.succeeded();
+            authentication.succeeded(&queue.association);
             queue.answer(slot, Answer::status(Status::SUCCESS)).await;
         }
         Sent::Over(reason) => {
@@ -163,7 +164,7 @@ pub(super) async fn receive(queue: &Rc<Queue>, slot: Slot, room_bytes: u32) -> F
         }
         Some(Received::Message(message)) => (message, Flow::Continue),
         Some(Received::Authenticated(message)) => {
-            authentication.succeeded();
+            authentication.succeeded(&queue.association);
             (message, Flow::Continue)
         }
         Some(Received::Over(message, reason)) => {

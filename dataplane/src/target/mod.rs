@@ -33,7 +33,7 @@ mod wait;
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -78,6 +78,8 @@ pub struct TargetConfig {
     pub nqn_prefix: String,
     /// A peer that takes no answer, or sends no data that it was asked for, for this long is cut off (E7).
     pub stall_max: Duration,
+    /// A host that has not authenticated a queue after this long, where it has to, is cut off.
+    pub authentication_max: Duration,
 }
 
 /// A running target; cheap to clone, usable from any thread.
@@ -91,6 +93,7 @@ pub(crate) struct Shared {
     keys: Arc<HostKeys>,
     acceptor: TlsAcceptor,
     stall_max: Duration,
+    authentication_max: Duration,
     portals: Vec<Portal>,
     serial: String,
     discovery: Discovery,
@@ -144,6 +147,7 @@ impl Target {
             acceptor: secure::acceptor(&keys)?,
             keys,
             stall_max: config.stall_max,
+            authentication_max: config.authentication_max,
             portals,
             discovery: Discovery::new(discovery),
             serial,
@@ -243,7 +247,8 @@ impl Target {
     /// Controllers that hosts have now; those of discovery are not among them.
     pub fn controllers(&self) -> Vec<ControllerInfo> {
         let controllers = self.0.controllers();
-        controllers.by_id.values().filter(|c| c.kind == ControllerKind::Io).map(|c| info(c)).collect()
+        let counts = |c: &Association| c.kind == ControllerKind::Io && c.known.load(Ordering::SeqCst);
+        controllers.by_id.values().filter(|c| counts(c)).map(|c| info(c)).collect()
     }
 
     /// A volume's size or state changed: hosts that have it look again.

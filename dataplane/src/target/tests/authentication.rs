@@ -1,6 +1,6 @@
 //! Hosts that have a secret and do something else than prove it.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use nvmeof::{
     Nqn, Status,
@@ -33,7 +33,7 @@ fn require(node: &Node, group: DhGroup) {
 }
 
 /// An admin queue whose Connect was answered with the demand to authenticate.
-async fn connect(address: SocketAddr) -> HostQueue {
+async fn connect(address: SocketAddr) -> (HostQueue, u16) {
     let mut admin = HostQueue::open(address, ICRequest::default()).await.unwrap();
     let (host, subsystem) = (Nqn::new(HOST).unwrap(), Nqn::new(NQN).unwrap());
     let data = sqe::connect_data(&host, Uuid::from_u128(1), &subsystem, CNTLID_DYNAMIC);
@@ -41,7 +41,7 @@ async fn connect(address: SocketAddr) -> HostQueue {
     let (cqe, _) = admin.command(connect, HostTransfer::InCapsule(1024), data.as_bytes()).await.unwrap();
     assert_eq!(cqe.status(), Status::SUCCESS);
     assert_ne!(cqe.result.get() & u64::from(AUTHENTICATION_REQUIRED), 0);
-    admin
+    (admin, cqe.result.get() as u16)
 }
 
 const RECEIVE: u32 = 1024;
@@ -69,7 +69,8 @@ fn nothing_but_authentication_is_done_before_it() {
     require(&node, DhGroup::Null);
     let target = node.target.clone();
     node.run(|address| async move {
-        let mut admin = connect(address).await;
+        let (mut admin, cntlid) = connect(address).await;
+        assert_eq!(target.controllers().len(), 0, "a host that is not known yet does not count");
         let required = Status::AUTHENTICATION_REQUIRED;
         let enable = sqe::property_set(Property::CC, ControllerConfiguration::USUAL);
         for refused in [enable, sqe::property_get(Property::CAP), sqe::keep_alive(), sqe::disconnect()] {
@@ -81,7 +82,6 @@ fn nothing_but_authentication_is_done_before_it() {
         let write = sqe::write(1, 0, 8, false);
         assert_eq!(admin.status(write, HostTransfer::InCapsule(4096), &[7; 4096]).await, required);
         // No I/O queue either: the controller cannot be enabled.
-        let cntlid = target.controllers()[0].cntlid;
         let early = io_queue(address, ICRequest::default(), cntlid, 1, true).await.err();
         assert_eq!(early, Some(Status::COMMAND_SEQUENCE_ERROR));
     });
@@ -104,7 +104,6 @@ fn a_host_without_a_secret_is_asked_nothing() {
 fn a_refused_host_hears_why_and_is_let_go() {
     let node = Node::start(2);
     require(&node, DhGroup::Ffdhe2048);
-    let target = node.target.clone();
     node.run(|address| async move {
         let garbage = [0xFF; 16];
         let mut truncated = negotiate();
@@ -119,7 +118,7 @@ fn a_refused_host_hears_why_and_is_let_go() {
             (&[], 7),
         ];
         for (messages, reason) in table {
-            let mut admin = connect(address).await;
+            let (mut admin, _) = connect(address).await;
             for message in messages {
                 let len = message.len() as u32;
                 let send = sqe::authentication_send(len);
@@ -131,7 +130,7 @@ fn a_refused_host_hears_why_and_is_let_go() {
             admin.ended().await;
         }
         // A wrong answer to the challenge; the messages are asked for by R2T this time.
-        let mut admin = connect(address).await;
+        let (mut admin, _) = connect(address).await;
         for (message, id) in [(negotiate(), 1), (reply, 0xF1)] {
             let len = message.len() as u32;
             let send = sqe::authentication_send(len);
@@ -140,7 +139,33 @@ fn a_refused_host_hears_why_and_is_let_go() {
             assert_eq!(answer[1], id);
         }
         admin.ended().await;
-        assert_eq!(target.controllers().len(), 0);
+    });
+}
+
+#[test]
+fn a_host_that_does_not_finish_is_cut_off() {
+    let node = Node::with_limits(2, crate::limits::STALL_MAX, Duration::from_millis(100));
+    require(&node, DhGroup::Null);
+    node.run(|address| async move {
+        let (mut silent, _) = connect(address).await;
+        silent.ended().await;
+        let (mut half_way, _) = connect(address).await;
+        let send = sqe::authentication_send(72);
+        // It may come too late already.
+        let _ = half_way.command(send, HostTransfer::InCapsule(72), &negotiate()).await;
+        half_way.ended().await;
+    });
+    // Who was let in without has as long to end what it begins.
+    node.target.set_requirements(Vec::new());
+    let target = node.target.clone();
+    node.run(|address| async move {
+        let (mut admin, _) = bring_up(address, ICRequest::default(), NQN, HOST).await.unwrap();
+        let credentials = Credentials { host: secret(1), controller: None };
+        let requirement = Requirement { credentials, hash: HashFunction::Sha256, group: DhGroup::Null };
+        target.set_requirements(vec![(HOST.to_owned(), requirement)]);
+        let send = sqe::authentication_send(72);
+        admin.command(send, HostTransfer::InCapsule(72), &negotiate()).await.unwrap();
+        admin.ended().await;
     });
 }
 
@@ -149,7 +174,7 @@ fn malformed_commands_are_refused() {
     let node = Node::start(1);
     require(&node, DhGroup::Null);
     node.run(|address| async move {
-        let mut admin = connect(address).await;
+        let (mut admin, _) = connect(address).await;
         let send = sqe::authentication_send(72);
         let other_protocol = Sqe { cdw10: 0.into(), ..send };
         let longer = sqe::authentication_send(73);

@@ -40,6 +40,14 @@ impl Node {
     }
 
     fn with_stall_max(cores: usize, stall_max: std::time::Duration) -> Self {
+        Self::with_limits(cores, stall_max, crate::limits::AUTHENTICATION_MAX)
+    }
+
+    fn with_limits(
+        cores: usize,
+        stall_max: std::time::Duration,
+        authentication_max: std::time::Duration,
+    ) -> Self {
         let runtime = Runtime::start(cores).unwrap();
         let portals = vec![PortalConfig { listen: "127.0.0.1:0".parse().unwrap(), advertise: None }];
         let config = TargetConfig {
@@ -47,6 +55,7 @@ impl Node {
             node_id: "test".into(),
             nqn_prefix: "nqn.2026-11.io.basalt:".into(),
             stall_max,
+            authentication_max,
         };
         let target = Target::start(&runtime.handle(), &config).unwrap();
         target.open();
