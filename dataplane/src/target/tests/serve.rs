@@ -4,13 +4,13 @@ use nvmeof::{
     Status,
     host::sqe,
     transport::{HostTransfer, ICRequest},
-    wire::{log_page::ErrorEntry, opcode::LogPageId},
+    wire::{cqe::SQHD_DISABLED, log_page::ErrorEntry, opcode::LogPageId},
 };
 use zerocopy::FromBytes;
 
 use super::{
     HOST, NQN, Node, VOLUME_BYTES,
-    host::{bring_up, io_queue},
+    host::{ENTRIES, bring_up, io_queue},
 };
 
 fn pattern(len: usize, seed: u8) -> Vec<u8> {
@@ -90,5 +90,36 @@ fn what_cannot_be_done_has_its_status_and_harms_nothing() {
         let entry = ErrorEntry::read_from_bytes(&newest).unwrap();
         assert_eq!((entry.error_count.get(), entry.opcode), (failures + 1, 0x09));
         assert_eq!(entry.status.get() >> 1, Status::LBA_OUT_OF_RANGE.0);
+    });
+}
+
+#[test]
+fn a_full_queue_is_served_and_its_head_is_told_unless_flow_control_is_off() {
+    Node::start(2).run(|address| async move {
+        let request = ICRequest::default();
+        let (_admin, cntlid) = bring_up(address, request, NQN, HOST).await.unwrap();
+        for (qid, flow_control) in [(1, true), (2, false)] {
+            let mut queue = io_queue(address, request, cntlid, qid, flow_control).await.unwrap();
+            // Connect was the first entry. A queue of 64 is full with 63; the second time its head comes round.
+            for begun in [1, ENTRIES] {
+                for _ in 1..ENTRIES {
+                    queue.begin(sqe::flush(1), HostTransfer::None, &[]).await.unwrap();
+                }
+                let mut last = begun;
+                for _ in 1..ENTRIES {
+                    let (_, cqe) = queue.other().await.unwrap();
+                    assert_eq!(cqe.status(), Status::SUCCESS);
+                    if !flow_control {
+                        assert_eq!(cqe.sqhd.get(), SQHD_DISABLED);
+                        continue;
+                    }
+                    // Entries taken since the round began, this answer's own among them.
+                    let head = begun + (cqe.sqhd.get() + ENTRIES - begun % ENTRIES) % ENTRIES;
+                    assert!(head >= last && head < begun + ENTRIES, "{head} after {last}");
+                    last = head;
+                }
+                assert!(!flow_control || last == begun + ENTRIES - 1, "all were taken");
+            }
+        }
     });
 }
