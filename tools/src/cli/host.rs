@@ -8,6 +8,7 @@ use super::{
     client::{Client, encode},
     error::CliError,
     host_secret::{self, SetSecret},
+    host_tls_key::{self, SetTlsKey},
     model::{Host, Volume},
     report::{Report, table},
     resolve,
@@ -43,6 +44,13 @@ pub(crate) enum HostCommand {
         /// Name, id or the beginning of an id
         host: String,
     },
+    /// Make a host connect in TLS with a key, give it another one, or let it choose
+    SetTlsKey(SetTlsKey),
+    /// Let a host connect without TLS again
+    ClearTlsKey {
+        /// Name, id or the beginning of an id
+        host: String,
+    },
 }
 
 pub(crate) async fn run(client: &mut Client, command: HostCommand) -> Result<Report, CliError> {
@@ -52,6 +60,8 @@ pub(crate) async fn run(client: &mut Client, command: HostCommand) -> Result<Rep
         HostCommand::Delete { host, force } => delete(client, &host, force).await,
         HostCommand::SetSecret(command) => host_secret::set(client, command).await,
         HostCommand::ClearSecret { host } => host_secret::clear(client, &host).await,
+        HostCommand::SetTlsKey(command) => host_tls_key::set(client, command).await,
+        HostCommand::ClearTlsKey { host } => host_tls_key::clear(client, &host).await,
     }
 }
 

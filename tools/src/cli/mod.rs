@@ -18,6 +18,7 @@ mod error;
 mod events;
 mod host;
 mod host_secret;
+mod host_tls_key;
 mod model;
 mod publish;
 mod report;

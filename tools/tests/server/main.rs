@@ -8,4 +8,5 @@ mod refusals;
 mod secrets;
 mod snapshots;
 mod support;
+mod tls_keys;
 mod trust;

@@ -1,0 +1,89 @@
+//! `basalt host set-tls-key` and `clear-tls-key`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use hyper::Method;
+use serde_json::{Value, json};
+
+use super::{
+    client::{Client, encode},
+    error::CliError,
+    report::Report,
+    resolve,
+};
+
+#[derive(Debug, Args)]
+pub(crate) struct SetTlsKey {
+    /// Name, id or the beginning of an id
+    host: String,
+    /// Make a new key and print it, once
+    #[arg(long, conflicts_with = "key_file")]
+    generate: bool,
+    /// Take the key of this file, which holds NVMeTLSkey-1:...
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// Hash function of a new key: sha256 for AES-128, sha384 for AES-256
+    #[arg(long, value_enum, requires = "generate")]
+    hash: Option<Hash>,
+    /// Whether the host may still connect without TLS; required for a first key
+    #[arg(long, value_enum, required_unless_present_any = ["generate", "key_file"])]
+    policy: Option<Policy>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Hash {
+    Sha256,
+    Sha384,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Policy {
+    Required,
+    Allowed,
+}
+
+/// As the API calls it, which is as it was typed.
+fn name(value: impl ValueEnum) -> Value {
+    json!(value.to_possible_value().map(|value| value.get_name().to_owned()))
+}
+
+/// A key, or its policy. A new key is shown here and never again.
+pub(super) async fn set(client: &mut Client, command: SetTlsKey) -> Result<Report, CliError> {
+    let SetTlsKey { host, generate, key_file, hash, policy } = command;
+    let host = resolve::host(client, &host).await?;
+    let mut body = json!({ "generate": generate });
+    if let Some(file) = key_file {
+        let text = std::fs::read_to_string(&file)
+            .map_err(|error| CliError::Usage(format!("{}: {error}", file.display())))?;
+        body["key"] = json!(text.trim());
+    }
+    if let Some(hash) = hash {
+        body["hash"] = name(hash);
+    }
+    if let Some(policy) = policy {
+        body["policy"] = name(policy);
+    }
+    let path = format!("/basalt/v1/hosts/{}/tls-keys", encode(&host.uuid));
+    let answer = client.call(Method::PUT, &path, Some(body)).await?;
+    let policy = answer["policy"].as_str().unwrap_or_default();
+    let mut text =
+        format!("TLS is {policy} for {} from its next connect on; connections that it has go on", host.name);
+    if let Some(key) = answer["key"].as_str() {
+        text += &format!(
+            "\n{key}\nthe key is not shown again; on the host, for each of its subsystems:\n\
+             nvme check-tls-key --identity=1 --insert --hostnqn={} --subsysnqn=NQN --keydata={key}\n\
+             nvme connect --tls ...",
+            host.nqn
+        );
+    }
+    Ok(Report::new(text, answer))
+}
+
+/// The host connects without from then on.
+pub(super) async fn clear(client: &mut Client, text: &str) -> Result<Report, CliError> {
+    let host = resolve::host(client, text).await?;
+    let path = format!("/basalt/v1/hosts/{}/tls-keys", encode(&host.uuid));
+    let answer: Value = client.call(Method::DELETE, &path, None).await?;
+    Ok(Report::new(format!("{} connects without TLS from now on", host.name), answer))
+}
