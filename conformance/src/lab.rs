@@ -18,7 +18,7 @@ use crate::{
     check::{Verdict, broken, expect_success},
     facts::Facts,
     limits,
-    link::Link,
+    link::{Incoming, Link},
     pdu::Wishes,
     queue::{Answer, Data, Queue},
 };
@@ -56,11 +56,13 @@ pub(crate) struct Lab<'a> {
     pub(crate) second_host: Option<&'a Host>,
     /// Kept from check to check, as long as it works.
     session: Option<Session>,
+    /// What became of the connection that was broken last, by what broke it.
+    last_end: Option<(String, Incoming)>,
 }
 
 impl<'a> Lab<'a> {
     pub(crate) fn new(target: &'a Target, facts: &'a Facts, second_host: Option<&'a Host>) -> Self {
-        Self { target, facts, second_host, session: None }
+        Self { target, facts, second_host, session: None, last_end: None }
     }
 
     /// The association that checks share. It is ready; whoever changes its state uses [`Self::fresh`] instead.
@@ -75,6 +77,23 @@ impl<'a> Lab<'a> {
     /// After a check that did not pass nobody knows how the association stands.
     pub(crate) fn forget(&mut self) {
         self.session = None;
+    }
+
+    /// How the target ends a connection that `send` breaks and watches. Checks of one and the same break, which follow one another
+    /// and have one `key`, share it: a target that is silent costs our patience once.
+    pub(crate) fn end_of(
+        &mut self,
+        key: &str,
+        send: impl FnOnce(&mut Self) -> Verdict<Incoming>,
+    ) -> Verdict<Incoming> {
+        if let Some((last, end)) = &self.last_end
+            && last == key
+        {
+            return Ok(end.clone());
+        }
+        let end = send(self)?;
+        self.last_end = Some((key.to_owned(), end.clone()));
+        Ok(end)
     }
 
     /// An association of the check's own.

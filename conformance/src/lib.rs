@@ -22,6 +22,7 @@ mod facts;
 mod lab;
 mod limits;
 mod link;
+mod markdown;
 mod pdu;
 mod queue;
 mod run;

@@ -17,3 +17,6 @@ pub(crate) const TRANSFER_BYTES: u32 = 64 << 10;
 
 /// Blocks at a namespace's end that writing checks use, in bytes. They are put back.
 pub(crate) const SCRATCH_BYTES: u64 = 256 << 10;
+
+/// Entries of a discovery log that are looked at, whatever the target says how many there are.
+pub(crate) const LIST_ENTRIES: usize = 64;

@@ -3,25 +3,26 @@
 use nvmeof::{
     Status,
     host::sqe,
-    wire::{Sqe, opcode::Cns},
+    wire::{Sqe, connect::CNTLID_DYNAMIC, opcode::Cns},
 };
 
 use crate::{
     check::{Check, Need, Verdict, expect, expect_equal, expect_refused, expect_status, expect_success},
     lab::Lab,
-    queue::Data,
+    limits,
+    queue::{Answer, Data, Queue},
 };
+
+const KEEP_ALIVE: &str = "Base §5.1.14";
 
 pub(super) fn checks() -> Vec<Check> {
     let mut checks = opcodes();
     checks.extend(events());
     checks.extend(aborts());
     checks.extend(vec![
-        Check::new("admin/keep_alive", "Base §5.1.14", &[], |lab| {
-            expect_success(&lab.admin(sqe::keep_alive(), Data::None)?)
-        }),
-        Check::new("admin/keep_alive_dword_0_is_reserved", "Base §5.1.14", &[], |lab| {
-            expect_equal("dword 0", 0, lab.admin(sqe::keep_alive(), Data::None)?.dword0())
+        Check::new("admin/keep_alive", KEEP_ALIVE, &[], |lab| expect_success(&keep_alive(lab)?)),
+        Check::new("admin/keep_alive_dword_0_is_reserved", KEEP_ALIVE, &[], |lab| {
+            expect_equal("dword 0", 0, keep_alive(lab)?.dword0())
         }),
         Check::new("admin/reserved_fuse", "Base §3.3.3.1", &[], |lab| {
             let mut sqe = sqe::identify(Cns::CONTROLLER, 0);
@@ -47,6 +48,17 @@ pub(super) fn checks() -> Vec<Check> {
         }));
     }
     checks
+}
+
+/// Keep Alive on an association that has a timer.
+fn keep_alive(lab: &Lab<'_>) -> Verdict<Answer> {
+    const KATO_MS: u32 = 30_000;
+    let mut queue = Queue::new(lab.initialized()?);
+    let connect = sqe::connect(0, limits::QUEUE_ENTRIES, KATO_MS, true);
+    let data = lab.target.connect_data(CNTLID_DYNAMIC);
+    expect_success(&queue.command(connect, Data::Capsule(&data))?)?;
+    crate::lab::enable(&mut queue)?;
+    queue.command(sqe::keep_alive(), Data::None)
 }
 
 /// Opcodes that are reserved, and those that create and delete queues, which are not for fabrics (Base §3.1.3.3).

@@ -5,7 +5,7 @@ use nvmeof::{
     wire::pdu::{Fes, PduType},
 };
 
-use super::malformed::{self, Fatal, Wrong, ended, field, status, told};
+use super::malformed::{self, Fatal, Wrong, field, status};
 use crate::{
     check::{Check, Verdict},
     lab::Lab,
@@ -55,14 +55,9 @@ fn family(
     send: fn(&mut Lab<'_>, usize, u8) -> Verdict<Link>,
 ) -> Vec<Check> {
     let both = |Change { name, at, value, errors }: Change| {
-        [
-            Check::new(format!("framing/{theme}_{name}"), section, &[], move |lab| {
-                told(&send(lab, at, value)?.end()?, errors)
-            }),
-            Check::new(format!("framing/{theme}_{name}_ends"), "TCP §3.5", &[], move |lab| {
-                ended(&mut send(lab, at, value)?)
-            }),
-        ]
+        malformed::pair(format!("framing/{theme}_{name}"), section, &[], errors, move |lab| {
+            send(lab, at, value)
+        })
     };
     changes.into_iter().flat_map(both).collect()
 }
@@ -186,11 +181,9 @@ fn types() -> Vec<Check> {
     let mut checks: Vec<Check> = table.iter().flat_map(malformed::checks).collect();
     // Types 0Ah and 0Bh are taken by later revisions.
     for pdu_type in [0x08, 0x0C, 0x0D, 0x0E, 0x0F, 0x10, 0x20, 0x3F, 0x40, 0x7F, 0x80, 0xC0, 0xFE, 0xFF] {
-        checks.push(Check::new(format!("framing/type_{pdu_type:02x}h"), HEADER, &[], move |lab| {
-            told(&later(lab, &pdu::bare(pdu_type, 24, 24))?.end()?, UNKNOWN)
-        }));
-        checks.push(Check::new(format!("framing/type_{pdu_type:02x}h_ends"), "TCP §3.5", &[], move |lab| {
-            ended(&mut later(lab, &pdu::bare(pdu_type, 24, 24))?)
+        let name = format!("framing/type_{pdu_type:02x}h");
+        checks.extend(malformed::pair(name, HEADER, &[], UNKNOWN, move |lab| {
+            later(lab, &pdu::bare(pdu_type, 24, 24))
         }));
     }
     checks

@@ -237,7 +237,7 @@ fn lengths() -> Vec<Check> {
 fn pointers() -> Vec<Check> {
     let mut checks = Vec::new();
     // Types that are reserved, and those that fabrics do not use in a capsule (Base §4.3.2).
-    for sgl_id in [0x02_u8, 0x10, 0x20, 0x30, 0x60, 0x70, 0x80, 0x90, 0xE0, 0x5F] {
+    for sgl_id in [0x02_u8, 0x20, 0x30, 0x60, 0x70, 0x80, 0x90, 0xE0, 0x5F] {
         checks.push(Check::new(
             format!("io/read_with_sgl_id_{sgl_id:02x}h"),
             "Base §4.3.2",

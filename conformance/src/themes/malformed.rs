@@ -42,14 +42,24 @@ pub(super) const fn status(fes: Fes) -> Fatal {
 /// The two checks of one wrong PDU.
 pub(super) fn checks(wrong: &Wrong) -> [Check; 2] {
     let Wrong { name, section, needs, send, errors } = *wrong;
+    pair(name.to_owned(), section, needs, errors, send)
+}
+
+/// The same for a way of breaking a connection that knows more than its name.
+pub(super) fn pair(
+    name: String,
+    section: &'static str,
+    needs: &'static [Need],
+    errors: &'static [Fatal],
+    send: impl Fn(&mut Lab<'_>) -> Verdict<Link> + Copy + 'static,
+) -> [Check; 2] {
+    let key = name.clone();
     [
-        Check::new(name, section, needs, move |lab| {
-            let mut link = send(lab)?;
-            told(&link.end()?, errors)
+        Check::new(name.clone(), section, needs, move |lab| {
+            told(&lab.end_of(&name, |lab| send(lab)?.end())?, errors)
         }),
-        Check::new(format!("{name}_ends"), "TCP §3.5", needs, move |lab| {
-            let mut link = send(lab)?;
-            ended(&mut link)
+        Check::new(format!("{key}_ends"), "TCP §3.5", needs, move |lab| {
+            is_end(&lab.end_of(&key, |lab| send(lab)?.end())?)
         }),
     ]
 }
@@ -70,7 +80,12 @@ pub(super) fn told(end: &Incoming, errors: &[Fatal]) -> Verdict {
 
 /// The target said C2HTermReq, after which the host closes, or closed itself.
 pub(super) fn ended(link: &mut Link) -> Verdict {
-    match link.end()? {
+    is_end(&link.end()?)
+}
+
+/// The same of what came.
+pub(super) fn is_end(end: &Incoming) -> Verdict {
+    match end {
         Incoming::Silence => fail("C2HTermReq or the end of the connection", "silence"),
         Incoming::Pdu(_) | Incoming::Closed => Ok(()),
     }

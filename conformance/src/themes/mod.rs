@@ -4,9 +4,13 @@ mod admin;
 mod connect;
 mod data;
 mod digests;
+mod discovery;
+mod features;
 mod framing;
 mod handshake;
+mod identify;
 mod io;
+mod logs;
 mod malformed;
 mod properties;
 mod reservations;
@@ -26,9 +30,13 @@ pub(crate) fn catalogue() -> Vec<Check> {
         properties::checks,
         connect::checks,
         admin::checks,
+        identify::checks,
+        logs::checks,
+        features::checks,
         io::checks,
         data::checks,
         reservations::checks,
+        discovery::checks,
     ];
     themes.into_iter().flat_map(|theme| theme()).collect()
 }

@@ -18,7 +18,6 @@ use crate::{
     },
     lab::{Lab, await_status, enable},
     link::Incoming,
-    pdu::Wishes,
     queue::{Data, Queue},
 };
 
@@ -51,11 +50,10 @@ fn value(queue: &mut Queue, property: Property) -> Verdict<u64> {
 /// Fields of CAP and VS.
 fn capabilities() -> Vec<Check> {
     type Field = (&'static str, &'static str, fn(u64) -> Verdict);
-    let fields: [Field; 7] = [
+    let fields: [Field; 6] = [
         ("cap_mqes_is_not_zero", "Base §3.1.4.1", |cap| {
             expect(cap & 0xFFFF >= 1, "MQES of 1 at least", format_args!("CAP {cap:#x}"))
         }),
-        ("cap_cqr_is_set", "Base §3.1.4.1", |cap| expect_equal("CQR", 1, cap >> 16 & 1)),
         ("cap_reserved_bits", "Base §3.1.4.1", |cap| expect_equal("bits 23:19", 0, cap >> 19 & 0x1F)),
         ("cap_dstrd_is_zero", "Base §3.1.4.1", |cap| expect_equal("DSTRD", 0, cap >> 32 & 0xF)),
         ("cap_css_has_a_command_set", "Base §3.1.4.1", |cap| {
@@ -186,20 +184,6 @@ fn life() -> Vec<Check> {
         reset(admin)?;
         queue_is_gone(io)
     }));
-    checks.push(Check::new(
-        "properties/reset_leaves_room_for_io_queues",
-        "Base §3.7.2",
-        &[Need::Io],
-        |lab| {
-            let mut session = lab.fresh()?;
-            let cntlid = session.cntlid;
-            let (admin, io) = session.both()?;
-            reset(admin)?;
-            queue_is_gone(io)?;
-            enable(admin)?;
-            lab.target.connect_io(Wishes::default(), cntlid, 1).map(drop)
-        },
-    ));
     checks
 }
 

@@ -4,6 +4,7 @@ mod attach;
 mod authentication;
 mod bad_input;
 mod commands;
+mod conformance;
 mod discovery;
 mod evacuation;
 mod filesystem;
@@ -52,8 +53,9 @@ pub type Scenario = (&'static str, fn(Stage<'_>) -> Result<()>);
 pub type PowerScenario = (&'static str, fn(&Lab, &Bootable, &Path) -> Result<()>);
 
 /// The whole of a host's life, in the order in which it runs.
-pub const ALL: [Scenario; 31] = [
+pub const ALL: [Scenario; 32] = [
     ("harness_with_the_kernels_own_target", kernel_target::run),
+    ("conformance_of_the_kernels_own_target", conformance::kernel_target),
     ("discover_connect_list_identify", attach::run),
     ("ext4_and_xfs_files", filesystem::files),
     ("fstrim_frees_space", filesystem::trim),

@@ -45,6 +45,9 @@ pub(crate) struct ConformanceArguments {
     /// How long the target may take for one answer, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
     timeout: u64,
+    /// Print a Markdown table
+    #[arg(long, conflicts_with_all = ["list"])]
+    markdown: bool,
     /// List all checks and their sections, and run none
     #[arg(long)]
     list: bool,
@@ -59,23 +62,20 @@ pub(super) fn run(arguments: ConformanceArguments) -> Result<Report, CliError> {
     if arguments.list {
         return Ok(list());
     }
-    let options = options(arguments)?;
-    let report = conformance::run(&options).map_err(CliError::Conformance)?;
-    let failed = report.failed();
-    let summary = format!(
-        "{} checks: {} passed, {failed} failed, {} skipped",
-        report.rows.len(),
-        report.passed(),
-        report.skipped()
-    );
+    let markdown = arguments.markdown;
+    let report = conformance::run(&options(arguments)?).map_err(CliError::Conformance)?;
     let json = json!({
         "passed": report.passed(),
-        "failed": failed,
+        "failed": report.failed(),
         "skipped": report.skipped(),
         "checks": report.rows.iter().map(row_json).collect::<Vec<_>>(),
     });
-    let text = format!("{}\n{summary}\n", rows_text(&report.rows));
-    Ok(Report::new(text, json).with_problems(failed > 0))
+    let text = if markdown {
+        report.markdown()
+    } else {
+        format!("{}\n{}\n", rows_text(&report.rows), report.summary())
+    };
+    Ok(Report::new(text, json).with_problems(report.failed() > 0))
 }
 
 fn options(arguments: ConformanceArguments) -> Result<Options, CliError> {
@@ -116,29 +116,18 @@ fn list() -> Report {
 fn rows_text(rows: &[Row]) -> String {
     let lines = table(
         ["NAME", "RESULT", "SECTION"],
-        rows.iter().map(|row| [row.name.clone(), word(&row.outcome).to_owned(), row.section.to_owned()]),
+        rows.iter().map(|row| [row.name.clone(), row.outcome.word().to_owned(), row.section.to_owned()]),
     );
     let mut lines = lines.lines();
     let mut text = format!("{}\n", lines.next().unwrap_or_default());
     for (line, row) in lines.zip(rows) {
         text += line;
         text.push('\n');
-        match &row.outcome {
-            Outcome::Pass => {}
-            Outcome::Fail { expected, seen } => text += &format!("    expected {expected}; seen {seen}\n"),
-            Outcome::Skip { why } | Outcome::Broken { why } => text += &format!("    {why}\n"),
+        if row.outcome != Outcome::Pass {
+            text += &format!("    {}\n", row.outcome.remark());
         }
     }
     text
-}
-
-fn word(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Pass => "pass",
-        Outcome::Fail { .. } => "FAIL",
-        Outcome::Skip { .. } => "skip",
-        Outcome::Broken { .. } => "BROKEN",
-    }
 }
 
 fn row_json(row: &Row) -> Value {
@@ -146,7 +135,7 @@ fn row_json(row: &Row) -> Value {
         "theme": row.theme,
         "name": row.name,
         "section": row.section,
-        "result": word(&row.outcome).to_lowercase(),
+        "result": row.outcome.word().to_lowercase(),
     });
     match &row.outcome {
         Outcome::Pass => {}
