@@ -23,7 +23,7 @@ pub(crate) struct SetTlsKey {
     /// Take the key of this file, which holds NVMeTLSkey-1:...
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
-    /// Hash function of a new key: sha256 for AES-128, sha384 for AES-256
+    /// Hash function of a new key: sha256 for AES-128, sha384 for AES-256 (not with Debian 13's tlshd)
     #[arg(long, value_enum, requires = "generate")]
     hash: Option<Hash>,
     /// Whether the host may still connect without TLS; required for a first key
