@@ -69,9 +69,8 @@ impl Part {
             }
             Self::Build => build(),
             Self::Test => {
-                let (seeds, crash_seeds) = if full { FULL_SEEDS } else { CI_SEEDS };
                 let mut tests = cargo(&["test", "--workspace", "--no-fail-fast"]);
-                tally::run(tests.env("BASALT_SEEDS", seeds).env("BASALT_CRASH_SEEDS", crash_seeds))
+                tally::run(tests.envs(if full { FULL_SEEDS } else { CI_SEEDS }))
             }
             Self::Vm => end_to_end("vm"),
             Self::Clients => end_to_end("clients"),
@@ -134,6 +133,8 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-/// Seeds of the engine's random model test and of each crash workload.
-const CI_SEEDS: (&str, &str) = ("500", "4");
-const FULL_SEEDS: (&str, &str) = ("5000", "40");
+/// Seeds of the engine's random model test, of each crash workload, and of the simulated clusters.
+const CI_SEEDS: [(&str, &str); 3] =
+    [("BASALT_SEEDS", "500"), ("BASALT_CRASH_SEEDS", "4"), ("BASALT_CLUSTER_SEEDS", "1000")];
+const FULL_SEEDS: [(&str, &str); 3] =
+    [("BASALT_SEEDS", "5000"), ("BASALT_CRASH_SEEDS", "40"), ("BASALT_CLUSTER_SEEDS", "20000")];

@@ -1,0 +1,104 @@
+//! What a replica keeps on its drive beside the data: small, changed in order, and whole after any crash.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    membership::{Membership, NodeId},
+    range::{BlockRange, Extent, Grain, Region},
+};
+
+/// One boot of the node's machine. What a process wrote survives the process, not the boot, unless it was flushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Boot(pub u64);
+
+/// A replica's durable fields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Durable {
+    /// The newest membership that this replica took part in. Commands of an older epoch are refused.
+    pub membership: Membership,
+    /// It holds a volume's data; what it may lack follows from the others' `missing`. A new replica does not.
+    pub complete: bool,
+    /// The boot in which it was last equal to a primary: if the machine is still up since, nothing was lost.
+    pub certified: Option<Boot>,
+    /// Regions written since the last flush that completed on all replicas in sync (M2).
+    pub record: BTreeSet<Region>,
+    /// What each replica that left the set lacks. Kept by those that are in it.
+    pub missing: BTreeMap<NodeId, BTreeSet<Extent>>,
+}
+
+/// One change of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Takes part in a newer membership. Who left it lacks what may not have reached it; who came back lacks nothing.
+    Adopt(Membership),
+    /// About to write into a range.
+    Mark(BlockRange),
+    /// These regions are on all replicas in sync, flushed.
+    Drop(BTreeSet<Region>),
+    /// Equal to the primary, in this boot. `missing` is what the primary knew.
+    Certify { boot: Boot, missing: BTreeMap<NodeId, BTreeSet<Extent>> },
+}
+
+impl Durable {
+    /// Of a replica that is made with its volume, empty like all others.
+    pub fn new(membership: Membership, boot: Boot) -> Self {
+        Self {
+            membership,
+            complete: true,
+            certified: Some(boot),
+            record: BTreeSet::new(),
+            missing: BTreeMap::new(),
+        }
+    }
+
+    /// Of a replica that is made later and has yet to be filled.
+    pub fn blank(membership: Membership) -> Self {
+        Self { complete: false, certified: None, ..Self::new(membership, Boot(0)) }
+    }
+
+    /// Makes a change, on `me`'s replica.
+    pub fn apply(&mut self, change: &Change, me: NodeId, grain: &Grain) {
+        match change {
+            Change::Adopt(membership) => self.adopt(membership, me, grain),
+            Change::Mark(range) => {
+                self.record.extend(grain.regions(*range));
+                for missing in self.missing.values_mut() {
+                    missing.extend(grain.extents(*range));
+                }
+            }
+            Change::Drop(regions) => self.record.retain(|region| !regions.contains(region)),
+            Change::Certify { boot, missing } => {
+                self.certified = Some(*boot);
+                self.complete = true;
+                // What was written here before this change came is in the record, but not yet marked for the others.
+                let recent: BTreeSet<_> = self.record.iter().flat_map(|r| grain.extents_of(*r)).collect();
+                self.missing = missing.clone();
+                for missing in self.missing.values_mut() {
+                    missing.extend(&recent);
+                }
+            }
+        }
+    }
+
+    fn adopt(&mut self, membership: &Membership, me: NodeId, grain: &Grain) {
+        assert!(membership.epoch >= self.membership.epoch, "epochs never go back");
+        if membership.in_sync.contains(&me) {
+            for left in self.membership.in_sync.difference(&membership.in_sync) {
+                let recent = self.record.iter().flat_map(|r| grain.extents_of(*r)).collect();
+                self.missing.insert(*left, recent);
+            }
+            self.missing.retain(|node, _| !membership.in_sync.contains(node));
+        } else {
+            // What it knew of others grows stale while it is away.
+            self.missing.clear();
+            self.certified = None;
+        }
+        self.membership = membership.clone();
+    }
+
+    /// Whether a write into `range` needs no mark.
+    pub fn covers(&self, range: BlockRange, grain: &Grain) -> bool {
+        grain.regions(range).all(|region| self.record.contains(&region))
+            && self.missing.values().all(|extents| grain.extents(range).all(|e| extents.contains(&e)))
+    }
+}

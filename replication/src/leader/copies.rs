@@ -1,0 +1,130 @@
+//! Making a peer equal: the recently written after a takeover or a loss of power, the missed after an absence.
+
+use std::collections::BTreeSet;
+
+use super::{Leader, LeaderWork, Phase, Purpose, link::LinkState};
+use crate::{
+    config::Cheat,
+    event::{Payload, Work, WorkId},
+    membership::{NodeId, Session},
+    message::Command,
+    range::{Extent, Region},
+    replica::Replica,
+};
+
+impl Leader {
+    /// A peer obeys, and this replica leads: what does it lack?
+    pub(super) fn begin_copies(&mut self, replica: &mut Replica, peer: NodeId) {
+        let grain = replica.config.grain;
+        let extents = |record: &BTreeSet<Region>| -> BTreeSet<Extent> {
+            record.iter().flat_map(|region| grain.extents_of(*region)).collect()
+        };
+        let counts = self.belongs(peer);
+        let recent = extents(&replica.issued.record);
+        let link = self.links.get_mut(&peer).expect("it was fenced");
+        let standing = link.standing.clone().expect("it was fenced");
+        let theirs = extents(&standing.record);
+        if !counts {
+            let missed = replica.issued.missing.get(&peer).filter(|_| standing.complete);
+            let lacks = missed
+                .map_or_else(|| grain.all().collect(), |missed| missed.union(&theirs).copied().collect());
+            link.todo = Some(lacks);
+        } else if let Some(todo) = &mut link.todo {
+            if !standing.intact {
+                todo.extend(recent.union(&theirs));
+            }
+        } else {
+            let all = recent.union(&theirs).copied().collect();
+            let cheats = replica.config.cheats(Cheat::NoEqualize) && standing.complete;
+            link.todo = Some(if cheats { BTreeSet::new() } else { all });
+        }
+        link.state = LinkState::Copying;
+        if !standing.intact {
+            self.ops.peer_forgot(peer);
+        }
+        self.pump_copies(replica);
+    }
+
+    /// Begins copies, a few at a time, and goes on when there is nothing left to copy.
+    pub(super) fn pump_copies(&mut self, replica: &mut Replica) {
+        let copying = self.links.iter().filter(|(_, link)| link.state == LinkState::Copying);
+        for peer in copying.map(|(peer, _)| *peer).collect::<Vec<_>>() {
+            let link = self.links.get_mut(&peer).expect("listed");
+            let (Some(session), Some(todo)) = (link.session, &link.todo) else { continue };
+            if todo.is_empty() {
+                self.all_copied(replica, peer);
+                continue;
+            }
+            let free = replica.config.copies_max.saturating_sub(link.copying.len());
+            let waiting = todo.difference(&link.copying).copied();
+            let claims = &mut self.ops.claims;
+            let chosen: Vec<Extent> = waiting
+                .filter(|e| claims.take_copy(*e, replica.config.grain.blocks_of(*e)))
+                .take(free)
+                .collect();
+            for extent in chosen {
+                link.copying.insert(extent);
+                let range = replica.config.grain.blocks_of(extent);
+                Self::start(replica, Work::Read(range), LeaderWork::CopyRead(peer, session, extent));
+            }
+        }
+    }
+
+    pub(super) fn copy_read(
+        &mut self,
+        replica: &mut Replica,
+        (peer, session): (NodeId, Session),
+        extent: Extent,
+        work: WorkId,
+    ) {
+        // Of a connection before: its claim was let go when that broke.
+        if self.links.get(&peer).and_then(|link| link.session) == Some(session) {
+            let command = Command::Write(replica.config.grain.blocks_of(extent));
+            self.command(replica, peer, Purpose::Copy(extent), command, Some(Payload::Work(work)));
+        }
+    }
+
+    /// This node's drive could not read it.
+    pub(super) fn copy_unread(&mut self, (peer, session): (NodeId, Session), extent: Extent) {
+        let Some(link) = self.links.get_mut(&peer).filter(|link| link.session == Some(session)) else {
+            return;
+        };
+        if link.copying.remove(&extent) {
+            self.ops.claims.release_copy(extent);
+        }
+    }
+
+    pub(super) fn copied(&mut self, peer: NodeId, extent: Extent) {
+        let Some(link) = self.links.get_mut(&peer) else { return };
+        if link.copying.remove(&extent) {
+            self.ops.claims.release_copy(extent);
+        }
+        if let Some(todo) = &mut link.todo {
+            todo.remove(&extent);
+        }
+    }
+
+    /// Members note that they are equal; others flush before, when they have all that was answered without them.
+    fn all_copied(&mut self, replica: &mut Replica, peer: NodeId) {
+        if self.belongs(peer) {
+            self.certify(replica, peer);
+        } else if !self.ops.lags(peer) {
+            self.links.get_mut(&peer).expect("it was copied to").state = LinkState::Flushing;
+            self.command(replica, peer, Purpose::JoinFlush, Command::Flush, None);
+        }
+    }
+
+    pub(super) fn certify(&mut self, replica: &mut Replica, peer: NodeId) {
+        self.links.get_mut(&peer).expect("it was copied to").state = LinkState::Certifying;
+        let missing = replica.issued.missing.iter().filter(|(node, _)| **node != peer);
+        let missing = missing.map(|(node, extents)| (*node, extents.clone())).collect();
+        self.command(replica, peer, Purpose::Certify, Command::Certify { missing }, None);
+    }
+
+    pub(super) fn certified(&mut self, peer: NodeId) {
+        debug_assert_eq!(self.phase, Phase::Leading);
+        if let Some(link) = self.links.get_mut(&peer) {
+            link.state = LinkState::Equal;
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! How the replicas of a volume stay one volume: the protocol of REPLICATION.md as a state machine without I/O.
+//!
+//! ```text
+//! membership  who is in sync and who leads, under an epoch
+//! durable     what a replica keeps on its drive beside the data
+//! replica     one replica: events in, actions out
+//! follower    its part that obeys a primary's session
+//! leader      its part that leads: takeover, hosts' operations, copies, changes of the set, grants
+//! ```
+//! The caller owns payload, clock, drive, network and store, so the same code runs on the reactor and in the simulator.
+#![forbid(unsafe_code)]
+
+mod config;
+mod durable;
+mod event;
+mod follower;
+mod leader;
+mod membership;
+mod message;
+mod range;
+mod replica;
+#[cfg(test)]
+mod tests;
+mod tracker;
+
+pub use config::{Cheat, Config};
+pub use durable::{Boot, Change, Durable};
+pub use event::{Action, Event, HostAnswer, HostRequest, OpId, Payload, Stored, Work, WorkId};
+pub use membership::{Epoch, Membership, NodeId, Session};
+pub use message::{Command, CommandId, Message, Outcome, Standing};
+pub use range::{BlockRange, Extent, Grain, Region};
+pub use replica::Replica;

@@ -1,0 +1,74 @@
+//! What replicas say to each other. A connection may deliver late and out of order, but nothing twice; what an old
+//! connection delivers after a newer one was made is recognised by its session.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use crate::{
+    membership::{Membership, NodeId, Session},
+    range::{BlockRange, Extent, Region},
+};
+
+/// A command of a primary, unique in its process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CommandId(pub u64);
+
+/// One message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    /// Primary: from now on, obey this session and none before it.
+    Fence { session: Session, membership: Membership },
+    /// It does, durably, and nothing that an older session asked for is under way any more (M4).
+    Fenced { session: Session, replica: Standing },
+    /// It cannot: it has taken part in a newer membership.
+    Refused { newer: Membership },
+    /// Primary: do this. Writes and copies carry their blocks.
+    Command { session: Session, id: CommandId, command: Command },
+    /// Done, or the replica's drive failed. A fetch's answer carries its blocks.
+    Done { session: Session, id: CommandId, outcome: Outcome },
+    /// Primary: may I read without asking? `asked` is its own time, to be given back.
+    GrantRequest { session: Session, asked: Duration },
+    /// For the agreed time from when it asked (M3).
+    Grant { session: Session, asked: Duration },
+    /// Primary: I read no more.
+    GrantReturn { session: Session },
+    /// Primary: this flush completed on all replicas in sync. Of these regions a write began before it ended and may
+    /// not have reached everybody, so they stay in the record, even where the flush covered it.
+    Flushed { session: Session, flush: CommandId, except: BTreeSet<Region> },
+}
+
+/// What a fenced replica is, for the primary to judge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Nothing that it acknowledged since it was last equal to a primary can be lost.
+    pub intact: bool,
+    /// It holds the volume's data, but for what left members lack.
+    pub complete: bool,
+    pub record: BTreeSet<Region>,
+}
+
+/// What a primary asks of a replica.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// A host's write, or an extent copied.
+    Write(BlockRange),
+    Flush,
+    /// Blocks, for a primary that lost some.
+    Fetch(BlockRange),
+    /// Equal now. `missing` is what those lack that left the set.
+    Certify {
+        missing: BTreeMap<NodeId, BTreeSet<Extent>>,
+    },
+    /// The set has changed.
+    Adopt(Membership),
+}
+
+/// How a command, or a piece of work on a drive, ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Ok,
+    /// The drive failed.
+    Failed,
+}

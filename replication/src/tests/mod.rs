@@ -1,0 +1,110 @@
+//! The state machines, state by event.
+
+mod fencing;
+mod leading;
+
+use std::time::Duration;
+
+use crate::{
+    Action, BlockRange, Boot, Config, Durable, Event, Grain, HostAnswer, HostRequest, Membership, Message,
+    NodeId, OpId, Outcome, Replica, Session, Stored, Work, WorkId,
+};
+
+const ME: NodeId = NodeId(1);
+const GRANT: Duration = Duration::from_millis(100);
+const GRAIN: Grain = Grain { blocks_per_extent: 2, extents_per_region: 2, extents: 4 };
+
+/// A replica, its time, and work that it has not been told the end of.
+struct Bench {
+    replica: Replica,
+    now: Duration,
+    sent: Vec<(NodeId, Message)>,
+    answers: Vec<(OpId, HostAnswer)>,
+    store: Vec<Membership>,
+    held: Vec<(WorkId, Work)>,
+    /// Work of these kinds is not ended at once.
+    hold: fn(&Work) -> bool,
+}
+
+impl Bench {
+    fn new(durable: Durable, boot: u64) -> Self {
+        let config = Config {
+            me: ME,
+            incarnation: 1,
+            boot: Boot(boot),
+            grain: GRAIN,
+            grant: GRANT,
+            patience: Duration::from_millis(50),
+            copies_max: 4,
+            cheat: None,
+        };
+        Self {
+            replica: Replica::new(config, durable, Duration::ZERO),
+            now: Duration::ZERO,
+            sent: Vec::new(),
+            answers: Vec::new(),
+            store: Vec::new(),
+            held: Vec::new(),
+            hold: |_| false,
+        }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.on(Event::Tick);
+    }
+
+    fn on(&mut self, event: Event) {
+        self.replica.on(self.now, event);
+        for action in self.replica.take_actions() {
+            match action {
+                Action::Send { to, message, .. } => self.sent.push((to, message)),
+                Action::Answer { op, answer } => self.answers.push((op, answer)),
+                Action::CompareAndSet { target, .. } => self.store.push(target),
+                Action::Work { id, work } if (self.hold)(&work) => self.held.push((id, work)),
+                Action::Work { id, .. } => self.on(Event::WorkDone { id, outcome: Outcome::Ok }),
+                Action::Lead(_) => {}
+            }
+        }
+    }
+
+    fn end_held(&mut self) {
+        for (id, _) in std::mem::take(&mut self.held) {
+            self.on(Event::WorkDone { id, outcome: Outcome::Ok });
+        }
+    }
+
+    fn hear(&mut self, from: NodeId, message: Message) {
+        self.on(Event::Message { from, message });
+    }
+
+    fn fence(&mut self, from: NodeId, number: u64, membership: &Membership) {
+        let session = Session { incarnation: 1, number };
+        self.hear(from, Message::Fence { session, membership: membership.clone() });
+    }
+
+    /// What was sent since the last look.
+    fn sent(&mut self) -> Vec<(NodeId, Message)> {
+        std::mem::take(&mut self.sent)
+    }
+
+    fn write(&mut self, op: u64) {
+        let request = HostRequest::Write(BlockRange { first: 0, count: 1 });
+        self.on(Event::Host { op: OpId(op), request });
+    }
+
+    fn read(&mut self, op: u64) {
+        let request = HostRequest::Read(BlockRange { first: 0, count: 1 });
+        self.on(Event::Host { op: OpId(op), request });
+    }
+
+    fn stored(&mut self, stored: Stored) {
+        let target = self.store.pop().expect("something was asked for");
+        self.on(Event::Stored { target, stored });
+    }
+}
+
+/// Two members, led by node 0.
+fn led_by_other() -> Membership {
+    Membership::first(NodeId(0), [NodeId(0), ME])
+}
