@@ -25,8 +25,7 @@ async fn node() -> Node {
         drives: vec![drive],
         portals: vec![PortalConfig { listen: SocketAddr::from(([127, 0, 0, 1], 0)), advertise: None }],
         map_memory_bytes: 4 << 20,
-        nqn_prefix: "nqn.2026-11.io.basalt:".to_owned(),
-        node_id: "02:00:00:00:00:01".to_owned(),
+        ..NodeConfig::new("02:00:00:00:00:01")
     };
     let node = Node::start(config).expect("a free port and some memory");
     let volume = Uuid::from_u128(7);

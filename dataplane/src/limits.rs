@@ -49,6 +49,8 @@ pub const PAST_SUBSYSTEMS: usize = 1024;
 pub const WRITE_WAIT_MAX: Duration = Duration::from_secs(10);
 /// A peer that takes no answer, or sends no data that it was asked for, for this long is cut off (E7).
 pub const STALL_MAX: Duration = Duration::from_secs(30);
+/// Hosts whose changes discovery counts apart: as many as there can be controllers.
+pub const DISCOVERY_HOSTS: usize = CONTROLLERS;
 /// Between the notice that a host's last namespace went and the end of its controllers: time to look and let go.
 pub const UNPUBLISH_GRACE: Duration = Duration::from_secs(5);
 /// How often the drives are looked at for hosts that want to hear of critical warnings.

@@ -36,14 +36,8 @@ fn drive(path: &Path) -> DriveConfig {
 }
 
 fn node(drives: Vec<DriveConfig>) -> Result<Node, String> {
-    let config = NodeConfig {
-        cores: 2,
-        drives,
-        portals: Vec::new(),
-        map_memory_bytes: MIB,
-        nqn_prefix: "nqn.2026-11.io.basalt:".to_owned(),
-        node_id: "02:00:00:00:00:01".to_owned(),
-    };
+    let config =
+        NodeConfig { cores: 2, drives, map_memory_bytes: MIB, ..NodeConfig::new("02:00:00:00:00:01") };
     Node::start(config).map_err(|error| error.to_string())
 }
 

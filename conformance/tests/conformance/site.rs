@@ -28,8 +28,7 @@ impl Site {
             drives: vec![drive],
             portals: vec![PortalConfig { listen: "127.0.0.1:0".parse().unwrap(), advertise: None }],
             map_memory_bytes: 8 * MIB,
-            nqn_prefix: "nqn.2026-11.io.basalt:".to_owned(),
-            node_id: "conformance".to_owned(),
+            ..NodeConfig::new("conformance")
         })
         .unwrap();
         let volume = Uuid::new_v4();

@@ -35,10 +35,8 @@ impl Crashed {
         let node = NodeConfig {
             cores: 1,
             drives: vec![drive],
-            portals: Vec::new(),
             map_memory_bytes: 16 << 20,
-            nqn_prefix: "nqn.2026-11.io.basalt:".to_owned(),
-            node_id: "02:00:00:00:00:01".to_owned(),
+            ..NodeConfig::new("02:00:00:00:00:01")
         };
         let node = Node::start(node).unwrap();
         let dir = tempfile::tempdir().unwrap();

@@ -1,10 +1,13 @@
 //! What the control plane says to a node and hears from it: plain values, no reactor type, no HTTP type.
 //! Sizes are bytes unless the name says otherwise.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf};
 
+pub use nvmeof::controller::AnaState;
 use nvmeof::tls::RetainedPsk;
 use uuid::Uuid;
+
+pub use crate::target::CONTROLLER_IDS;
 
 /// Everything a node needs to start.
 #[derive(Debug, Clone)]
@@ -13,13 +16,37 @@ pub struct NodeConfig {
     pub cores: usize,
     pub drives: Vec<DriveConfig>,
     pub portals: Vec<PortalConfig>,
+    /// Portals for discovery alone, such as on its own port 8009.
+    pub discovery_portals: Vec<DiscoveryPortalConfig>,
+    /// Discovery services elsewhere that every host is told of.
+    pub referrals: Vec<SocketAddr>,
     /// Memory for resident map pages of each drive (E10).
     pub map_memory_bytes: u64,
     /// The NQN that discovery controllers name as their own subsystem is the well-known one; this prefix
     /// (`nqn.2026-11.io.basalt:` by default, provisioner D57) begins the unique ones.
     pub nqn_prefix: String,
-    /// Stable name of this node (its persistentID); serial numbers derive from it.
+    /// Stable name of this node (its persistentID).
     pub node_id: String,
+    /// Identifiers that its controllers may have, within [`CONTROLLER_IDS`]: nodes that export the same subsystems
+    /// need ranges that do not overlap.
+    pub controller_ids: RangeInclusive<u16>,
+}
+
+impl NodeConfig {
+    /// A node of one core without drives or portals, otherwise as usual.
+    pub fn new(node_id: &str) -> Self {
+        Self {
+            cores: 1,
+            drives: Vec::new(),
+            portals: Vec::new(),
+            discovery_portals: Vec::new(),
+            referrals: Vec::new(),
+            map_memory_bytes: 64 << 20,
+            nqn_prefix: "nqn.2026-11.io.basalt:".to_owned(),
+            node_id: node_id.to_owned(),
+            controller_ids: CONTROLLER_IDS,
+        }
+    }
 }
 
 /// Where a drive lives and how far its word is trusted.
@@ -100,6 +127,14 @@ pub struct PortalConfig {
     pub listen: SocketAddr,
     /// What discovery and the API tell hosts; without one, the address the host's connection came in on.
     pub advertise: Option<Advertise>,
+}
+
+/// A listener for discovery alone.
+#[derive(Debug, Clone)]
+pub struct DiscoveryPortalConfig {
+    pub portal: PortalConfig,
+    /// If its address is in use the node starts without it, and says so in the log.
+    pub optional: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,6 +7,7 @@ mod expand;
 mod identity;
 mod open_drive;
 mod parts;
+mod paths;
 mod rate_limits;
 mod snapshots;
 mod usage;
@@ -93,8 +94,11 @@ impl Node {
         let drives = Drives::open_all(&handle, config.drives, config.map_memory_bytes)?;
         let target_config = TargetConfig {
             portals: config.portals,
+            discovery_portals: config.discovery_portals,
+            referrals: config.referrals,
             node_id: config.node_id,
             nqn_prefix: config.nqn_prefix,
+            controller_ids: config.controller_ids,
             stall_max: limits::STALL_MAX,
             authentication_max: limits::AUTHENTICATION_MAX,
         };
@@ -141,6 +145,11 @@ impl Node {
     /// Where hosts connect to: advertised addresses; without one, as bound.
     pub fn portals(&self) -> Vec<SocketAddr> {
         self.inner.target.portals()
+    }
+
+    /// The same of portals for discovery alone; without those that were optional and whose address is in use.
+    pub fn discovery_portals(&self) -> Vec<SocketAddr> {
+        self.inner.target.discovery_portals()
     }
 
     /// Makes a subsystem be as `spec` says, whatever it was before. Hosts that lose their permission or their last

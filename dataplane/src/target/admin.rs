@@ -11,7 +11,7 @@ use nvmeof::{
     Status,
     command::{AdminCommand, GetLogPage},
     controller::{
-        AdminReply, AdminRequest, ConnectRequest, Controller, ControllerKind, DiscoveryRecord, Event, Health,
+        AdminReply, AdminRequest, ConnectRequest, Controller, ControllerKind, Event, Health,
         IMMEDIATE_RESET_SUCCESSFUL, KeepAliveVerdict, LifecycleEffect, LifecycleState, Namespace, View,
     },
     transport::Slot,
@@ -21,6 +21,7 @@ use nvmeof::{
 use super::{
     Shared,
     association::Association,
+    discovery::DiscoveryLog,
     health, lba_status,
     queue::{Answer, End, Flow, Queue},
     reservations,
@@ -48,15 +49,17 @@ pub(super) struct AdminQueue {
 #[derive(Debug, PartialEq, Eq, Default)]
 struct Known {
     namespaces: Vec<Namespace>,
-    discovery: Vec<DiscoveryRecord>,
+    discovery: DiscoveryLog,
 }
 
 impl Known {
     fn of(shared: &Shared, association: &Association) -> Self {
         match association.kind {
-            ControllerKind::Io => Self { namespaces: namespaces(association), discovery: Vec::new() },
+            ControllerKind::Io => {
+                Self { namespaces: namespaces(association), discovery: DiscoveryLog::default() }
+            }
             ControllerKind::Discovery => {
-                Self { namespaces: Vec::new(), discovery: shared.discovery_records(association) }
+                Self { namespaces: Vec::new(), discovery: shared.discovery_log(association) }
             }
         }
     }
@@ -124,9 +127,8 @@ pub(super) async fn execute(
             health: admin.health(association, &command),
             has_io_queues: association.open_io_queues() > 0,
             telemetry: telemetry.as_bytes(),
-            ana_changes: 0,
-            discovery: &known.discovery,
-            discovery_generation: admin.shared.discovery.generation(),
+            discovery: &known.discovery.records,
+            discovery_generation: known.discovery.generation,
         };
         let mut controller = admin.controller.borrow_mut();
         take_in(&mut controller, association);
@@ -297,6 +299,7 @@ async fn notice_changes(queue: &Rc<Queue>, admin: &AdminQueue) {
         for nsid in changed_namespaces(&old.namespaces, &new.namespaces) {
             controller.namespace_changed(nsid);
         }
+        controller.observe_paths(&new.namespaces);
         if old.discovery != new.discovery {
             controller.raise(Event::DiscoveryChange);
         }
@@ -314,11 +317,12 @@ async fn notice_changes(queue: &Rc<Queue>, admin: &AdminQueue) {
     }
 }
 
-/// NSIDs that came, went, or are described differently, but for the space they use and what hosts set themselves.
+/// NSIDs that came, went, or are described differently, but for the space they use, what hosts set themselves, and
+/// their ANA state, which is told as such.
 fn changed_namespaces(old: &[Namespace], new: &[Namespace]) -> Vec<u32> {
     let same = |a: &Namespace, b: &Namespace| {
-        let (used_blocks, reservations_persist) = (b.used_blocks, b.reservations_persist);
-        Namespace { used_blocks, reservations_persist, ..*a } == *b
+        let Namespace { used_blocks, reservations_persist, ana_state, .. } = *b;
+        Namespace { used_blocks, reservations_persist, ana_state, ..*a } == *b
     };
     let missing =
         |from: &[Namespace], namespace: &Namespace| !from.iter().any(|other| same(other, namespace));

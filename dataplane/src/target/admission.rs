@@ -14,6 +14,7 @@ use nvmeof::{
 
 use super::{
     Shared,
+    portal::Serves,
     queue::{Admitted, Queue},
     wait::race,
 };
@@ -26,16 +27,23 @@ use crate::{
 };
 
 /// Takes a connection through its handshake, within a bounded time.
-pub(super) async fn admit(shared: Arc<Shared>, stream: TcpStream) {
+pub(super) async fn admit(shared: Arc<Shared>, stream: TcpStream, serves: Serves) {
     let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else { return };
-    let handshake = Handshake::new(shared, peer, local);
+    let handshake = Handshake::new(shared, Arrival { peer, local, serves });
     race(handshake.run(stream), rt::sleep(limits::HANDSHAKE_MAX)).await;
+}
+
+/// Where a connection came in, and from where.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Arrival {
+    pub(super) peer: SocketAddr,
+    pub(super) local: SocketAddr,
+    pub(super) serves: Serves,
 }
 
 struct Handshake {
     shared: Arc<Shared>,
-    peer: SocketAddr,
-    local: SocketAddr,
+    arrival: Arrival,
     connection: ControllerConnection,
     batch: Box<SendBatch>,
     /// What the host proved, if it came in TLS.
@@ -53,11 +61,10 @@ struct LetIn {
 }
 
 impl Handshake {
-    fn new(shared: Arc<Shared>, peer: SocketAddr, local: SocketAddr) -> Self {
+    fn new(shared: Arc<Shared>, arrival: Arrival) -> Self {
         Self {
             shared,
-            peer,
-            local,
+            arrival,
             connection: ControllerConnection::new(1),
             batch: Box::new(SendBatch::new()),
             secured: None,
@@ -109,7 +116,7 @@ impl Handshake {
                 Some(Stream::Tls(Box::new(tls)))
             }
             Err(error) => {
-                tracing::info!(peer = %self.peer, %error, "a TLS connection was refused");
+                tracing::info!(peer = %self.arrival.peer, %error, "a TLS connection was refused");
                 None
             }
         }
@@ -126,7 +133,7 @@ impl Handshake {
                     event
                 }
                 Err(error) => {
-                    tracing::info!(peer = %self.peer, %error, "the host broke the protocol");
+                    tracing::info!(peer = %self.arrival.peer, %error, "the host broke the protocol");
                     let connection = &self.connection;
                     push(&mut self.batch, |out| connection.encode_term_req(error, out));
                     return (None, true);
@@ -165,7 +172,7 @@ impl Handshake {
             return Err(ConnectRefusal::plain(Status::TRANSIENT_TRANSPORT_ERROR));
         }
         let request = ConnectRequest::parse(connect, &self.data)?;
-        let joined = self.shared.join(&request, self.secured.as_ref(), self.peer, self.local)?;
+        let joined = self.shared.join(&request, self.secured.as_ref(), self.arrival)?;
         Ok(LetIn { slot, request, joined })
     }
 
@@ -178,7 +185,7 @@ impl Handshake {
     }
 
     fn refuse(&mut self, slot: Slot, refusal: ConnectRefusal) {
-        tracing::info!(peer = %self.peer, %refusal, "a connection was refused");
+        tracing::info!(peer = %self.arrival.peer, %refusal, "a connection was refused");
         let cqe = Cqe::new(0, SQHD_DISABLED, refusal.status, u64::from(refusal.result));
         let connection = &mut self.connection;
         push(&mut self.batch, |out| connection.encode_response(slot, cqe, out));

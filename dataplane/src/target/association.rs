@@ -19,6 +19,7 @@ use nvmeof::{
 };
 
 use super::{
+    admission::Arrival,
     counters::{QueueCounters, Totals},
     subsystem::TargetSubsystem,
     wait::{Flag, Gate},
@@ -109,8 +110,7 @@ impl Association {
         kind: ControllerKind,
         request: &ConnectRequest,
         subsystem: Arc<TargetSubsystem>,
-        peer: SocketAddr,
-        local: SocketAddr,
+        arrival: Arrival,
     ) -> Self {
         Self {
             cntlid,
@@ -119,8 +119,8 @@ impl Association {
             kind,
             host: request.host.clone(),
             subsystem,
-            peer,
-            local,
+            peer: arrival.peer,
+            local: arrival.local,
             secured: false,
             changed: Flag::default(),
             known: AtomicBool::new(false),

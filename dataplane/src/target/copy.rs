@@ -122,6 +122,9 @@ fn sources(
             Some(nsid) => view.index_of(nsid).map_err(|status| (status, index))?,
         };
         let found = &namespaces[namespace];
+        if let Some(status) = found.path.refusal() {
+            return Err((status, index));
+        }
         if !found.reservations.allows(caller.association.host.id, Access::Read) {
             return Err((Status::RESERVATION_CONFLICT, index));
         }

@@ -84,6 +84,10 @@ impl IoWork {
             return Ok(Prepared::Begin(Self::new(view, 0, Operation::FlushAll)));
         }
         let index = view.index_of(nsid)?;
+        // Judged again when it is executed; here it spares the host its data.
+        if let Some(status) = view.namespaces()[index].path.refusal() {
+            return Err(status);
+        }
         let volume = &view.namespaces()[index].volume;
         let operation = Operation::of(command, volume)?;
         if half.is_some() {
@@ -149,6 +153,9 @@ impl IoWork {
     /// Does it. `data` is what came from the host. Reservations are looked at now, not when the command came.
     pub(super) async fn execute(mut self, caller: &Caller<'_>, data: Option<Buf>) -> Answer {
         let counters = caller.counters;
+        if let Some(status) = self.meant().iter().find_map(|namespace| namespace.path.refusal()) {
+            return Answer::status(status);
+        }
         if self.is_kept_away(caller) {
             return Answer::status(Status::RESERVATION_CONFLICT);
         }
@@ -243,14 +250,19 @@ impl IoWork {
         }
     }
 
-    fn is_kept_away(&self, caller: &Caller<'_>) -> bool {
-        let Some(access) = self.operation.access() else { return false };
+    fn meant(&self) -> &[TargetNamespace] {
         let namespaces = self.view.namespaces();
-        let meant = match self.operation {
+        match self.operation {
             Operation::FlushAll => namespaces,
             _ => std::slice::from_ref(&namespaces[self.namespace]),
-        };
-        meant.iter().any(|namespace| !namespace.reservations.allows(caller.association.host.id, access))
+        }
+    }
+
+    fn is_kept_away(&self, caller: &Caller<'_>) -> bool {
+        let Some(access) = self.operation.access() else { return false };
+        self.meant()
+            .iter()
+            .any(|namespace| !namespace.reservations.allows(caller.association.host.id, access))
     }
 }
 

@@ -20,7 +20,10 @@ pub(super) async fn answer(queue: Rc<Queue>, slot: Slot, query: GetLbaStatus) {
     let exports = queue.association.subsystem.exports();
     let visible = exports.visible_to(&queue.association.host.nqn);
     let answer = match visible.iter().find(|namespace| namespace.nsid == query.nsid) {
-        Some(namespace) => list(&queue, &namespace.volume, query).await,
+        Some(namespace) => match namespace.path.refusal() {
+            Some(status) => Answer::status(status),
+            None => list(&queue, &namespace.volume, query).await,
+        },
         None => Answer::status(Status::INVALID_NAMESPACE_OR_FORMAT),
     };
     queue.answer(slot, answer).await;

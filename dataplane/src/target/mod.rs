@@ -8,6 +8,7 @@ mod admin;
 mod admission;
 mod association;
 mod authentication;
+mod controllers;
 mod copy;
 mod counters;
 mod discovery;
@@ -16,6 +17,7 @@ mod health;
 mod io_command;
 mod lba_status;
 mod operation;
+mod paths;
 mod place;
 mod portal;
 mod qos;
@@ -33,6 +35,7 @@ mod wait;
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    ops::RangeInclusive,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::Duration,
 };
@@ -41,16 +44,21 @@ use nvmeof::{
     Nqn,
     auth::Requirement,
     command::Instance,
-    controller::{ConnectRefusal, ConnectRequest, ControllerKind, DiscoveryRecord, Subsystem},
+    controller::{ConnectRefusal, ConnectRequest, ControllerKind, Subsystem},
     tls::PskIdentity,
 };
 use uuid::Uuid;
 
+pub use self::controllers::CONTROLLER_IDS;
+
 use self::{
+    admission::Arrival,
     association::{Association, QueueHandle},
-    discovery::Discovery,
+    controllers::Controllers,
+    discovery::{Discovery, DiscoveryLog},
+    paths::AllPaths,
     place::{Place, Places},
-    portal::Portal,
+    portal::{Portal, Serves},
     qos::Limiter,
     reservations::AllReservations,
     secure::HostKeys,
@@ -61,8 +69,8 @@ use self::{
 use crate::{
     limits,
     node::{
-        ControllerInfo, HostTls, NodeError, NodeUsage, PortalConfig, RateLimits, StartError, SubsystemSpec,
-        SubsystemUsage,
+        ControllerInfo, DiscoveryPortalConfig, HostTls, NodeError, NodeUsage, PortalConfig, RateLimits,
+        StartError, SubsystemSpec, SubsystemUsage,
     },
     rt::{self, CoreId, RuntimeHandle, net::tls::TlsAcceptor},
     volume::Volume,
@@ -72,10 +80,16 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct TargetConfig {
     pub portals: Vec<PortalConfig>,
-    /// Stable name of this node: serial numbers derive from it.
+    /// For discovery alone.
+    pub discovery_portals: Vec<DiscoveryPortalConfig>,
+    /// Discovery elsewhere, which every host is told of.
+    pub referrals: Vec<SocketAddr>,
+    /// Stable name of this node: ends the discovery subsystem's own NQN.
     pub node_id: String,
     /// Begins the discovery subsystem's own NQN.
     pub nqn_prefix: String,
+    /// Of these are the controllers' identifiers: within [`CONTROLLER_IDS`], and not empty.
+    pub controller_ids: RangeInclusive<u16>,
     /// A peer that takes no answer, or sends no data that it was asked for, for this long is cut off (E7).
     pub stall_max: Duration,
     /// A host that has not authenticated a queue after this long, where it has to, is cut off.
@@ -95,7 +109,6 @@ pub(crate) struct Shared {
     stall_max: Duration,
     authentication_max: Duration,
     portals: Vec<Portal>,
-    serial: String,
     discovery: Discovery,
     subsystems: Mutex<BTreeMap<Nqn, Arc<TargetSubsystem>>>,
     /// Of every volume that is or was exported, or was given limits; by the volume's UUID.
@@ -104,17 +117,10 @@ pub(crate) struct Shared {
     /// Of hosts that have a secret, by NQN.
     requirements: Mutex<BTreeMap<Nqn, Arc<Requirement>>>,
     usage: PastUsage,
+    paths: AllPaths,
     controllers: Mutex<Controllers>,
     /// A controller ended.
     controller_ended: Flag,
-}
-
-#[derive(Debug, Default)]
-struct Controllers {
-    by_id: BTreeMap<u16, Arc<Association>>,
-    last_id: u16,
-    last_ciu: u8,
-    stopping: bool,
 }
 
 /// A queue pair's place in an association.
@@ -124,23 +130,13 @@ struct Joined {
     place: Place,
 }
 
-/// Controller identifiers from here on are reserved (Base §5.1.13.2.1).
-const CNTLID_END: u16 = 0xFFEF;
-
 impl Target {
     /// Binds all portals, which the runtime's cores will serve, spread evenly. Hosts wait until [`Self::open`].
     pub fn start(runtime: &RuntimeHandle, config: &TargetConfig) -> Result<Self, StartError> {
-        let serial = serial_number(&config.node_id);
-        let mut listeners = Vec::new();
-        let mut portals = Vec::new();
-        for portal in &config.portals {
-            let (portal, listener) = Portal::bind(portal)?;
-            portals.push(portal);
-            listeners.push(listener);
-        }
+        let bound = Portal::bind_all(&config.portals, &config.discovery_portals)?;
+        let (portals, listeners): (Vec<_>, Vec<_>) = bound.into_iter().unzip();
         let nqn = discovery::own_nqn(&config.nqn_prefix, &config.node_id)?;
-        let discovery =
-            TargetSubsystem::new(description(nqn, &serial), Exports::default(), SubsystemUsage::default());
+        let discovery = TargetSubsystem::new(description(nqn), Exports::default(), SubsystemUsage::default());
         let keys = Arc::default();
         let shared = Arc::new(Shared {
             places: Places::new(runtime.cores()),
@@ -149,14 +145,14 @@ impl Target {
             stall_max: config.stall_max,
             authentication_max: config.authentication_max,
             portals,
-            discovery: Discovery::new(discovery),
-            serial,
+            discovery: Discovery::new(discovery, config.referrals.clone()),
             subsystems: Mutex::default(),
             limiters: Mutex::default(),
             reservations: AllReservations::default(),
             requirements: Mutex::default(),
             usage: PastUsage::default(),
-            controllers: Mutex::default(),
+            paths: AllPaths::default(),
+            controllers: Mutex::new(Controllers::new(config.controller_ids.clone())),
             controller_ended: Flag::default(),
         });
         for (index, listener) in listeners.into_iter().enumerate() {
@@ -178,7 +174,12 @@ impl Target {
     /// Where hosts are told to connect, in the configuration's order; without an advertised address where the
     /// portal listens. Ports that were 0 are real here.
     pub fn portals(&self) -> Vec<SocketAddr> {
-        self.0.portals.iter().map(|portal| portal.advertised(portal.listen)).collect()
+        self.0.addresses(Serves::Everything)
+    }
+
+    /// The same of portals for discovery alone.
+    pub fn discovery_portals(&self) -> Vec<SocketAddr> {
+        self.0.addresses(Serves::Discovery)
     }
 
     /// Makes a subsystem what `spec` says, new or changed. Hosts connected to it hear of it; those that lost their
@@ -189,7 +190,8 @@ impl Target {
     /// stored reservations cannot be read.
     pub fn set_subsystem(&self, spec: &SubsystemSpec, volumes: &[Volume]) -> Result<(), NodeError> {
         let nqn = Nqn::new(spec.nqn.as_str()).map_err(|error| NodeError::Invalid(error.to_string()))?;
-        let exports = Exports::new(spec, volumes, |uuid| self.0.limiter(uuid), &self.0.reservations)?;
+        let limiter_of = |uuid| self.0.limiter(uuid);
+        let exports = Exports::new(spec, volumes, limiter_of, &self.0.reservations, &self.0.paths)?;
         let subsystem = {
             let mut subsystems = self.0.subsystems();
             match subsystems.get(&nqn) {
@@ -199,7 +201,7 @@ impl Target {
                 }
                 None => {
                     let past = self.0.usage.take(&nqn);
-                    let new = TargetSubsystem::new(description(nqn.clone(), &self.0.serial), exports, past);
+                    let new = TargetSubsystem::new(description(nqn.clone()), exports, past);
                     subsystems.entry(nqn).or_insert(Arc::new(new)).clone()
                 }
             }
@@ -253,12 +255,9 @@ impl Target {
 
     /// A volume's size or state changed: hosts that have it look again.
     pub fn volume_changed(&self, uuid: Uuid) {
-        let subsystems: Vec<_> = self.0.subsystems().values().cloned().collect();
-        for subsystem in subsystems {
-            if subsystem.exports().namespaces.iter().any(|namespace| namespace.volume.uuid() == uuid) {
-                subsystem.touch();
-                self.0.tell(&subsystem);
-            }
+        for subsystem in self.0.subsystems_with(uuid) {
+            subsystem.touch();
+            self.0.tell(&subsystem);
         }
     }
 
@@ -283,6 +282,7 @@ impl Target {
     pub fn forget_volume(&self, volume: Uuid) {
         self.0.limiters().remove(&volume);
         self.0.reservations.forget(volume);
+        self.0.paths.forget(volume);
     }
 
     /// Stops accepting and ends every controller; commands under way are finished, within a bounded time.
@@ -314,11 +314,14 @@ impl Shared {
         &self,
         request: &ConnectRequest,
         secured: Option<&PskIdentity>,
-        peer: SocketAddr,
-        local: SocketAddr,
+        arrival: Arrival,
     ) -> Result<Joined, ConnectRefusal> {
         if request.qid != 0 {
             let association = self.controllers().by_id.get(&request.cntlid).cloned();
+            // Where only discovery is served there are only its controllers.
+            let association = association.filter(|association| {
+                arrival.serves == Serves::Everything || association.kind == ControllerKind::Discovery
+            });
             let association = association.ok_or(ConnectRefusal::unknown_controller())?;
             secure::check_join(&association, request, secured)?;
             let place = self.places.take(association.cntlid, request.qid).ok_or(ConnectRefusal::busy())?;
@@ -326,15 +329,15 @@ impl Shared {
             return Ok(Joined { association, handle, place });
         }
         secure::check_connect(&self.keys, request, secured, self.discovery.is_named(&request.subsystem_nqn))?;
-        let (kind, subsystem) = self.subsystem_for(request)?;
+        let (kind, subsystem) = self.subsystem_for(request, arrival.serves)?;
         let mut controllers = self.controllers();
         if controllers.stopping || controllers.by_id.len() >= limits::CONTROLLERS {
             return Err(ConnectRefusal::busy());
         }
-        let cntlid = controllers.next_id();
+        let cntlid = controllers.next_id().ok_or(ConnectRefusal::busy())?;
         let place = self.places.take(cntlid, 0).ok_or(ConnectRefusal::busy())?;
         let identity = (cntlid, controllers.next_instance());
-        let mut association = Association::new(identity, kind, request, subsystem, peer, local);
+        let mut association = Association::new(identity, kind, request, subsystem, arrival);
         association.secured = secured.is_some();
         let association = Arc::new(association);
         let handle = association.join(request)?;
@@ -346,11 +349,15 @@ impl Shared {
     fn subsystem_for(
         &self,
         request: &ConnectRequest,
+        serves: Serves,
     ) -> Result<(ControllerKind, Arc<TargetSubsystem>), ConnectRefusal> {
         if self.discovery.is_named(&request.subsystem_nqn) {
             return Ok((ControllerKind::Discovery, self.discovery.subsystem.clone()));
         }
-        let subsystem = self.subsystems().get(&request.subsystem_nqn).cloned();
+        let subsystem = match serves {
+            Serves::Everything => self.subsystems().get(&request.subsystem_nqn).cloned(),
+            Serves::Discovery => None,
+        };
         let subsystem = subsystem.ok_or(ConnectRefusal::unknown_subsystem())?;
         if subsystem.exports().visible_to(&request.host.nqn).is_empty() {
             return Err(ConnectRefusal::host_not_allowed());
@@ -402,15 +409,26 @@ impl Shared {
         });
     }
 
+    /// Those that export the volume.
+    fn subsystems_with(&self, volume: Uuid) -> Vec<Arc<TargetSubsystem>> {
+        let subsystems = self.subsystems();
+        subsystems.values().filter(|s| s.exports().namespace_of(volume).is_some()).cloned().collect()
+    }
+
     /// What the host of a discovery controller may see.
-    fn discovery_records(&self, association: &Association) -> Vec<DiscoveryRecord> {
+    fn discovery_log(&self, association: &Association) -> DiscoveryLog {
         let security = self.keys.security(&association.host.nqn);
-        self.discovery.records(association, security, &self.portals, self.subsystems().values())
+        self.discovery.log(association, security, &self.portals, self.subsystems().values())
+    }
+
+    /// Of portals that serve that, in order, as hosts are told without an address of their own.
+    fn addresses(&self, serves: Serves) -> Vec<SocketAddr> {
+        let meant = self.portals.iter().filter(|portal| portal.serves == serves);
+        meant.map(|portal| portal.advertised(portal.listen)).collect()
     }
 
     /// A subsystem came, went or changed: its hosts and all discovery controllers look again.
     fn changed(&self, subsystem: Option<&Arc<TargetSubsystem>>) {
-        self.discovery.advance();
         if let Some(subsystem) = subsystem {
             self.tell(subsystem);
         }
@@ -447,26 +465,6 @@ impl Shared {
     }
 }
 
-impl Controllers {
-    /// Tells a controller from its forerunners under the same identifier.
-    fn next_instance(&mut self) -> Instance {
-        self.last_ciu = self.last_ciu.checked_add(1).unwrap_or(1);
-        Instance { ciu: self.last_ciu, cirn: rt::random_u64() }
-    }
-
-    /// An identifier that no controller has; the longest unused one, so that none is confused with its forerunner.
-    fn next_id(&mut self) -> u16 {
-        loop {
-            self.last_id = if self.last_id >= CNTLID_END { 1 } else { self.last_id + 1 };
-            if !self.by_id.contains_key(&self.last_id) {
-                return self.last_id;
-            }
-        }
-    }
-}
-
-const _: () = assert!(limits::CONTROLLERS < CNTLID_END as usize, "there is always a free identifier");
-
 fn info(association: &Association) -> ControllerInfo {
     ControllerInfo {
         subsystem_nqn: association.subsystem.nqn().to_string(),
@@ -479,20 +477,21 @@ fn info(association: &Association) -> ControllerInfo {
     }
 }
 
-fn description(nqn: Nqn, serial: &str) -> Subsystem {
+/// Equal on all nodes of one NQN (H2): hosts meet one subsystem, wherever they connect.
+fn description(nqn: Nqn) -> Subsystem {
     Subsystem {
+        serial: serial_number(nqn.as_str()),
         nqn,
-        serial: serial.into(),
         model: "Basalt".into(),
         firmware: env!("CARGO_PKG_VERSION").into(),
         quiesce_ms: limits::WRITE_WAIT_MAX.as_millis() as u16,
     }
 }
 
-/// 20 hexadecimal digits that are the node's own: FNV-1a, twice, over its name.
-fn serial_number(node_id: &str) -> String {
+/// 20 hexadecimal digits that are the subsystem's own: FNV-1a, twice, over its name.
+fn serial_number(nqn: &str) -> String {
     let fnv = |start: u64| {
-        node_id.bytes().fold(start, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
+        nqn.bytes().fold(start, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
     };
     let digits = format!("{:016x}{:016x}", fnv(0xCBF2_9CE4_8422_2325), fnv(0x8422_2325_CBF2_9CE4));
     digits[..20].to_owned()

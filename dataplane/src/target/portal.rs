@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    io,
     net::{IpAddr, SocketAddr},
     rc::Rc,
     sync::Arc,
@@ -14,14 +15,23 @@ use super::{
 };
 use crate::{
     limits,
-    node::{Advertise, PortalConfig, StartError},
+    node::{Advertise, DiscoveryPortalConfig, PortalConfig, StartError},
     rt::{self, net::TcpListener},
 };
+
+/// What hosts may connect to at a portal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Serves {
+    /// Volumes and discovery.
+    Everything,
+    Discovery,
+}
 
 /// Where hosts come in.
 #[derive(Debug)]
 pub(super) struct Portal {
     pub(super) listen: SocketAddr,
+    pub(super) serves: Serves,
     advertise: Option<Advertise>,
     /// Begin to accept.
     pub(super) open: Flag,
@@ -30,11 +40,37 @@ pub(super) struct Portal {
 }
 
 impl Portal {
-    pub(super) fn bind(config: &PortalConfig) -> Result<(Self, TcpListener), StartError> {
-        let listener = TcpListener::bind(config.listen)
-            .map_err(|error| StartError(format!("NVMe/TCP portal {}: {error}", config.listen)))?;
+    /// Listens on all of them, in this order.
+    ///
+    /// # Errors
+    /// If an address cannot be listened on; one that is in use costs only an optional portal.
+    pub(super) fn bind_all(
+        portals: &[PortalConfig],
+        discovery: &[DiscoveryPortalConfig],
+    ) -> Result<Vec<(Self, TcpListener)>, StartError> {
+        let mut bound = Vec::new();
+        let failed = |what, listen, error| StartError(format!("{what} portal {listen}: {error}"));
+        for config in portals {
+            let portal = Self::bind(config, Serves::Everything);
+            bound.push(portal.map_err(|error| failed("NVMe/TCP", config.listen, error))?);
+        }
+        for DiscoveryPortalConfig { portal: config, optional } in discovery {
+            match Self::bind(config, Serves::Discovery) {
+                Err(error) if *optional && error.kind() == io::ErrorKind::AddrInUse => {
+                    let listen = config.listen;
+                    tracing::warn!(%listen, "no discovery there: the address is in use");
+                }
+                portal => bound.push(portal.map_err(|error| failed("discovery", config.listen, error))?),
+            }
+        }
+        Ok(bound)
+    }
+
+    fn bind(config: &PortalConfig, serves: Serves) -> io::Result<(Self, TcpListener)> {
+        let listener = TcpListener::bind(config.listen)?;
         let portal = Self {
             listen: listener.local_addr(),
+            serves,
             advertise: config.advertise.clone(),
             open: Flag::default(),
             stop: Flag::default(),
@@ -71,6 +107,7 @@ pub(super) async fn accept_loop(shared: Arc<Shared>, index: usize, listener: Tcp
     const PAUSE: Duration = Duration::from_millis(100);
     shared.usage.start();
     let handshakes = Rc::new(Cell::new(0));
+    let serves = shared.portals[index].serves;
     if let Either::First(()) =
         race(shared.portals[index].stop.raised(), shared.portals[index].open.raised()).await
     {
@@ -93,7 +130,7 @@ pub(super) async fn accept_loop(shared: Arc<Shared>, index: usize, listener: Tcp
         handshakes.set(handshakes.get() + 1);
         let (shared, handshakes) = (shared.clone(), handshakes.clone());
         rt::spawn(async move {
-            admission::admit(shared, stream).await;
+            admission::admit(shared, stream, serves).await;
             handshakes.set(handshakes.get() - 1);
         });
     }
@@ -119,7 +156,8 @@ mod tests {
         ];
         for (listen, advertise, local, told) in table {
             let (open, stop) = (Flag::default(), Flag::default());
-            let portal = Portal { listen: listen.parse().unwrap(), advertise, open, stop };
+            let (listen, serves) = (listen.parse().unwrap(), Serves::Everything);
+            let portal = Portal { listen, serves, advertise, open, stop };
             assert_eq!(
                 portal.advertised(local.parse().unwrap()),
                 told.parse().unwrap(),

@@ -10,12 +10,13 @@ use std::sync::{
 
 use nvmeof::{
     Nqn,
-    controller::{AnaState, Namespace, Subsystem},
+    controller::{Namespace, Subsystem},
     limits::NAMESPACES_MAX,
 };
 use uuid::Uuid;
 
 use super::{
+    paths::{AllPaths, VolumePath},
     qos::Limiter,
     reservations::{AllReservations, VolumeReservations},
 };
@@ -32,6 +33,7 @@ pub(super) struct TargetNamespace {
     pub(super) volume: Volume,
     pub(super) limiter: Arc<Limiter>,
     pub(super) reservations: Arc<VolumeReservations>,
+    pub(super) path: Arc<VolumePath>,
 }
 
 /// What may change while hosts are connected. Replaced as a whole.
@@ -43,12 +45,13 @@ pub(super) struct Exports {
 }
 
 impl Exports {
-    /// Checks what the control plane asks for; each namespace gets its volume's limiter and reservations.
+    /// Checks what the control plane asks for; each namespace gets its volume's limiter, reservations and path.
     pub(super) fn new(
         spec: &SubsystemSpec,
         volumes: &[Volume],
         limiter_of: impl Fn(Uuid) -> Arc<Limiter>,
         reservations: &AllReservations,
+        paths: &AllPaths,
     ) -> Result<Self, NodeError> {
         let mut exports = Self::default();
         for host in &spec.allowed_hosts {
@@ -63,7 +66,15 @@ impl Exports {
             let found = found.ok_or(NodeError::NotFound("volume"))?.clone();
             let limiter = limiter_of(volume);
             let reservations = reservations.of(&found)?;
-            exports.namespaces.push(TargetNamespace { nsid, uuid, volume: found, limiter, reservations });
+            let path = paths.of(volume);
+            exports.namespaces.push(TargetNamespace {
+                nsid,
+                uuid,
+                volume: found,
+                limiter,
+                reservations,
+                path,
+            });
         }
         exports.namespaces.sort_by_key(|namespace| namespace.nsid);
         if exports.namespaces.windows(2).any(|pair| pair[0].nsid == pair[1].nsid) {
@@ -164,7 +175,7 @@ pub(super) fn describe(namespace: &TargetNamespace) -> Namespace {
         thin: volume.reserved_bytes() < volume.size_bytes(),
         atomic_4k: volume.atomic_4k(),
         volatile_cache: volume.has_volatile_cache(),
-        ana_state: AnaState::Optimized,
+        ana_state: namespace.path.state(),
         reservations_persist: namespace.reservations.is_persistent(),
     }
 }

@@ -11,6 +11,7 @@ mod hostile;
 mod lba_status;
 mod limits;
 mod openssl;
+mod paths;
 mod random;
 mod reservations;
 mod serve;

@@ -64,8 +64,7 @@ impl Bench {
             drives,
             portals: vec![portal],
             map_memory_bytes: 8 * MIB,
-            nqn_prefix: "nqn.2026-11.io.basalt:".to_owned(),
-            node_id: "test".to_owned(),
+            ..NodeConfig::new("test")
         })
         .unwrap();
         Self { node, host: Runtime::start(1).unwrap(), volume: Uuid::new_v4() }

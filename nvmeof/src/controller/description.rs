@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use uuid::Uuid;
 
+use super::AnaState;
 use crate::{
     Nqn,
     wire::log_page::{WARNING_READ_ONLY, WARNING_SPARE},
@@ -45,25 +46,6 @@ pub struct Namespace {
     pub ana_state: AnaState,
     /// Its reservations persist through power loss.
     pub reservations_persist: bool,
-}
-
-/// Asymmetric Namespace Access state of a namespace through this controller (Base §8.1.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AnaState {
-    Optimized,
-    Inaccessible,
-    Change,
-}
-
-impl AnaState {
-    /// The number in the ANA log.
-    pub fn code(self) -> u8 {
-        match self {
-            Self::Optimized => 0x01,
-            Self::Inaccessible => 0x03,
-            Self::Change => 0x0F,
-        }
-    }
 }
 
 /// Real counters and conditions for the SMART log: of the subsystem, over its whole life.
@@ -127,6 +109,8 @@ pub enum DiscoveryKind {
     Storage,
     /// The discovery subsystem itself, by its own name.
     Current,
+    /// Another one, elsewhere.
+    Referral,
 }
 
 /// Everything an admin command may ask about.
@@ -140,8 +124,6 @@ pub struct View<'a> {
     pub has_io_queues: bool,
     /// What a Telemetry Host-Initiated log shall hold that is asked for now; empty with any other command.
     pub telemetry: &'a [u8],
-    /// Changes of any ANA state since the subsystem exists.
-    pub ana_changes: u64,
     /// For a discovery controller: what this host may see, and the number of changes so far.
     pub discovery: &'a [DiscoveryRecord],
     pub discovery_generation: u64,

@@ -8,11 +8,14 @@ use super::{DiscoveryKind, DiscoveryRecord, TransportSecurity, View};
 use crate::{
     limits,
     wire::log_page::{
-        ADRFAM_IPV4, ADRFAM_IPV6, DiscoveryEntry, DiscoveryHeader, EFLAGS_EPCSD, SECTYPE_TLS13,
-        SUBTYPE_CURRENT_DISCOVERY, SUBTYPE_NVM, TREQ_NO_SQ_FLOW_CONTROL, TREQ_SECURE_CHANNEL_NOT_REQUIRED,
-        TREQ_SECURE_CHANNEL_REQUIRED, TRTYPE_TCP,
+        ADRFAM_IPV4, ADRFAM_IPV6, DiscoveryEntry, DiscoveryHeader, EFLAGS_DUPRETINFO, EFLAGS_EPCSD,
+        SECTYPE_TLS13, SUBTYPE_CURRENT_DISCOVERY, SUBTYPE_NVM, SUBTYPE_REFERRAL, TREQ_NO_SQ_FLOW_CONTROL,
+        TREQ_SECURE_CHANNEL_NOT_REQUIRED, TREQ_SECURE_CHANNEL_REQUIRED, TRTYPE_TCP,
     },
 };
+
+/// Least Admin Max SQ Size, in entries (Base §5.1.12.3.1).
+const ASQSZ_MIN: u16 = 32;
 
 /// The whole page: only what this host may see is in the view.
 pub(super) fn log(view: &View<'_>) -> Vec<u8> {
@@ -37,19 +40,23 @@ fn entry(record: &DiscoveryRecord) -> DiscoveryEntry {
         DiscoveryKind::Storage => entry.subtype = SUBTYPE_NVM,
         DiscoveryKind::Current => {
             entry.subtype = SUBTYPE_CURRENT_DISCOVERY;
-            entry.eflags = EFLAGS_EPCSD.into();
+            // All portals tell a host the same.
+            entry.eflags = (EFLAGS_EPCSD | EFLAGS_DUPRETINFO).into();
         }
+        DiscoveryKind::Referral => entry.subtype = SUBTYPE_REFERRAL,
     }
     let (secure_channel, sectype) = match record.security {
         TransportSecurity::Off => (0, 0),
         TransportSecurity::Allowed => (TREQ_SECURE_CHANNEL_NOT_REQUIRED, SECTYPE_TLS13),
         TransportSecurity::Required => (TREQ_SECURE_CHANNEL_REQUIRED, SECTYPE_TLS13),
     };
-    entry.treq = TREQ_NO_SQ_FLOW_CONTROL | secure_channel;
+    // Of a service elsewhere nothing more is known than what every one has.
+    let is_ours = record.kind != DiscoveryKind::Referral;
+    entry.treq = secure_channel | if is_ours { TREQ_NO_SQ_FLOW_CONTROL } else { 0 };
     entry.tsas[0] = sectype;
+    entry.asqsz = if is_ours { limits::ADMIN_QUEUE_ENTRIES_MAX } else { ASQSZ_MIN }.into();
     entry.portid = record.port_id.into();
     entry.cntlid = crate::wire::connect::CNTLID_DYNAMIC.into();
-    entry.asqsz = limits::ADMIN_QUEUE_ENTRIES_MAX.into();
     entry.subnqn = record.subsystem_nqn.encode();
     ascii(&mut entry.trsvcid, &record.address.port().to_string());
     ascii(&mut entry.traddr, &record.address.ip().to_string());
@@ -90,7 +97,9 @@ mod tests {
         }
         let current = entry(&record(DiscoveryKind::Current, "[2001:db8::7]:8009"));
         let bytes = current.as_bytes();
-        assert_eq!(bytes[..12], [3, 2, 3, 4, 2, 1, 0xFF, 0xFF, 128, 0, 2, 0]);
+        assert_eq!(bytes[..12], [3, 2, 3, 4, 2, 1, 0xFF, 0xFF, 128, 0, 3, 0]);
         assert_eq!(&bytes[512..525], b"2001:db8::7  ");
+        let referral = entry(&record(DiscoveryKind::Referral, "192.0.2.8:8009"));
+        assert_eq!(referral.as_bytes()[..12], [3, 1, 1, 0, 2, 1, 0xFF, 0xFF, 32, 0, 0, 0]);
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    AdminReply, Controller, Namespace, View,
+    AdminReply, Controller, Namespace, View, ana,
     feature_table::{Feature, Scope},
     features::{Features, events_offered},
     host_behavior::HostBehavior,
@@ -61,6 +61,7 @@ impl Controller {
         }
         if feature.scope == Scope::Namespace {
             let namespace = view.namespace(question.nsid).ok_or(Status::INVALID_NAMESPACE_OR_FORMAT)?;
+            ana::check_get_features(namespace)?;
             return done(if is_current { self.feature_of_namespace(feature.id, namespace) } else { 0 });
         }
         let features = if is_current { self.features } else { Features::new() };
@@ -103,6 +104,7 @@ impl Controller {
         view: &View<'_>,
     ) -> Result<AdminReply, Status> {
         let feature = Feature::find(setting.feature, self.kind)?;
+        ana::check_set_features(feature.scope, setting.nsid, view)?;
         if feature.scope == Scope::Namespace {
             return self.set_feature_of_namespaces(setting, view);
         }

@@ -190,8 +190,8 @@ fn controller(
 
 /// The part that a discovery controller does not have.
 fn io_controller(data: &mut IdentifyController, view: &View<'_>) {
-    /// ANA: optimized, inaccessible and change are reported; a group never changes while attached.
-    const ANACAP: u8 = 1 << 0 | 1 << 2 | 1 << 4 | 1 << 6;
+    /// ANA: all five states are reported; a group never changes while attached.
+    const ANACAP: u8 = 0b1_1111 | 1 << 6;
     /// Firmware slot 1 is read-only, and the only one.
     const FRMW: u8 = 1 << 0 | 1 << 1;
     /// Disconnect is supported.
@@ -238,7 +238,6 @@ fn nvm_namespace(namespace: &Namespace) -> IdentifyNamespace {
     let mut data = IdentifyNamespace::new_zeroed();
     data.nsze = namespace.size_blocks.into();
     data.ncap = namespace.size_blocks.into();
-    data.nuse = namespace.used_blocks.min(namespace.size_blocks).into();
     data.nmic = NMIC_SHARED;
     data.rescap = RESCAP_ALL;
     data.dlfeat = DLFEAT_ZEROES;
@@ -248,7 +247,10 @@ fn nvm_namespace(namespace: &Namespace) -> IdentifyNamespace {
     data.anagrpid = namespace.nsid.into();
     data.endgid = ENDURANCE_GROUP.into();
     data.nguid = namespace.nguid;
-    data.nvmcap = (u128::from(namespace.size_blocks) * u128::from(namespace.block_bytes)).to_le_bytes();
+    if namespace.ana_state.knows_capacity() {
+        data.nuse = namespace.used_blocks.min(namespace.size_blocks).into();
+        data.nvmcap = (u128::from(namespace.size_blocks) * u128::from(namespace.block_bytes)).to_le_bytes();
+    }
     if namespace.thin {
         data.nsfeat |= NSFEAT_THIN;
     }

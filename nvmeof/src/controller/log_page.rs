@@ -5,15 +5,14 @@ use std::collections::BTreeSet;
 use zerocopy::{FromZeros, IntoBytes, little_endian::U32};
 
 use super::{
-    ControllerKind, View, description::SPARE_THRESHOLD_PERCENT, discovery, endurance, error_log::ErrorLog,
-    feature_table, reservation_log::ReservationLog, telemetry::Telemetry,
+    ControllerKind, View, ana::AnaLog, description::SPARE_THRESHOLD_PERCENT, discovery, endurance,
+    error_log::ErrorLog, feature_table, reservation_log::ReservationLog, telemetry::Telemetry,
 };
 use crate::{
     Status,
     command::{GetLogPage, effects},
-    limits,
     wire::{
-        log_page::{ANA_RGO, AnaGroup, AnaHeader, CommandEffects, FirmwareSlots, Smart, TELEMETRY_CREATE},
+        log_page::{ANA_RGO, CommandEffects, FirmwareSlots, Smart, TELEMETRY_CREATE},
         opcode::{CSI_NVM, LogPageId, NSID_ALL},
     },
 };
@@ -41,7 +40,7 @@ impl Logs {
         command: &GetLogPage,
         kind: ControllerKind,
         view: &View<'_>,
-        reservations: &ReservationLog,
+        (reservations, ana): (&ReservationLog, &AnaLog),
         out: &mut Vec<u8>,
     ) -> Result<(), Status> {
         let page = match (command.page, kind) {
@@ -52,6 +51,7 @@ impl Logs {
                 }
                 self.telemetry.host_page()
             }
+            (LogPageId::ANA, ControllerKind::Io) => ana.page(command.lsp & ANA_RGO != 0),
             _ => self.build(command, kind, view)?,
         };
         let offset = usize::try_from(command.offset_bytes).map_err(|_| Status::INVALID_FIELD)?;
@@ -91,7 +91,6 @@ impl Logs {
             LogPageId::COMMAND_EFFECTS => Err(Status::INVALID_FIELD),
             LogPageId::TELEMETRY_CONTROLLER => Ok(self.telemetry.controller_page()),
             LogPageId::ENDURANCE_GROUP => endurance::log(command.lsi, &view.health),
-            LogPageId::ANA => Ok(ana(command.lsp & ANA_RGO != 0, view)),
             LogPageId::FEATURE_EFFECTS => Ok(feature_table::effects_log()),
             // No management interface commands: all zero says so.
             LogPageId::MI_COMMAND_EFFECTS => Ok(vec![0; 4096]),
@@ -180,30 +179,4 @@ fn command_effects() -> Vec<u8> {
         page.io[usize::from(opcode.0)] = effects.into();
     }
     page.as_bytes().to_vec()
-}
-
-fn ana(groups_only: bool, view: &View<'_>) -> Vec<u8> {
-    let header = AnaHeader {
-        change_count: view.ana_changes.into(),
-        groups: (view.namespaces.len() as u16).into(),
-        reserved: [0; 6],
-    };
-    let mut page = header.as_bytes().to_vec();
-    for namespace in view.namespaces {
-        let group = AnaGroup {
-            group_id: namespace.nsid.into(),
-            namespaces: u32::from(!groups_only).into(),
-            change_count: view.ana_changes.into(),
-            state: namespace.ana_state.code(),
-            reserved: [0; 15],
-        };
-        page.extend_from_slice(group.as_bytes());
-        if !groups_only {
-            page.extend_from_slice(U32::new(namespace.nsid).as_bytes());
-        }
-    }
-    // nvme-cli reads, in pieces, as much as NANAGRPID and MNAN allow: that is the page, its end zeros.
-    let per_namespace = size_of::<AnaGroup>() + size_of::<U32>();
-    page.resize(size_of::<AnaHeader>() + limits::NAMESPACES_MAX as usize * per_namespace, 0);
-    page
 }

@@ -4,6 +4,7 @@
 //! come here: they need only `command::NvmCommand` and a namespace. What the controller says about namespaces,
 //! health and discovery is given to each call as a [`View`]; it owns only what belongs to the association.
 
+mod ana;
 mod connect;
 mod description;
 mod discovery;
@@ -26,9 +27,10 @@ mod timestamp;
 
 use std::time::Duration;
 
+pub use ana::AnaState;
 pub use connect::{ConnectRefusal, ConnectRequest, HostIdentity, JoinView};
 pub use description::{
-    AnaState, DiscoveryKind, DiscoveryRecord, Health, Namespace, Subsystem, TransportSecurity, View,
+    DiscoveryKind, DiscoveryRecord, Health, Namespace, Subsystem, TransportSecurity, View,
 };
 pub use error_log::ErrorRecord;
 pub use events::{Event, EventCompletion};
@@ -36,6 +38,7 @@ pub use keep_alive::KeepAliveVerdict;
 pub use lifecycle::{LifecycleEffect, LifecycleState};
 
 use self::{
+    ana::AnaLog,
     events::Events,
     feature_commands::{Question, Setting},
     features::Features,
@@ -112,6 +115,7 @@ pub struct Controller {
     aborts: u8,
     logs: Logs,
     reservations: ReservationLog,
+    ana: AnaLog,
     keep_alive: KeepAlive,
     /// What Connect said, which is the default after a reset.
     connect_kato_ms: u32,
@@ -142,6 +146,7 @@ impl Controller {
             aborts: 0,
             logs: Logs::default(),
             reservations: ReservationLog::default(),
+            ana: AnaLog::default(),
             keep_alive: KeepAlive::new(request.kato_ms, now),
             connect_kato_ms: request.kato_ms,
             timestamp: Timestamp::reset(now),
@@ -193,6 +198,7 @@ impl Controller {
         view: &View<'_>,
         out: &mut Vec<u8>,
     ) -> AdminReply {
+        self.observe_paths(view.namespaces);
         match self.dispatch(now, request, view, out) {
             Ok(reply) => reply,
             Err(status) => AdminReply::Complete { status, result: 0 },
@@ -222,7 +228,7 @@ impl Controller {
                 done(0)
             }
             AdminCommand::GetLogPage(command) => {
-                self.logs.read(&command, self.kind, view, &self.reservations, out)?;
+                self.logs.read(&command, self.kind, view, (&self.reservations, &self.ana), out)?;
                 if !command.retain_event {
                     self.log_read(command.page);
                 }
@@ -307,6 +313,7 @@ impl Controller {
         self.keep_alive = KeepAlive::new(self.connect_kato_ms, now);
         self.timestamp = Timestamp::reset(now);
         self.host_behavior = HostBehavior::new();
+        self.ana = AnaLog::default();
     }
 
     /// What the host asked for with [`AdminReply::Changed`] is done: CSTS says so from now on.
@@ -345,6 +352,13 @@ impl Controller {
     /// Whether somebody has to call [`see_health`](Self::see_health) now and then: the host wants to be told.
     pub fn wants_health(&self) -> bool {
         self.events.wants_warnings()
+    }
+
+    /// Looks at the ANA states of the namespaces, ascending by NSID: a change is told if the host wants to know.
+    pub fn observe_paths(&mut self, namespaces: &[Namespace]) {
+        if self.kind == ControllerKind::Io && self.ana.observe(namespaces) {
+            self.events.raise(Event::AnaChange);
+        }
     }
 
     /// Something else happened.

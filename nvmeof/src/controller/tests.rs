@@ -1,5 +1,6 @@
 //! The controller as a host meets it: our own host side brings it up, then asks for everything that Linux asks for.
 
+mod ana;
 mod features;
 
 use std::time::Duration;
@@ -14,7 +15,7 @@ use crate::{
     wire::{
         Cqe, Sqe,
         identify::{IdentifyController, IdentifyNamespace, IndependentNamespace, NvmController},
-        log_page::{AnaGroup, AnaHeader, CommandEffects, EnduranceGroup, Smart},
+        log_page::{CommandEffects, EnduranceGroup, Smart},
         opcode::{AdminOpcode, Cns, FeatureId, LogPageId, NSID_ALL},
     },
 };
@@ -122,7 +123,6 @@ impl World {
             health: self.health,
             has_io_queues: self.has_io_queues,
             telemetry: b"how it is",
-            ana_changes: 3,
             discovery: &[],
             discovery_generation: 1,
         };
@@ -327,17 +327,6 @@ fn telemetry_is_captured_when_it_is_asked_for() {
     assert_eq!((header[8], header[381]), (1, 1));
     let block = world.data(sqe::get_log_page(LogPageId::TELEMETRY_HOST, 512, 512), 512).unwrap();
     assert_eq!(&block[..10], b"how it is\0");
-}
-
-#[test]
-fn ana_log_has_a_group_for_each_namespace() {
-    let mut world = World::ready(ControllerKind::Io);
-    let page = world.log(LogPageId::ANA, 16 + 2 * 36).unwrap();
-    let (header, rest) = AnaHeader::read_from_prefix(&page).unwrap();
-    assert_eq!(header.groups.get(), 2);
-    let (group, nsid) = AnaGroup::read_from_prefix(&rest[36..]).unwrap();
-    assert_eq!((group.group_id.get(), group.namespaces.get(), group.state), (5, 1, 1));
-    assert_eq!(nsid[..4], [5, 0, 0, 0]);
 }
 
 #[test]

@@ -166,7 +166,9 @@ layout! { 1024,
         pub genctr: U64,
         pub numrec: U64,
         pub recfmt: U16,
-        pub reserved: [u8; 1006],
+        /// Discovery Log Page Flags: which of the forms that were asked for this is.
+        pub dlpf: u8,
+        pub reserved: [u8; 1005],
     }
 }
 
@@ -196,10 +198,14 @@ pub const TRTYPE_TCP: u8 = 3;
 /// `adrfam`.
 pub const ADRFAM_IPV4: u8 = 1;
 pub const ADRFAM_IPV6: u8 = 2;
+/// `subtype`: a referral to another discovery subsystem.
+pub const SUBTYPE_REFERRAL: u8 = 1;
 /// `subtype`: an NVM subsystem.
 pub const SUBTYPE_NVM: u8 = 2;
 /// `subtype`: the discovery subsystem that the log comes from.
 pub const SUBTYPE_CURRENT_DISCOVERY: u8 = 3;
+/// `eflags`: entries with this flag lead to the same information (Duplicate Returned Information).
+pub const EFLAGS_DUPRETINFO: u16 = 1 << 0;
 /// `eflags`: a host may stay connected to this discovery subsystem (Explicit Persistent Connection).
 pub const EFLAGS_EPCSD: u16 = 1 << 1;
 /// `treq`: flow control may be off. Without one of the next two nothing is said of a secure channel.

@@ -9,8 +9,9 @@ use clap::ValueEnum;
 use serde::Deserialize;
 
 use super::{
+    controller_ids::{ControllerIds, ControllerIdsError},
     drive_flag::{DriveFlag, DriveFlagError},
-    portal_flag::{PortalFlag, PortalFlagError, parse_listen},
+    portal_flag::{PortalFlag, PortalFlagError, parse_listen, parse_referral},
 };
 use crate::size::{ByteSize, SizeError};
 
@@ -45,6 +46,20 @@ pub(crate) struct ServeFlags {
     /// Repeatable [default: 127.0.0.1:4420]
     #[arg(long, value_name = "ADDR:PORT[,advertise=ADDR[:PORT]]")]
     pub(crate) nvme: Vec<PortalFlag>,
+
+    /// Where hosts find this node's subsystems and nothing else, and the address that they are told instead of it.
+    /// Repeatable [default: port 8009 beside every --nvme on port 4420, unless it is in use]
+    #[arg(long, value_name = "ADDR:PORT[,advertise=ADDR[:PORT]]")]
+    pub(crate) discovery: Vec<PortalFlag>,
+
+    /// Another discovery service that every host is told of. Repeatable
+    #[arg(long, value_name = "ADDR:PORT", value_parser = parse_referral)]
+    pub(crate) referral: Vec<SocketAddr>,
+
+    /// Identifiers that this node's controllers have; nodes that share subsystems need ranges that do not overlap
+    /// [default: 1-65519]
+    #[arg(long, value_name = "FIRST-LAST")]
+    pub(crate) controller_ids: Option<ControllerIds>,
 
     /// Threads that serve I/O [default: half of this machine's CPUs]
     #[arg(long, value_name = "N")]
@@ -160,6 +175,9 @@ impl ServeFlags {
             accept_drive: if self.accept_drive.is_empty() { file.accept_drive } else { self.accept_drive },
             api: if self.api.is_empty() { file.api } else { self.api },
             nvme: if self.nvme.is_empty() { file.nvme } else { self.nvme },
+            discovery: if self.discovery.is_empty() { file.discovery } else { self.discovery },
+            referral: if self.referral.is_empty() { file.referral } else { self.referral },
+            controller_ids: self.controller_ids.or(file.controller_ids),
             cores: self.cores.or(file.cores),
             map_memory: self.map_memory.or(file.map_memory),
             node_name: self.node_name.or(file.node_name),
@@ -189,5 +207,6 @@ macro_rules! parse_from_string {
     };
 }
 parse_from_string!(DriveFlag, DriveFlagError);
+parse_from_string!(ControllerIds, ControllerIdsError);
 parse_from_string!(PortalFlag, PortalFlagError);
 parse_from_string!(ByteSize, SizeError);

@@ -18,6 +18,7 @@ use self::{
     settings::{Settings, SettingsError},
 };
 
+mod controller_ids;
 mod data_dir;
 mod drive_flag;
 mod flags;
@@ -120,6 +121,7 @@ async fn run_node(
         data_dir: &settings.data_dir,
         api,
         portals: &node.portals(),
+        discovery: &node.discovery_portals(),
         drives: &node.drives().await,
         program: &std::env::args().next().unwrap_or_else(|| "basalt".to_owned()),
     };

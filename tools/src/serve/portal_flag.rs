@@ -1,4 +1,4 @@
-//! `--nvme ADDR:PORT[,advertise=ADDR[:PORT]]` and `--api ADDR:PORT`.
+//! `--nvme ADDR:PORT[,advertise=ADDR[:PORT]]`, `--discovery` likewise, `--api ADDR:PORT` and `--referral ADDR:PORT`.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -7,7 +7,7 @@ use std::{
 
 use dataplane::node::{Advertise, PortalConfig};
 
-/// One `--nvme` as written.
+/// One `--nvme` or `--discovery` as written.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) struct PortalFlag {
@@ -25,6 +25,8 @@ pub(crate) enum PortalFlagError {
     Advertise(String),
     #[error("advertise={0} is no address that a host can connect to")]
     AdvertiseUnspecified(IpAddr),
+    #[error("`{0}` is no ADDRESS:PORT that a host can connect to: write a literal IP address and a port")]
+    Referral(String),
     #[error("advertise= is written twice")]
     AdvertiseTwice,
     #[error("unknown option `{0}` (there is advertise=ADDRESS[:PORT])")]
@@ -59,6 +61,16 @@ impl FromStr for PortalFlag {
 /// A listen address; port 0 means any free port.
 pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, PortalFlagError> {
     text.parse().map_err(|_| PortalFlagError::Listen(text.to_owned()))
+}
+
+/// Where hosts find another discovery service.
+pub(crate) fn parse_referral(text: &str) -> Result<SocketAddr, PortalFlagError> {
+    let can_be_reached = |address: &SocketAddr| {
+        let ip = address.ip();
+        address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast()
+    };
+    let address = text.parse().ok().filter(can_be_reached);
+    address.ok_or_else(|| PortalFlagError::Referral(text.to_owned()))
 }
 
 fn parse_advertise(text: &str) -> Result<Advertise, PortalFlagError> {
@@ -96,6 +108,14 @@ mod tests {
         for (text, listen, advertise) in table {
             let listen = listen.parse().expect("literal");
             assert_eq!(text.parse(), Ok(PortalFlag { listen, advertise }), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_referral_leads_somewhere() {
+        assert!(parse_referral("192.0.2.7:8009").is_ok() && parse_referral("[2001:db8::7]:8009").is_ok());
+        for text in ["192.0.2.7", "node:8009", "0.0.0.0:8009", "[::]:8009", "192.0.2.7:0", "224.0.0.1:8009"] {
+            assert_eq!(parse_referral(text), Err(PortalFlagError::Referral(text.into())), "{text}");
         }
     }
 

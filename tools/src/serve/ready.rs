@@ -20,6 +20,8 @@ pub(crate) struct Ready<'a> {
     pub(crate) api: &'a [SocketAddr],
     /// Where hosts find NVMe/TCP: the advertised addresses, else the listeners'.
     pub(crate) portals: &'a [SocketAddr],
+    /// The same of discovery alone.
+    pub(crate) discovery: &'a [SocketAddr],
     pub(crate) drives: &'a [DriveInfo],
     /// How this program was started, for commands that can be pasted.
     pub(crate) program: &'a str,
@@ -34,6 +36,9 @@ impl Ready<'_> {
         }
         for &address in self.portals {
             line(&mut text, "NVMe/TCP", &reach(address, ""));
+        }
+        for &address in self.discovery {
+            line(&mut text, "discovery", &reach(address, ""));
         }
         for drive in self.drives {
             line(&mut text, "drive", &drive_text(drive));
@@ -127,6 +132,7 @@ mod tests {
             data_dir: Path::new("/srv/b"),
             api: &[any_v4],
             portals: &portals,
+            discovery: &["127.0.0.1:8009".parse().expect("literal")],
             drives: &[drive],
             program: "basalt",
         };
@@ -135,6 +141,7 @@ mod tests {
   API          https://127.0.0.1:30100 (and port 30100 of every address of this machine)
   NVMe/TCP     [::1]:4420 (and port 4420 of every address of this machine)
   NVMe/TCP     192.0.2.7:9
+  discovery    127.0.0.1:8009
   drive        a.img: 5 GiB, 4.00 GiB unreserved, write-through
   credentials  /srv/b/credentials (token, client certificate, CA)
   then         basalt --data-dir /srv/b volume create vol1 4G

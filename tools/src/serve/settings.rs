@@ -8,9 +8,10 @@ use std::{
 };
 
 use control::{AuthSettings, ControlConfig, KnownDrives, Replication, Require};
-use dataplane::node::{DriveConfig, DriveMedium, NodeConfig, TestFault};
+use dataplane::node::{DiscoveryPortalConfig, DriveConfig, DriveMedium, NodeConfig, TestFault};
 
 use super::{
+    controller_ids::ControllerIds,
     drive_flag::DriveFlag,
     flags::{FaultFlag, LogFormat, ReplicationFlag, RequireFlag, ServeFlags},
     portal_flag::PortalFlag,
@@ -27,6 +28,9 @@ pub(crate) struct Settings {
     pub(crate) accept_drive: Vec<PathBuf>,
     pub(crate) api: Vec<SocketAddr>,
     pub(crate) nvme: Vec<PortalFlag>,
+    pub(crate) discovery: Vec<DiscoveryPortal>,
+    pub(crate) referrals: Vec<SocketAddr>,
+    pub(crate) controller_ids: ControllerIds,
     pub(crate) cores: usize,
     pub(crate) map_memory: ByteSize,
     pub(crate) node_name: String,
@@ -35,6 +39,14 @@ pub(crate) struct Settings {
     pub(crate) test_fault: Option<FaultFlag>,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
+}
+
+/// Where discovery alone is served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DiscoveryPortal {
+    pub(crate) portal: PortalFlag,
+    /// Nobody asked for it: it may be missing.
+    pub(crate) optional: bool,
 }
 
 /// Settings of the provisioner API that are decided in `control`; `None` leaves its default.
@@ -61,8 +73,14 @@ pub(crate) enum SettingsError {
     ApiTwice(SocketAddr),
     #[error("--nvme {0} is named twice")]
     NvmeTwice(SocketAddr),
+    #[error("--discovery {0} is named twice")]
+    DiscoveryTwice(SocketAddr),
     #[error("--api and --nvme cannot both listen on {0}")]
     ApiIsNvme(SocketAddr),
+    #[error("--discovery {0}: --api or --nvme listens there, which answers discovery too if it is --nvme")]
+    DiscoveryIsOther(SocketAddr),
+    #[error("--referral {0} is named twice")]
+    ReferralTwice(SocketAddr),
     #[error("--format {} names no drive of this server: write its path as --drive does", .0.display())]
     FormatNoDrive(PathBuf),
     #[error("--accept-drive {} names no drive of this server: write its path as --drive does", .0.display())]
@@ -82,14 +100,19 @@ impl Settings {
     pub(crate) fn resolve(flags: ServeFlags) -> Result<Self, SettingsError> {
         let data_dir = flags.data_dir.unwrap_or_else(|| PathBuf::from(DEFAULT_DATA_DIR));
         let local = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        let nvme = or_one(flags.nvme, || PortalFlag { listen: local(DEFAULT_NVME_PORT), advertise: None });
+        let api = or_one(flags.api, || local(DEFAULT_API_PORT));
         let settings = Self {
             drives: or_one(flags.drive, || {
                 DriveFlag::file(data_dir.join(DEFAULT_DRIVE_FILE), DEFAULT_DRIVE_SIZE)
             }),
             format: flags.format,
             accept_drive: flags.accept_drive,
-            api: or_one(flags.api, || local(DEFAULT_API_PORT)),
-            nvme: or_one(flags.nvme, || PortalFlag { listen: local(DEFAULT_NVME_PORT), advertise: None }),
+            discovery: discovery(flags.discovery, &nvme, &api),
+            api,
+            nvme,
+            referrals: flags.referral,
+            controller_ids: flags.controller_ids.unwrap_or_default(),
             cores: flags.cores.unwrap_or_else(default_cores),
             map_memory: flags.map_memory.unwrap_or(DEFAULT_MAP_MEMORY),
             node_name: flags.node_name.unwrap_or_else(host_name),
@@ -133,6 +156,7 @@ impl Settings {
         if let Some(address) = first_repeated(api().chain(nvme())) {
             return Err(SettingsError::ApiIsNvme(address));
         }
+        self.check_discovery()?;
         if !is_nqn_prefix(&self.nqn_prefix) {
             return Err(SettingsError::NqnPrefix(self.nqn_prefix.clone()));
         }
@@ -155,6 +179,24 @@ impl Settings {
                 Err(SettingsError::FormatNoDrive(path.clone()))
             }
             _ => Ok(()),
+        }
+    }
+
+    fn check_discovery(&self) -> Result<(), SettingsError> {
+        let discovery =
+            || self.discovery.iter().map(|d| d.portal.listen).filter(|address| address.port() != 0);
+        if let Some(address) = first_repeated(discovery()) {
+            return Err(SettingsError::DiscoveryTwice(address));
+        }
+        let is_other = |address: &SocketAddr| {
+            self.api.contains(address) || self.nvme.iter().any(|portal| portal.listen == *address)
+        };
+        if let Some(address) = discovery().find(is_other) {
+            return Err(SettingsError::DiscoveryIsOther(address));
+        }
+        match first_repeated(self.referrals.iter().copied()) {
+            Some(address) => Err(SettingsError::ReferralTwice(address)),
+            None => Ok(()),
         }
     }
 
@@ -189,9 +231,12 @@ impl Settings {
             cores: self.cores,
             drives,
             portals: self.nvme.iter().map(PortalFlag::to_config).collect(),
+            discovery_portals: self.discovery.iter().map(DiscoveryPortal::to_config).collect(),
+            referrals: self.referrals.clone(),
             map_memory_bytes: self.map_memory.0,
             nqn_prefix: self.nqn_prefix.clone(),
             node_id,
+            controller_ids: self.controller_ids.0.clone(),
         })
     }
 
@@ -268,6 +313,28 @@ impl From<ReplicationFlag> for Replication {
     }
 }
 
+impl DiscoveryPortal {
+    fn to_config(&self) -> DiscoveryPortalConfig {
+        DiscoveryPortalConfig { portal: self.portal.to_config(), optional: self.optional }
+    }
+}
+
+/// Those that were asked for; else, beside every portal on the usual port, one on the port where hosts look first.
+fn discovery(given: Vec<PortalFlag>, nvme: &[PortalFlag], api: &[SocketAddr]) -> Vec<DiscoveryPortal> {
+    if !given.is_empty() {
+        return given.into_iter().map(|portal| DiscoveryPortal { portal, optional: false }).collect();
+    }
+    let beside = |portal: &PortalFlag| {
+        // Where an advertised port leads is for a forwarder to know, which forwards only what it was told to.
+        let forwarded = portal.advertise.as_ref().is_some_and(|advertise| advertise.port.is_some());
+        let listen = SocketAddr::new(portal.listen.ip(), DEFAULT_DISCOVERY_PORT);
+        let is_usual = portal.listen.port() == DEFAULT_NVME_PORT && !forwarded;
+        let is_free = !api.contains(&listen) && !nvme.iter().any(|other| other.listen == listen);
+        (is_usual && is_free).then(|| PortalFlag { listen, advertise: portal.advertise.clone() })
+    };
+    nvme.iter().filter_map(beside).map(|portal| DiscoveryPortal { portal, optional: true }).collect()
+}
+
 /// The drive as the flags name it: its path or `mem:NAME`.
 pub(crate) fn drive_name(medium: &DriveMedium) -> String {
     match medium {
@@ -319,6 +386,7 @@ const DEFAULT_DRIVE_FILE: &str = "drive0.img";
 const DEFAULT_DRIVE_SIZE: ByteSize = ByteSize(16 << 30);
 const DEFAULT_API_PORT: u16 = 30100;
 const DEFAULT_NVME_PORT: u16 = 4420;
+const DEFAULT_DISCOVERY_PORT: u16 = 8009;
 const DEFAULT_MAP_MEMORY: ByteSize = ByteSize(64 << 20);
 /// A leaf page maps 32 MiB of a volume, so this keeps the maps of 8 GiB in memory: less would only thrash.
 const MIN_MAP_MEMORY: ByteSize = ByteSize(1 << 20);

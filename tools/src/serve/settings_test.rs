@@ -36,6 +36,9 @@ fn serve_alone_has_all_defaults() {
     assert_eq!(settings.drives, [drive]);
     assert_eq!(settings.api, ["127.0.0.1:30100".parse().expect("literal")]);
     assert_eq!(settings.nvme, ["127.0.0.1:4420".parse().expect("literal")]);
+    let discovery = DiscoveryPortal { portal: "127.0.0.1:8009".parse().expect("literal"), optional: true };
+    assert_eq!((settings.discovery.as_slice(), settings.referrals.as_slice()), (&[discovery][..], &[][..]));
+    assert_eq!(settings.controller_ids, ControllerIds(1..=65519));
     assert_eq!(settings.map_memory, ByteSize(64 << 20));
     assert_eq!((settings.log.as_str(), settings.log_format), ("info", LogFormat::Text));
     assert!(settings.cores >= 1);
@@ -45,10 +48,31 @@ fn serve_alone_has_all_defaults() {
 }
 
 #[test]
+fn discovery_has_its_port_beside_the_usual_one() {
+    for (line, expected) in [
+        ("--nvme 192.0.2.7:4420 --nvme 192.0.2.8:4421", vec![("192.0.2.7:8009", true)]),
+        ("--nvme 0.0.0.0:4420,advertise=192.0.2.7", vec![("0.0.0.0:8009,advertise=192.0.2.7", true)]),
+        ("--nvme 0.0.0.0:4420,advertise=192.0.2.7:9", vec![]),
+        ("--nvme 127.0.0.1:4420 --api 127.0.0.1:8009", vec![]),
+        ("--nvme 127.0.0.1:0", vec![]),
+        ("--nvme 127.0.0.1:0 --discovery [::1]:7", vec![("[::1]:7", false)]),
+        ("--discovery 127.0.0.1:7", vec![("127.0.0.1:7", false)]),
+    ] {
+        let portal = |(text, optional): (&str, bool)| DiscoveryPortal {
+            portal: text.parse().expect("literal"),
+            optional,
+        };
+        let expected: Vec<_> = expected.into_iter().map(portal).collect();
+        assert_eq!(resolve(line).expect(line).discovery, expected, "{line}");
+    }
+}
+
+#[test]
 fn the_node_and_the_control_plane_get_what_was_said() {
     let settings = resolve(
         "--drive a.img,size=1G --drive b.img,write-through --format b.img --nqn-prefix nqn.2020-01.org.example: \
-         --require token --default-replication host --reserve-floor-gib 2",
+         --require token --default-replication host --reserve-floor-gib 2 --controller-ids 100-199 \
+         --referral 192.0.2.9:8009 --discovery 127.0.0.1:8009",
     )
     .expect("no contradiction");
     let directory = tempfile::tempdir().expect("a temporary directory");
@@ -57,6 +81,8 @@ fn the_node_and_the_control_plane_get_what_was_said() {
     let drives: Vec<_> =
         node.drives.iter().map(|drive| (drive.size_bytes, drive.format, drive.write_through)).collect();
     assert_eq!(drives, [(Some(1 << 30), false, None), (None, true, Some(true))]);
+    assert_eq!((node.controller_ids, node.discovery_portals.len()), (100..=199, 1));
+    assert_eq!(node.referrals, ["192.0.2.9:8009".parse().expect("literal")]);
     let control = settings.control_config();
     assert_eq!((node.nqn_prefix, node.node_id.as_str()), (control.nqn_prefix, "02:00:00:00:00:01"));
     assert_eq!(control.auth.require, Require::Token);
@@ -81,7 +107,8 @@ fn a_file_says_the_same_as_the_flags() {
          --api 127.0.0.1:30100 --api [::1]:8443 --nvme 0.0.0.0:4420,advertise=192.0.2.7 \
          --cores 3 --map-memory 128M --log debug --log-format json --node-name east --server-name a.example \
          --server-name b.example --require both --open-info false --open-metrics true \
-         --nqn-prefix nqn.2020-01.org.example: --reserve-floor-gib 5 --default-replication host",
+         --nqn-prefix nqn.2020-01.org.example: --reserve-floor-gib 5 --default-replication host \
+         --discovery 0.0.0.0:8009,advertise=192.0.2.7 --referral 192.0.2.9:8009 --controller-ids 1-99",
     )
     .expect("the flags parse");
     let from_file = file(
@@ -102,6 +129,9 @@ fn a_file_says_the_same_as_the_flags() {
         nqn-prefix = "nqn.2020-01.org.example:"
         reserve-floor-gib = 5
         default-replication = "host"
+        discovery = ["0.0.0.0:8009,advertise=192.0.2.7"]
+        referral = ["192.0.2.9:8009"]
+        controller-ids = "1-99"
         "#,
     )
     .expect("the file parses");
@@ -150,6 +180,8 @@ fn a_wrong_flag_is_named_with_the_reason() {
         ("--map-memory much", "--map-memory", "`much` is not a size"),
         ("--cores two", "--cores", "invalid digit"),
         ("--log-format xml", "--log-format", "text, json"),
+        ("--referral 0.0.0.0:8009", "--referral", "literal IP address and a port"),
+        ("--controller-ids 9-8", "--controller-ids", "`9-8` is not FIRST-LAST"),
     ] {
         let error = parse(line).expect_err(line).to_string();
         assert!(error.contains(flag) && error.contains(reason), "{line}: {error}");
@@ -169,6 +201,9 @@ fn contradictions_are_refused() {
         ("--api 127.0.0.1:1 --api 127.0.0.1:1", E::ApiTwice(address("127.0.0.1:1"))),
         ("--nvme 127.0.0.1:1 --nvme 127.0.0.1:1", E::NvmeTwice(address("127.0.0.1:1"))),
         ("--api 127.0.0.1:4420", E::ApiIsNvme(address("127.0.0.1:4420"))),
+        ("--discovery 127.0.0.1:4420", E::DiscoveryIsOther(address("127.0.0.1:4420"))),
+        ("--discovery [::1]:7 --discovery [::1]:7", E::DiscoveryTwice(address("[::1]:7"))),
+        ("--referral [::1]:7 --referral [::1]:7", E::ReferralTwice(address("[::1]:7"))),
         ("--nqn-prefix nqn.2020-01.org.example", E::NqnPrefix("nqn.2020-01.org.example".into())),
         ("--nqn-prefix iqn.2020-01.org.example:", E::NqnPrefix("iqn.2020-01.org.example:".into())),
         ("--node-name=", E::NodeName),

@@ -45,8 +45,7 @@ pub(crate) fn node_config(drives: Vec<DriveConfig>) -> NodeConfig {
         drives,
         portals: vec![PortalConfig { listen: SocketAddr::from((LOCAL, 0)), advertise: None }],
         map_memory_bytes: 16 << 20,
-        nqn_prefix: "nqn.2026-11.io.basalt:".to_owned(),
-        node_id: "02:00:00:00:00:01".to_owned(),
+        ..NodeConfig::new("02:00:00:00:00:01")
     }
 }
 

@@ -26,7 +26,6 @@ use uuid::Uuid;
 
 use super::{
     Shared,
-    association::Association,
     io_command::{Caller, Direction, status_of},
     queue::{Answer, Queue},
     subsystem::TargetNamespace,
@@ -109,6 +108,14 @@ impl AllReservations {
         Ok(self.lock().entry(volume.uuid()).or_insert(loaded).clone())
     }
 
+    /// Waits until changes are done that are under way now.
+    pub(super) async fn settled(&self, volume: Uuid) {
+        let known = self.lock().get(&volume).cloned();
+        if let Some(known) = known {
+            drop(known.changes.take().await);
+        }
+    }
+
     /// The volume is gone for good.
     pub(super) fn forget(&self, volume: Uuid) {
         self.lock().remove(&volume);
@@ -132,6 +139,9 @@ pub(super) async fn change(
     };
     let (host, volume) = (caller.association.host.id, &namespace.volume);
     let _turn = namespace.reservations.changes.take().await;
+    if let Some(status) = namespace.path.refusal() {
+        return Answer::status(status);
+    }
     let mut state = Reservations::clone(&namespace.reservations.present.load());
     let notices = match state.execute(host, &command) {
         Ok(notices) => notices,
@@ -141,21 +151,10 @@ pub(super) async fn change(
         return status_of(Err(error), Direction::Write, caller.counters);
     }
     if matches!(command, ReservationCommand::Acquire { .. }) {
-        fence_others(caller.shared, volume.uuid(), host).await;
+        caller.shared.fence(volume.uuid(), Some(host)).await;
     }
     tell(caller.shared, volume.uuid(), &notices);
     Answer::status(Status::SUCCESS)
-}
-
-/// Waits until no command of other hosts on the volume is under way that began before now.
-async fn fence_others(shared: &Shared, volume: Uuid, host: Uuid) {
-    let others = |association: &&Arc<Association>| {
-        association.host.id != host && association.subsystem.exports().namespace_of(volume).is_some()
-    };
-    let others: Vec<_> = shared.controllers().by_id.values().filter(others).cloned().collect();
-    for association in others {
-        association.fence().await;
-    }
 }
 
 /// Leaves notices with all controllers of the hosts concerned.
@@ -178,6 +177,10 @@ pub(super) async fn persist(queue: Rc<Queue>, slot: Slot, nsids: Vec<u32>, persi
     let mut status = Status::SUCCESS;
     for namespace in meant.filter(|namespace| nsids.contains(&namespace.nsid)) {
         let _turn = namespace.reservations.changes.take().await;
+        if let Some(refusal) = namespace.path.refusal() {
+            status = refusal;
+            continue;
+        }
         let mut state = Reservations::clone(&namespace.reservations.present.load());
         state.set_persistent(persistent);
         if let Err(error) = namespace.reservations.set(&namespace.volume, state).await {

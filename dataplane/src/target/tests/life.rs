@@ -15,7 +15,7 @@ use zerocopy::FromBytes;
 
 use super::{
     HOST, NQN, Node, VOLUME_BYTES,
-    discovery::discover,
+    discovery::{bring_up_discovery, discover},
     host::{HostQueue, bring_up, io_queue},
 };
 use crate::node::{NamespaceSpec, SubsystemSpec};
@@ -219,4 +219,43 @@ fn a_broken_pdu_is_answered_by_a_term_req_and_the_end() {
         let mut fresh = io_queue(address, request, cntlid, 2, true).await.unwrap();
         assert_eq!(fresh.status(sqe::flush(1), HostTransfer::None, &[]).await, Status::SUCCESS);
     });
+}
+
+#[test]
+fn a_node_gives_its_own_controller_ids_and_no_others() {
+    let node = Node::configured(2, |config| config.controller_ids = 100..=101);
+    node.run(|address| async move {
+        let connect = || bring_up(address, ICRequest::default(), NQN, HOST);
+        let (first, second) = (connect().await.unwrap(), connect().await.unwrap());
+        assert_eq!((first.1, second.1), (100, 101));
+        assert_eq!(connect().await.err(), Some(Status::CONNECT_CONTROLLER_BUSY));
+        let mut admin = first.0;
+        assert_eq!(admin.status(sqe::disconnect(), HostTransfer::None, &[]).await, Status::SUCCESS);
+        admin.ended().await;
+        assert_eq!(connect().await.unwrap().1, 100, "it is free again");
+    });
+}
+
+/// Linux takes two controllers for one subsystem only if they say so of themselves (H2).
+#[test]
+fn all_nodes_of_a_subsystem_report_the_same_and_each_its_own_discovery() {
+    let nodes = ["one", "two"].map(|name| Node::configured(1, |config| config.node_id = name.into()));
+    let [one, two] = nodes.map(|node| {
+        let address = node.target.portals()[0];
+        super::on_core_0(&node.runtime, move || async move {
+            let (storage, _) = bring_up(address, ICRequest::default(), NQN, HOST).await.unwrap();
+            let discovery = bring_up_discovery(address, HOST, nvmeof::Nqn::DISCOVERY).await;
+            let mut found = Vec::new();
+            for mut admin in [storage, discovery] {
+                let identify = sqe::identify(Cns::CONTROLLER, 0);
+                let (_, data) = admin.command(identify, HostTransfer::In(4096), &[]).await.unwrap();
+                let data = IdentifyController::read_from_bytes(&data).unwrap();
+                found.push((data.sn, data.mn, data.fr, data.subnqn));
+            }
+            found
+        })
+    });
+    assert_eq!(one[0], two[0]);
+    assert!(one[0].0.iter().all(u8::is_ascii_hexdigit), "twenty digits: {:?}", one[0].0);
+    assert_ne!((one[1].0, one[1].3), (two[1].0, two[1].3));
 }

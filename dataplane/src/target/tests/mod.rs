@@ -13,7 +13,7 @@ mod tls;
 
 use uuid::Uuid;
 
-use super::{Target, TargetConfig};
+use super::{CONTROLLER_IDS, Target, TargetConfig};
 use crate::{
     engine::{Drive, DriveOptions, FormatOptions},
     node::{NamespaceSpec, PortalConfig, SubsystemSpec},
@@ -36,11 +36,11 @@ struct Node {
 
 impl Node {
     fn start(cores: usize) -> Self {
-        Self::with_stall_max(cores, crate::limits::STALL_MAX)
+        Self::configured(cores, |_| {})
     }
 
     fn with_stall_max(cores: usize, stall_max: std::time::Duration) -> Self {
-        Self::with_limits(cores, stall_max, crate::limits::AUTHENTICATION_MAX)
+        Self::configured(cores, |config| config.stall_max = stall_max)
     }
 
     fn with_limits(
@@ -48,15 +48,30 @@ impl Node {
         stall_max: std::time::Duration,
         authentication_max: std::time::Duration,
     ) -> Self {
-        let runtime = Runtime::start(cores).unwrap();
-        let portals = vec![PortalConfig { listen: "127.0.0.1:0".parse().unwrap(), advertise: None }];
-        let config = TargetConfig {
-            portals,
+        Self::configured(cores, |config| {
+            config.stall_max = stall_max;
+            config.authentication_max = authentication_max;
+        })
+    }
+
+    fn config(change: impl FnOnce(&mut TargetConfig)) -> TargetConfig {
+        let mut config = TargetConfig {
+            portals: vec![PortalConfig { listen: "127.0.0.1:0".parse().unwrap(), advertise: None }],
+            discovery_portals: Vec::new(),
+            referrals: Vec::new(),
             node_id: "test".into(),
             nqn_prefix: "nqn.2026-11.io.basalt:".into(),
-            stall_max,
-            authentication_max,
+            controller_ids: CONTROLLER_IDS,
+            stall_max: crate::limits::STALL_MAX,
+            authentication_max: crate::limits::AUTHENTICATION_MAX,
         };
+        change(&mut config);
+        config
+    }
+
+    fn configured(cores: usize, change: impl FnOnce(&mut TargetConfig)) -> Self {
+        let runtime = Runtime::start(cores).unwrap();
+        let config = Self::config(change);
         let target = Target::start(&runtime.handle(), &config).unwrap();
         target.open();
         let (drive, volume) = on_core_0(&runtime, make_volume);

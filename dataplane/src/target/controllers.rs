@@ -1,0 +1,48 @@
+//! The controllers that hosts have, and the identifiers they get.
+
+use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
+
+use nvmeof::command::Instance;
+
+use super::association::Association;
+use crate::rt;
+
+/// Controller identifiers that are not reserved (Base §5.1.13.2.1).
+pub const CONTROLLER_IDS: RangeInclusive<u16> = 1..=0xFFEF;
+
+/// All of one node.
+#[derive(Debug)]
+pub(super) struct Controllers {
+    pub(super) by_id: BTreeMap<u16, Arc<Association>>,
+    /// Nobody is let in any more.
+    pub(super) stopping: bool,
+    /// Those that this node may give: nodes that share subsystems must give different ones.
+    ids: RangeInclusive<u16>,
+    last_id: u16,
+    last_ciu: u8,
+}
+
+impl Controllers {
+    pub(super) fn new(ids: RangeInclusive<u16>) -> Self {
+        // The first identifier is the one behind the last.
+        let last_id = *ids.end();
+        Self { by_id: BTreeMap::new(), stopping: false, ids, last_id, last_ciu: 0 }
+    }
+
+    /// Tells a controller from its forerunners under the same identifier.
+    pub(super) fn next_instance(&mut self) -> Instance {
+        self.last_ciu = self.last_ciu.checked_add(1).unwrap_or(1);
+        Instance { ciu: self.last_ciu, cirn: rt::random_u64() }
+    }
+
+    /// An identifier that no controller has, `None` if all are taken; the longest unused one, so that none is confused
+    /// with its forerunner.
+    pub(super) fn next_id(&mut self) -> Option<u16> {
+        let (first, last) = (*self.ids.start(), *self.ids.end());
+        let behind = self.last_id.saturating_add(1);
+        let is_free = |id: &u16| !self.by_id.contains_key(id);
+        let id = (behind..=last).chain(first..=self.last_id).find(is_free)?;
+        self.last_id = id;
+        Some(id)
+    }
+}
