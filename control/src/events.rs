@@ -36,6 +36,7 @@ pub(crate) enum Kind {
     VolumeDeleted,
     VolumePublished,
     VolumeUnpublished,
+    VolumePathChanged,
     SnapshotCreated,
     SnapshotDeleted,
     DriveAdded,

@@ -5,6 +5,7 @@ pub(crate) mod drives;
 mod error;
 pub(crate) mod events;
 pub(crate) mod groups;
+pub(crate) mod paths;
 pub(crate) mod secrets;
 pub(crate) mod status;
 pub(crate) mod tls_keys;

@@ -9,6 +9,6 @@ pub(crate) use session::{
     IdentityGiven, Login, MemberAdd, NewPassword, PasswordChange, UserCreate, UserReplace,
 };
 pub(crate) use storage::{
-    BackendUpdate, DriveAdd, DriveGrow, HostProbe, Publish, SecretsPut, SnapshotCreate, SnapshotGroupCreate,
-    SnapshotVolumeCreate, TlsKeyPut, Unpublish, VolumeClone, VolumeCreate, VolumeExpand,
+    BackendUpdate, DriveAdd, DriveGrow, HostProbe, PathStateSet, Publish, SecretsPut, SnapshotCreate,
+    SnapshotGroupCreate, SnapshotVolumeCreate, TlsKeyPut, Unpublish, VolumeClone, VolumeCreate, VolumeExpand,
 };

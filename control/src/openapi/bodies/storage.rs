@@ -113,6 +113,13 @@ pub(crate) struct Publish {
 
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase")]
+pub(crate) struct PathStateSet {
+    /// `optimized`, `non-optimized`, `inaccessible`, `persistent-loss` or `change`.
+    ana_state: String,
+}
+
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Unpublish {
     /// Absent: from every host.
     host_id: Option<String>,
