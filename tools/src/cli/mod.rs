@@ -30,6 +30,7 @@ mod timestamp;
 mod tls;
 mod token;
 mod volume;
+mod volume_path;
 
 #[derive(Debug, Args)]
 pub(crate) struct ClientArguments {

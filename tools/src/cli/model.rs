@@ -31,6 +31,13 @@ pub(crate) struct Volume {
     pub(crate) location: Vec<Location>,
 }
 
+/// How hosts see a volume through the node.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PathState {
+    pub(crate) ana_state: String,
+}
+
 /// One copy of a volume on one node.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -10,6 +10,7 @@ use super::{
     model::{Snapshot, SubVolume, Target, Volume},
     report::{Report, table},
     resolve,
+    volume_path::{self, StateArgument},
 };
 use crate::size::ByteSize;
 
@@ -30,6 +31,14 @@ pub(crate) enum VolumeCommand {
         volume: String,
         /// The new size, in whole GiB, as in 20G
         size: ByteSize,
+    },
+    /// Show whether hosts use a volume through this node, or take it out of use for maintenance
+    Path {
+        /// Name, UUID or the beginning of a UUID
+        volume: String,
+        /// The state that hosts shall see, until it is set again or the server restarts
+        #[arg(long)]
+        state: Option<StateArgument>,
     },
     /// Delete a volume and everything on it
     Delete {
@@ -64,6 +73,7 @@ pub(crate) async fn run(client: &mut Client, command: VolumeCommand) -> Result<R
         VolumeCommand::List => list(client).await,
         VolumeCommand::Show { volume } => show(client, &volume).await,
         VolumeCommand::Expand { volume, size } => expand(client, &volume, size).await,
+        VolumeCommand::Path { volume, state } => volume_path::run(client, &volume, state).await,
         VolumeCommand::Delete { volume } => delete(client, &volume).await,
     }
 }
@@ -133,6 +143,7 @@ async fn show(client: &mut Client, text: &str) -> Result<Report, CliError> {
         ("snapshots", all(&snapshots)),
         ("drives", drives(client, &uuid).await?),
     ];
+    lines.extend(volume_path::remark(client, &uuid).await?.map(|state| ("path", state)));
     lines.extend(volume.trouble.map(|trouble| ("trouble", trouble)));
     lines.extend(volume.snapshot_id.map(|snapshot| ("shows", format!("snapshot {snapshot}"))));
     if !volume.writable {
