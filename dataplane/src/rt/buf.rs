@@ -137,6 +137,12 @@ impl Pool {
     }
 }
 
+/// This core's budget that is used.
+#[cfg(test)]
+pub(super) fn in_use_bytes() -> usize {
+    POOL.with_borrow(|pool| pool.in_use_bytes)
+}
+
 fn class_bytes(class: usize) -> usize {
     SMALLEST_BYTES << class
 }

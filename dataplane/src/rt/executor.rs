@@ -52,6 +52,12 @@ impl Executor {
         }
     }
 
+    /// Tasks that have not ended.
+    #[cfg(test)]
+    pub(super) fn live(&self) -> usize {
+        self.tasks.iter().filter(|place| place.live).count()
+    }
+
     pub(super) fn ready_len(&self) -> usize {
         self.ready.len()
     }

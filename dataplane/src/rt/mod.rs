@@ -138,5 +138,27 @@ pub async fn join_all<F: Future>(mut futures: Vec<Pin<Box<F>>>) -> Vec<F::Output
     answers.into_iter().flatten().collect()
 }
 
+/// What the calling core has in use at this moment, for tests that look for what was left behind.
+#[cfg(test)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct InUse {
+    pub(crate) tasks: usize,
+    /// Operations that the kernel has, and those whose answer nobody took yet.
+    pub(crate) operations: usize,
+    pub(crate) buffer_bytes: usize,
+}
+
+#[cfg(test)]
+pub(crate) fn in_use() -> InUse {
+    core::with(|c| InUse {
+        tasks: c.executor.borrow().live(),
+        operations: match &c.driver {
+            core::Driver::Uring(uring) => uring.borrow().operations(),
+            core::Driver::Sim(_) => 0,
+        },
+        buffer_bytes: buf::in_use_bytes(),
+    })
+}
+
 #[cfg(test)]
 mod rt_test;

@@ -23,6 +23,12 @@ impl Places {
         Self((0..cores).map(|_| Arc::default()).collect())
     }
 
+    /// Connections that have one, on all cores.
+    #[cfg(test)]
+    pub(super) fn taken(&self) -> usize {
+        self.0.iter().map(|taken| taken.load(Ordering::Relaxed)).sum()
+    }
+
     /// A place for queue `qid` of controller `cntlid`: admin and I/O queues of all controllers are spread over the
     /// cores. `None` if the core has no free one.
     pub(super) fn take(&self, cntlid: u16, qid: u16) -> Option<Place> {

@@ -59,6 +59,11 @@ impl Uring {
         Ok(Self { ring, ops: Slab::with_capacity(1024), bell_count: Box::new(0), bell_rang: false, spin })
     }
 
+    #[cfg(test)]
+    pub(super) fn operations(&self) -> usize {
+        self.ops.len()
+    }
+
     /// Starts reading the bell, so that messages end a wait.
     pub(super) fn arm_bell(&mut self, core: &Core) {
         let Some(bell) = core.inbox.bell() else { return };

@@ -22,7 +22,7 @@ use super::{
     host::{ENTRIES, HostQueue, bring_up, io_queue},
 };
 
-fn secret(byte: u8) -> Secret {
+pub(super) fn secret(byte: u8) -> Secret {
     Secret::generate(HashFunction::Sha256, |key| key.fill(byte))
 }
 
@@ -33,9 +33,9 @@ fn require(node: &Node, group: DhGroup) {
 }
 
 /// An admin queue whose Connect was answered with the demand to authenticate.
-async fn connect(address: SocketAddr) -> (HostQueue, u16) {
+pub(super) async fn connect(address: SocketAddr, host: &str) -> (HostQueue, u16) {
     let mut admin = HostQueue::open(address, ICRequest::default()).await.unwrap();
-    let (host, subsystem) = (Nqn::new(HOST).unwrap(), Nqn::new(NQN).unwrap());
+    let (host, subsystem) = (Nqn::new(host).unwrap(), Nqn::new(NQN).unwrap());
     let data = sqe::connect_data(&host, Uuid::from_u128(1), &subsystem, CNTLID_DYNAMIC);
     let connect = sqe::connect(0, ENTRIES, 0, true);
     let (cqe, _) = admin.command(connect, HostTransfer::InCapsule(1024), data.as_bytes()).await.unwrap();
@@ -54,7 +54,7 @@ async fn receive(queue: &mut HostQueue) -> Vec<u8> {
 }
 
 /// AUTH_Negotiate for everything.
-fn negotiate() -> Vec<u8> {
+pub(super) fn negotiate() -> Vec<u8> {
     let mut message = vec![0, 0, 0, 0, 7, 0, 0, 1, 1, 0, 3, 6];
     message.extend([1, 2, 3]);
     message.resize(12 + 30, 0);
@@ -69,7 +69,7 @@ fn nothing_but_authentication_is_done_before_it() {
     require(&node, DhGroup::Null);
     let target = node.target.clone();
     node.run(|address| async move {
-        let (mut admin, cntlid) = connect(address).await;
+        let (mut admin, cntlid) = connect(address, HOST).await;
         assert_eq!(target.controllers().len(), 0, "a host that is not known yet does not count");
         let required = Status::AUTHENTICATION_REQUIRED;
         let enable = sqe::property_set(Property::CC, ControllerConfiguration::USUAL);
@@ -118,7 +118,7 @@ fn a_refused_host_hears_why_and_is_let_go() {
             (&[], 7),
         ];
         for (messages, reason) in table {
-            let (mut admin, _) = connect(address).await;
+            let (mut admin, _) = connect(address, HOST).await;
             for message in messages {
                 let len = message.len() as u32;
                 let send = sqe::authentication_send(len);
@@ -130,7 +130,7 @@ fn a_refused_host_hears_why_and_is_let_go() {
             admin.ended().await;
         }
         // A wrong answer to the challenge; the messages are asked for by R2T this time.
-        let (mut admin, _) = connect(address).await;
+        let (mut admin, _) = connect(address, HOST).await;
         for (message, id) in [(negotiate(), 1), (reply, 0xF1)] {
             let len = message.len() as u32;
             let send = sqe::authentication_send(len);
@@ -147,9 +147,9 @@ fn a_host_that_does_not_finish_is_cut_off() {
     let node = Node::with_limits(2, crate::limits::STALL_MAX, Duration::from_millis(100));
     require(&node, DhGroup::Null);
     node.run(|address| async move {
-        let (mut silent, _) = connect(address).await;
+        let (mut silent, _) = connect(address, HOST).await;
         silent.ended().await;
-        let (mut half_way, _) = connect(address).await;
+        let (mut half_way, _) = connect(address, HOST).await;
         let send = sqe::authentication_send(72);
         // It may come too late already.
         let _ = half_way.command(send, HostTransfer::InCapsule(72), &negotiate()).await;
@@ -174,7 +174,7 @@ fn malformed_commands_are_refused() {
     let node = Node::start(1);
     require(&node, DhGroup::Null);
     node.run(|address| async move {
-        let (mut admin, _) = connect(address).await;
+        let (mut admin, _) = connect(address, HOST).await;
         let send = sqe::authentication_send(72);
         let other_protocol = Sqe { cdw10: 0.into(), ..send };
         let longer = sqe::authentication_send(73);

@@ -70,6 +70,14 @@ impl HostQueue {
         Ok(queue)
     }
 
+    /// Sends these bytes over a connection of their own, and closes it.
+    pub(super) async fn raw(address: SocketAddr, bytes: &[u8]) {
+        let mut batch = Box::new(SendBatch::new());
+        batch.push_inline(bytes);
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.send_all(batch).await.1.unwrap();
+    }
+
     pub(super) async fn send(&mut self, bytes: &[u8]) -> Result<(), Ended> {
         for piece in bytes.chunks(16384) {
             let mut batch = Box::new(SendBatch::new());
@@ -201,6 +209,15 @@ impl HostQueue {
         let mut out = Vec::new();
         self.connection.encode_h2c_data(slot, ttag, offset, len, &mut out);
         self.append_payload(&payload[offset as usize..][..len as usize], &mut out);
+        self.send(&out).await
+    }
+
+    /// Announces all that the controller asked for last, and sends only `part` of it.
+    pub(super) async fn give_part(&mut self, part: &[u8]) -> Result<(), Ended> {
+        let Some(Asked { slot, ttag, offset, len }) = self.asked.take() else { return Ok(()) };
+        let mut out = Vec::new();
+        self.connection.encode_h2c_data(slot, ttag, offset, len, &mut out);
+        out.extend_from_slice(part);
         self.send(&out).await
     }
 

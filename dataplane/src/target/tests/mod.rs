@@ -8,6 +8,7 @@ mod host;
 mod life;
 mod limits;
 mod serve;
+mod soak;
 mod stall;
 mod tls;
 
