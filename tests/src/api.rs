@@ -173,6 +173,13 @@ impl Api {
         Ok(())
     }
 
+    /// Gives the host a key for TLS, or changes its policy; the answer shows what was generated.
+    pub fn set_tls_key(&self, host: &Identity, body: &Value) -> Result<Value> {
+        let answer = self.send("PUT", &format!("/basalt/v1/hosts/{}/tls-keys", host.id), body)?;
+        ensure!(answer["hostId"] == json!(host.id), "setting the TLS key of {} answered {answer}", host.nqn);
+        Ok(answer)
+    }
+
     /// The NQN of the subsystem through which `host` reaches `volume`.
     pub fn target_nqn(&self, volume: Uuid, host: &Identity) -> Result<String> {
         let targets = self.get(&format!("/targets?hostId={}&volId={volume}", host.id))?;

@@ -28,6 +28,8 @@ impl Identity {
 pub struct Initiator<'a> {
     pub guest: &'a Guest,
     pub identity: Identity,
+    /// The program that connects.
+    pub nvme: &'static str,
 }
 
 /// The two digests of an NVMe/TCP connection, each on or off.
@@ -60,7 +62,7 @@ impl<'a> Initiator<'a> {
 
     /// A known host, in a machine that may have booted again since.
     pub fn on(guest: &'a Guest, identity: &Identity) -> Self {
-        Self { guest, identity: identity.clone() }
+        Self { guest, identity: identity.clone(), nvme: "nvme" }
     }
 
     /// The subsystem NQNs and addresses in this host's discovery log.
@@ -108,8 +110,9 @@ impl<'a> Initiator<'a> {
         };
         let ConnectOptions { io_queues, loss_timeout_s, .. } = options;
         self.guest.run(&format!(
-            "nvme connect -t tcp -a {address} -s {port} -n {nqn} {} --nr-io-queues={io_queues} \
+            "{} connect -t tcp -a {address} -s {port} -n {nqn} {} --nr-io-queues={io_queues} \
              --reconnect-delay=1 --ctrl-loss-tmo={loss_timeout_s} --keep-alive-tmo=5 {digests} {arguments}",
+            self.nvme,
             self.names()
         ))
     }

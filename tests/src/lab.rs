@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::vm::{Guest, GuestSpec, Kernel, KernelFiles, initramfs};
+use crate::vm::{Guest, GuestSpec, Kernel, KernelFiles, TlsPrograms, initramfs};
 
 /// Paths that all scenarios share.
 #[derive(Debug)]
@@ -53,7 +53,8 @@ impl Lab {
         let files = kernel.fetch(&self.cache)?;
         let directory = self.cache.join(format!("initramfs-{}", kernel.name()));
         fs::create_dir_all(&directory)?;
-        let initramfs = initramfs::build(&files, &directory)?;
+        let tls = kernel.can_tls().then(|| TlsPrograms::fetch(&self.cache)).transpose()?;
+        let initramfs = initramfs::build(&files, tls.as_ref(), &directory)?;
         Ok(Bootable { kernel, files, initramfs })
     }
 

@@ -2,59 +2,13 @@
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
-use super::{Site, Stage, fio::fio_command};
-use crate::initiator::{ConnectOptions, Initiator};
+use super::{Stage, fio::fio_command, scene::Scene};
+use crate::initiator::Initiator;
 
-const OPTIONS: ConnectOptions = ConnectOptions {
-    io_queues: 1,
-    digests: crate::initiator::Digests { header: false, data: false },
-    loss_timeout_s: 600,
-};
-
-/// A host with a published volume, which connects and disconnects.
-struct Scene<'a> {
-    site: Site,
-    host: Initiator<'a>,
-    nqn: String,
-    namespace: Uuid,
-}
-
-impl<'a> Scene<'a> {
-    fn open(stage: Stage<'a>) -> Result<Self> {
-        let site = Site::open(stage.lab, stage.directory)?;
-        let host = Initiator::new(stage.guest, "authenticates");
-        let volume = site.publish(&host, "secret", 4096)?;
-        let nqn = site.server.api().target_nqn(volume, &host.identity)?;
-        let namespace = site.server.api().namespace_uuid(volume)?;
-        Ok(Self { site, host, nqn, namespace })
-    }
-
+impl Scene<'_> {
     fn set(&self, body: &Value) -> Result<Value> {
         self.site.server.api().set_secrets(&self.host.identity, body)
-    }
-
-    /// Connects with these arguments and reads; leaves it connected.
-    fn connect(&self, secrets: &str) -> Result<String> {
-        let portal = self.site.server.portal();
-        let outcome = self.host.try_connect_with(portal, &self.nqn, OPTIONS, secrets)?;
-        ensure!(outcome.status == 0, "nvme connect with {secrets}: {}", outcome.text);
-        let device = self.host.device(self.namespace)?;
-        self.host.guest.check(&format!("dd if={device} of=/dev/null bs=4k count=16 iflag=direct"))?;
-        Ok(device)
-    }
-
-    fn disconnect(&self) -> Result<()> {
-        self.host.disconnect(&self.nqn)
-    }
-
-    fn is_refused(&self, secrets: &str) -> Result<()> {
-        let portal = self.site.server.portal();
-        let outcome = self.host.try_connect_with(portal, &self.nqn, OPTIONS, secrets)?;
-        ensure!(outcome.status != 0, "nvme connect with {secrets:?} was let in");
-        ensure!(!self.host.is_connected(&self.nqn)?, "{secrets:?} left a controller");
-        Ok(())
     }
 
     /// How often the kernel has said that an admin queue authenticated, by `how`.
@@ -63,6 +17,10 @@ impl<'a> Scene<'a> {
             self.host.guest.check(&format!("dmesg | grep -c 'qid 0: authenticated.*{how}' || true"))?;
         count.trim().parse().with_context(|| format!("grep -c printed {count:?}"))
     }
+}
+
+fn open(stage: Stage<'_>) -> Result<Scene<'_>> {
+    Scene::open(stage, Initiator::new(stage.guest, "authenticates"))
 }
 
 /// `nvme connect`'s arguments, by what the API showed.
@@ -75,7 +33,7 @@ fn arguments(shown: &Value, two_way: bool) -> Result<String> {
 
 /// Each hash function and four groups, one-way and two-way.
 pub(super) fn accepted(stage: Stage<'_>) -> Result<()> {
-    let mut scene = Scene::open(stage)?;
+    let mut scene = open(stage)?;
     // How the kernel calls them; none is named for the group `null`.
     let table = [
         ("sha256", "null", "hmac(sha256)", false),
@@ -96,14 +54,14 @@ pub(super) fn accepted(stage: Stage<'_>) -> Result<()> {
 
 /// Without the secret, with another, with the one before, and to a server that has another.
 pub(super) fn refused(stage: Stage<'_>) -> Result<()> {
-    let mut scene = Scene::open(stage)?;
+    let mut scene = open(stage)?;
     let generate = json!({"generate": true, "twoWay": true, "dhGroup": "null"});
     let old = scene.set(&generate)?;
     scene.is_refused("")?;
     let device = scene.connect(&arguments(&old, true)?)?;
     let new = scene.set(&generate)?;
     // Who is connected goes on.
-    stage.guest.check(&format!("dd if={device} of=/dev/null bs=4k count=16 iflag=direct"))?;
+    scene.read(&device)?;
     scene.disconnect()?;
     scene.is_refused(&arguments(&old, false)?)?;
     let impostor = json!({"hostSecret": new["hostSecret"], "controllerSecret": old["controllerSecret"]});
@@ -118,7 +76,7 @@ pub(super) fn refused(stage: Stage<'_>) -> Result<()> {
 
 /// A connected host authenticates again and again, at last with a new secret, while fio verifies what it writes.
 pub(super) fn anew(stage: Stage<'_>) -> Result<()> {
-    let mut scene = Scene::open(stage)?;
+    let mut scene = open(stage)?;
     let generate = json!({"generate": true});
     let first = scene.set(&generate)?;
     let device = scene.connect(&arguments(&first, false)?)?;

@@ -17,9 +17,11 @@ mod power_cut;
 mod process_death;
 mod publish;
 mod reservations;
+mod scene;
 mod smoke;
 mod snapshot_deletion;
 mod snapshots;
+mod tls;
 mod verified_load;
 mod writers;
 
@@ -53,7 +55,7 @@ pub type Scenario = (&'static str, fn(Stage<'_>) -> Result<()>);
 pub type PowerScenario = (&'static str, fn(&Lab, &Bootable, &Path) -> Result<()>);
 
 /// The whole of a host's life, in the order in which it runs.
-pub const ALL: [Scenario; 32] = [
+pub const ALL: [Scenario; 34] = [
     ("harness_with_the_kernels_own_target", kernel_target::run),
     ("conformance_of_the_kernels_own_target", conformance::kernel_target),
     ("discover_connect_list_identify", attach::run),
@@ -80,6 +82,8 @@ pub const ALL: [Scenario; 32] = [
     ("authentication_lets_in_who_knows_the_secret", authentication::accepted),
     ("authentication_refuses_everybody_else", authentication::refused),
     ("authentication_anew_under_load", authentication::anew),
+    ("tls_carries_files_over_a_death", tls::carries_files),
+    ("tls_refuses_everybody_else", tls::refuses_others),
     ("reservations_keep_hosts_apart", reservations::run),
     ("full_drive_fails_new_writes_only", full_drive::run),
     ("idle_costs_nothing", idle::run),

@@ -63,7 +63,8 @@ fn die_often(stage: Stage<'_>, spec: ServerSpec, rounds: u32) -> Result<Verdict>
     Ok(Verdict::Whole)
 }
 
-fn die_once(stage: Stage<'_>, site: &mut Site, mounts: &[Mount], round: u32) -> Result<Verdict> {
+/// Kills and restarts the server once; `round` keeps the files apart from those of other rounds.
+pub(super) fn die_once(stage: Stage<'_>, site: &mut Site, mounts: &[Mount], round: u32) -> Result<Verdict> {
     let writers = Writers::start(stage.guest, mounts, round)?;
     writers.await_files(mounts, Promise::Synced, 3)?;
     // Another distance from the last flush in each round.

@@ -12,12 +12,12 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::KernelFiles;
+use super::{KernelFiles, TlsPrograms};
 use crate::command::output_of;
 
 /// Builds the archive for `kernel` in `directory` and returns its path. It is not compressed: unpacking
 /// would cost the emulated processor more than copying.
-pub fn build(kernel: &KernelFiles, directory: &Path) -> Result<PathBuf> {
+pub fn build(kernel: &KernelFiles, tls: Option<&TlsPrograms>, directory: &Path) -> Result<PathBuf> {
     let root = directory.join("root");
     if root.exists() {
         fs::remove_dir_all(&root)?;
@@ -32,6 +32,9 @@ pub fn build(kernel: &KernelFiles, directory: &Path) -> Result<PathBuf> {
     install_busybox(&root)?;
     for tool in TOOLS {
         install_tool(tool, &root).with_context(|| format!("putting {tool} into the guest"))?;
+    }
+    if let Some(tls) = tls {
+        tls.install(&root).context("putting the programs for TLS into the guest")?;
     }
     install_modules(kernel, &root).context("putting the kernel modules into the guest")?;
     let archive = directory.join("initramfs.cpio");
@@ -128,8 +131,9 @@ const INIT: &str = include_str!("init.sh");
 /// What busybox does not have; its shell prefers its own applets to files of the same name.
 const TOOLS: [&str; 7] = ["e2fsck", "fio", "mkfs.ext4", "mkfs.xfs", "nvme", "resize2fs", "xfs_repair"];
 
-/// Everything that [`INIT`] loads; 9p is the shared directory. nvmet and loop serve the harness's own test.
-const MODULES: [&str; 11] = [
+/// Everything that [`INIT`] loads; 9p is the shared directory. nvmet and loop serve the harness's own test, those behind
+/// them the TLS of connections: the kernel loads them when it is asked for it.
+const MODULES: [&str; 16] = [
     "virtio_pci",
     "virtio_net",
     "virtio_console",
@@ -141,4 +145,9 @@ const MODULES: [&str; 11] = [
     "xfs",
     "loop",
     "nvmet-tcp",
+    "tls",
+    "gcm",
+    "ccm",
+    "ghash-generic",
+    "aesni-intel",
 ];
