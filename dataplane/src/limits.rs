@@ -32,8 +32,14 @@ pub const SOLICITED_BYTES: usize = 96 << 20;
 pub const RECEIVE_IN_PLACE_BYTES: usize = 16 << 10;
 /// Longest time from accept to an answered Connect: a silent peer must not hold a place.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
-/// Handshakes under way on one portal.
-pub const HANDSHAKES: usize = 256;
+/// Handshakes under way, of TLS or up to an answered Connect: with a capsule's buffer each they take little memory.
+pub const HANDSHAKES: usize = 1024;
+/// The same of one address: as many as the queues of a whole rack behind one gateway that begin at once, and so few
+/// that a flood from a dozen addresses keeps nobody else out.
+pub const HANDSHAKES_PER_ADDRESS: usize = 64;
+/// Connected queue pairs of one address: eight hosts behind one gateway with 128 I/O queues and an admin queue each.
+/// Two cores have about as many places, four cores twice as many.
+pub const CONNECTIONS_PER_ADDRESS: usize = 8 * 129;
 /// Longest time in which a host has to authenticate a queue, from its Connect or from when it began to do so again.
 pub const AUTHENTICATION_MAX: Duration = Duration::from_secs(30);
 /// Large powers that wait to be computed; a few KiB and at most some ten milliseconds each.

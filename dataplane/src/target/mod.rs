@@ -8,6 +8,7 @@ mod admin;
 mod admission;
 mod association;
 mod authentication;
+mod by_address;
 mod controllers;
 mod copy;
 mod counters;
@@ -54,6 +55,7 @@ pub use self::controllers::CONTROLLER_IDS;
 use self::{
     admission::Arrival,
     association::{Association, QueueHandle},
+    by_address::ByAddress,
     controllers::Controllers,
     discovery::{Discovery, DiscoveryLog},
     paths::AllPaths,
@@ -94,6 +96,8 @@ pub struct TargetConfig {
     pub stall_max: Duration,
     /// A host that has not authenticated a queue after this long, where it has to, is cut off.
     pub authentication_max: Duration,
+    /// Connected queue pairs of one address; more are answered with Controller Busy.
+    pub connections_per_address: usize,
 }
 
 /// A running target; cheap to clone, usable from any thread.
@@ -104,6 +108,7 @@ pub struct Target(Arc<Shared>);
 #[derive(Debug)]
 pub(crate) struct Shared {
     places: Places,
+    handshakes: Arc<ByAddress>,
     keys: Arc<HostKeys>,
     acceptor: TlsAcceptor,
     stall_max: Duration,
@@ -139,7 +144,8 @@ impl Target {
         let discovery = TargetSubsystem::new(description(nqn), Exports::default(), SubsystemUsage::default());
         let keys = Arc::default();
         let shared = Arc::new(Shared {
-            places: Places::new(runtime.cores()),
+            places: Places::new(runtime.cores(), config.connections_per_address),
+            handshakes: ByAddress::new(limits::HANDSHAKES, limits::HANDSHAKES_PER_ADDRESS),
             acceptor: secure::acceptor(&keys)?,
             keys,
             stall_max: config.stall_max,
@@ -324,7 +330,8 @@ impl Shared {
             });
             let association = association.ok_or(ConnectRefusal::unknown_controller())?;
             secure::check_join(&association, request, secured)?;
-            let place = self.places.take(association.cntlid, request.qid).ok_or(ConnectRefusal::busy())?;
+            let place = self.places.take(association.cntlid, request.qid, arrival.peer.ip());
+            let place = place.ok_or(ConnectRefusal::busy())?;
             let handle = association.join(request)?;
             return Ok(Joined { association, handle, place });
         }
@@ -335,7 +342,7 @@ impl Shared {
             return Err(ConnectRefusal::busy());
         }
         let cntlid = controllers.next_id().ok_or(ConnectRefusal::busy())?;
-        let place = self.places.take(cntlid, 0).ok_or(ConnectRefusal::busy())?;
+        let place = self.places.take(cntlid, 0, arrival.peer.ip()).ok_or(ConnectRefusal::busy())?;
         let identity = (cntlid, controllers.next_instance());
         let mut association = Association::new(identity, kind, request, subsystem, arrival);
         association.secured = secured.is_some();

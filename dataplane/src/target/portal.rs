@@ -1,10 +1,8 @@
 //! One listener, and the address that hosts are told for it.
 
 use std::{
-    cell::Cell,
     io,
     net::{IpAddr, SocketAddr},
-    rc::Rc,
     sync::Arc,
     time::Duration,
 };
@@ -14,7 +12,6 @@ use super::{
     wait::{Either, Flag, race},
 };
 use crate::{
-    limits,
     node::{Advertise, DiscoveryPortalConfig, PortalConfig, StartError},
     rt::{self, net::TcpListener},
 };
@@ -101,12 +98,11 @@ fn plain(address: IpAddr) -> IpAddr {
 }
 
 /// Accepts from when it is told to until it is told to stop. Each connection's handshake is a task of its own, of
-/// which there are only so many.
+/// which there are only so many, of all and of one address.
 pub(super) async fn accept_loop(shared: Arc<Shared>, index: usize, listener: TcpListener) {
     /// After a failed accept, which is mostly a lack of descriptors.
     const PAUSE: Duration = Duration::from_millis(100);
     shared.usage.start();
-    let handshakes = Rc::new(Cell::new(0));
     let serves = shared.portals[index].serves;
     if let Either::First(()) =
         race(shared.portals[index].stop.raised(), shared.portals[index].open.raised()).await
@@ -123,15 +119,13 @@ pub(super) async fn accept_loop(shared: Arc<Shared>, index: usize, listener: Tcp
                 continue;
             }
         };
-        if handshakes.get() >= limits::HANDSHAKES {
-            // Dropped at once: whoever is in time will try again.
-            continue;
-        }
-        handshakes.set(handshakes.get() + 1);
-        let (shared, handshakes) = (shared.clone(), handshakes.clone());
+        let Ok(peer) = stream.peer_addr() else { continue };
+        // Without a share it is dropped at once, as there is no answer before ICReq: whoever is in time tries again.
+        let Some(share) = shared.handshakes.take(peer.ip()) else { continue };
+        let shared = shared.clone();
         rt::spawn(async move {
             admission::admit(shared, stream, serves).await;
-            handshakes.set(handshakes.get() - 1);
+            drop(share);
         });
     }
 }

@@ -79,31 +79,35 @@ impl Commands {
         *command = Command { state: State::Solicited, len, received: 0, ..*command };
     }
 
-    /// An H2CData header: the slot it belongs to, or what is wrong with it. Fields in order, but for the tag,
-    /// which finds the command.
+    /// An H2CData header: the slot it belongs to, or its lowest wrong field. The tag says which command is meant, so
+    /// without it only the identifier can be judged.
     pub(super) fn h2c_data(&self, header: &DataHeader, payload_bytes: u32) -> Result<Slot, TermReq> {
         const FLAGS: u32 = 1;
         const CCCID: u32 = 8;
         const TTAG: u32 = 10;
         const DATAL: u32 = 16;
         let slot = Slot(header.ttag.get());
-        let command = match self.slots.get(slot.index()) {
-            Some(command) if command.state == State::Solicited => command,
-            _ => return Err(TermReq::header_field(TTAG)),
+        let Some(command) = self.slots.get(slot.index()).filter(|command| command.state == State::Solicited)
+        else {
+            let is_named =
+                |command: &Command| command.state != State::Free && command.cid == header.cccid.get();
+            let cccid_is_right = self.slots.iter().any(is_named);
+            return Err(TermReq::header_field(if cccid_is_right { TTAG } else { CCCID }));
         };
+        // In order and without gaps: TCP §3.3.2.1 leaves the host no other way with one R2T outstanding.
+        let left = command.len - command.received;
+        let in_range = header.datao.get() == command.received && payload_bytes <= left;
+        if in_range && (header.ch.flags & LAST_PDU != 0) != (payload_bytes == left) {
+            return Err(TermReq::header_field(FLAGS));
+        }
         if header.cccid.get() != command.cid {
             return Err(TermReq::header_field(CCCID));
         }
         if header.datal.get() != payload_bytes {
             return Err(TermReq::header_field(DATAL));
         }
-        // In order and without gaps: TCP §3.3.2.1 leaves the host no other way with one R2T outstanding.
-        if header.datao.get() != command.received || payload_bytes > command.len - command.received {
+        if !in_range {
             return Err(TermReq::new(Fes::DATA_TRANSFER_OUT_OF_RANGE));
-        }
-        let last = command.received + payload_bytes == command.len;
-        if (header.ch.flags & LAST_PDU != 0) != last {
-            return Err(TermReq::header_field(FLAGS));
         }
         Ok(slot)
     }

@@ -48,7 +48,8 @@ pub(super) fn validate(ch: &CommonHeader, rules: &Rules) -> Result<Shape, TermRe
     let header_digest = digests && rules.header_digest;
     let header_bytes = header_len + if header_digest { DIGEST_BYTES } else { 0 };
     let plen = ch.plen.get();
-    let has_data = plen as usize > header_bytes;
+    let room = data_room(pdu_type);
+    let has_data = matches!(room, Data::Some) || plen as usize > header_bytes;
     let data_digest = digests && rules.data_digest && has_data;
 
     if (ch.flags & HDGSTF != 0) != header_digest
@@ -63,10 +64,15 @@ pub(super) fn validate(ch: &CommonHeader, rules: &Rules) -> Result<Shape, TermRe
     }
     let mut shape =
         Shape { pdu_type, header_bytes, header_digest, padding_bytes: 0, payload_bytes: 0, data_digest };
+    let pdo = u32::from(ch.pdo);
+    let has_pdo = has_data && matches!(room, Data::Optional | Data::Some);
+    if has_pdo && (pdo < header_bytes as u32 || pdo % u32::from(rules.alignment_bytes) != 0) {
+        return Err(TermReq::header_field(PDO));
+    }
     if (plen as usize) < header_bytes {
         return Err(TermReq::header_field(PLEN));
     }
-    match data_room(pdu_type) {
+    match room {
         Data::None if has_data => return Err(TermReq::header_field(PLEN)),
         Data::None => {}
         Data::Optional if !has_data => {}
@@ -77,10 +83,6 @@ pub(super) fn validate(ch: &CommonHeader, rules: &Rules) -> Result<Shape, TermRe
             shape.payload_bytes = plen - header_bytes as u32;
         }
         Data::Optional | Data::Some => {
-            let pdo = u32::from(ch.pdo);
-            if pdo < header_bytes as u32 || pdo % u32::from(rules.alignment_bytes) != 0 {
-                return Err(TermReq::header_field(PDO));
-            }
             let tail = pdo + if data_digest { DIGEST_BYTES as u32 } else { 0 };
             if plen <= tail {
                 return Err(TermReq::header_field(PLEN));

@@ -3,6 +3,7 @@
 
 mod admin;
 mod authentication;
+mod crowding;
 mod discovery;
 mod host;
 mod life;
@@ -65,6 +66,7 @@ impl Node {
             controller_ids: CONTROLLER_IDS,
             stall_max: crate::limits::STALL_MAX,
             authentication_max: crate::limits::AUTHENTICATION_MAX,
+            connections_per_address: crate::limits::CONNECTIONS_PER_ADDRESS,
         };
         change(&mut config);
         config

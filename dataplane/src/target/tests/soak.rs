@@ -79,6 +79,7 @@ struct Held {
     cores: Vec<InUse>,
     controllers: usize,
     places: usize,
+    handshakes: usize,
     descriptors: usize,
 }
 
@@ -170,6 +171,7 @@ fn held(node: &Node) -> Held {
         cores,
         controllers: shared.controllers().by_id.len(),
         places: shared.places.taken(),
+        handshakes: shared.handshakes.in_all(),
         descriptors: fs::read_dir("/proc/self/fd").unwrap().count(),
     }
 }

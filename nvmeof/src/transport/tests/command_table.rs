@@ -39,9 +39,10 @@ fn header(cccid: u16, ttag: u16, datao: u32, datal: u32, last: bool) -> DataHead
 #[test]
 fn what_the_peer_may_send_in_each_state() {
     let tag = Err(TermReq::header_field(10));
+    let identifier = Err(TermReq::header_field(8));
     let full = Err(TermReq::new(Fes::PDU_SEQUENCE_ERROR));
     let table = [
-        (State::Free, Ok(Slot(0)), tag),
+        (State::Free, Ok(Slot(0)), identifier),
         (State::InCapsule, full, tag),
         (State::Held, full, tag),
         (State::Solicited, full, Ok(Slot(0))),

@@ -4,3 +4,4 @@ mod bad_pdus;
 mod command_table;
 mod golden;
 mod pair;
+mod two_faults;
