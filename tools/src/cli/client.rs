@@ -82,6 +82,18 @@ impl Client {
         self.parse(value)
     }
 
+    /// As [`Self::get`], of a resource that need not be there.
+    pub(crate) async fn get_if_there<T: DeserializeOwned>(
+        &mut self,
+        path: &str,
+    ) -> Result<Option<T>, CliError> {
+        match self.get(path).await {
+            Ok(resource) => Ok(Some(resource)),
+            Err(CliError::Refused { code, .. }) if code == "not_found" => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// A call that changes something; the answer is the envelope or resource as it came.
     pub(crate) async fn call(
         &mut self,

@@ -80,11 +80,7 @@ fn options(host: Option<String>, controller: Option<String>) -> impl Iterator<It
 /// Whether the host has to authenticate.
 pub(super) async fn is_set(client: &mut Client, host: &Host) -> Result<bool, CliError> {
     let path = format!("/basalt/v1/hosts/{}/secrets", encode(&host.uuid));
-    match client.get::<Value>(&path).await {
-        Ok(_) => Ok(true),
-        Err(CliError::Refused { code, .. }) if code == "not_found" => Ok(false),
-        Err(error) => Err(error),
-    }
+    Ok(client.get_if_there::<Value>(&path).await?.is_some())
 }
 
 /// The host connects without from then on.

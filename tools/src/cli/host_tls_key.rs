@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{
     client::{Client, encode},
     error::CliError,
+    model::Host,
     report::Report,
     resolve,
 };
@@ -72,12 +73,26 @@ pub(super) async fn set(client: &mut Client, command: SetTlsKey) -> Result<Repor
     if let Some(key) = answer["key"].as_str() {
         text += &format!(
             "\n{key}\nthe key is not shown again; on the host, for each of its subsystems:\n\
-             nvme check-tls-key --identity=1 --insert --hostnqn={} --subsysnqn=NQN --keydata={key}\n\
-             nvme connect --tls ...",
-            host.nqn
+             {}\nnvme connect --tls ...",
+            insert_line(&host, "NQN", key)
         );
     }
     Ok(Report::new(text, answer))
+}
+
+/// What puts the host's key for one subsystem into its kernel's keyring, until it boots again. Only identities of this
+/// version are derived by libnvme in a way that a server can tell.
+pub(super) fn insert_line(host: &Host, subsystem_nqn: &str, key: &str) -> String {
+    format!(
+        "nvme check-tls-key --identity=1 --insert --hostnqn={} --subsysnqn={subsystem_nqn} --keydata={key}",
+        host.nqn
+    )
+}
+
+/// Whether the host has a key.
+pub(super) async fn is_set(client: &mut Client, host: &Host) -> Result<bool, CliError> {
+    let path = format!("/basalt/v1/hosts/{}/tls-keys", encode(&host.uuid));
+    Ok(client.get_if_there::<Value>(&path).await?.is_some())
 }
 
 /// The host connects without from then on.

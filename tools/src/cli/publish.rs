@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     client::{Client, encode},
     error::CliError,
-    host_secret,
+    host_secret, host_tls_key,
     model::{Backend, Host, Portal, Target, Volume},
     report::Report,
     resolve,
@@ -50,7 +50,8 @@ pub(crate) async fn publish(client: &mut Client, arguments: PublishArguments) ->
     let is_connected =
         locations.iter().flat_map(|location| &location.sessions).any(|session| session.host_id == host.uuid);
     let namespace = locations.first().map_or(volume.uuid.as_str(), |location| location.uuid.as_str());
-    let mut report = publish_report(&volume, &host, &paths, namespace, is_connected);
+    let has_key = host_tls_key::is_set(client, &host).await?;
+    let mut report = publish_report(&volume, &host, &paths, namespace, is_connected, has_key);
     let authenticates = host_secret::is_set(client, &host).await?;
     report.json["authenticates"] = authenticates.into();
     if authenticates {
@@ -100,8 +101,15 @@ fn publish_report(
     paths: &[PathTo],
     namespace: &str,
     is_connected: bool,
+    has_key: bool,
 ) -> Report {
-    let connect: Vec<_> = paths.iter().map(|path| connect_line(path, host)).collect();
+    let connect: Vec<_> = paths.iter().map(|path| connect_line(path, host, has_key)).collect();
+    let mut insert_key: Vec<_> = paths
+        .iter()
+        .filter(|_| has_key)
+        .map(|path| host_tls_key::insert_line(host, &path.nqn, "KEY"))
+        .collect();
+    insert_key.dedup();
     let mut discovery: Vec<_> = paths.iter().map(|path| discovery_line(&path.portal, host)).collect();
     discovery.dedup();
     let disk = format!("/dev/disk/by-id/nvme-uuid.{namespace}");
@@ -115,7 +123,11 @@ fn publish_report(
         text += &format!("{} is connected already: the disk is there as {disk}\n", host.name);
     } else {
         text += &format!("\nOn {}, as root:\n\n  modprobe nvme-tcp\n", host.name);
+        text += &indented(&insert_key);
         text += &indented(&connect);
+        if has_key {
+            text += "\nKEY is what `basalt host set-tls-key` printed; tlshd has to run on the host\n";
+        }
         text += &format!(
             "\nThe disk is then {disk}\nTo connect at every boot, add to /etc/nvme/discovery.conf and run \
              `systemctl enable nvmf-autoconnect`:\n\n"
@@ -132,6 +144,8 @@ fn publish_report(
         "paths": portals,
         "disk": disk,
         "connected": is_connected,
+        "tls": has_key,
+        "insertKey": insert_key,
         "connect": connect,
         "discoveryConf": discovery,
     });
@@ -142,12 +156,14 @@ fn indented(lines: &[String]) -> String {
     lines.iter().map(|line| format!("  {line}\n")).collect()
 }
 
-fn connect_line(path: &PathTo, host: &Host) -> String {
+fn connect_line(path: &PathTo, host: &Host, has_key: bool) -> String {
     let nqn = &path.nqn;
-    format!("nvme connect {} --nqn={nqn} {}", portal_options(&path.portal), host_options(host))
+    let tls = if has_key { " --tls" } else { "" };
+    format!("nvme connect {} --nqn={nqn} {}{tls}", portal_options(&path.portal), host_options(host))
 }
 
-/// A line of discovery.conf; the options are those of every subsystem that is found there.
+/// A line of discovery.conf; the options are those of every subsystem that is found there. Discovery itself goes without
+/// TLS, and its log says which subsystems have it.
 fn discovery_line(portal: &Portal, host: &Host) -> String {
     format!("{} {}", portal_options(portal), host_options(host))
 }
@@ -201,11 +217,12 @@ mod tests {
         };
         let path = PathTo { nqn: "nqn.2026-11.io.basalt:web".to_owned(), portal: portal("192.0.2.7") };
         assert_eq!(
-            connect_line(&path, &host),
+            connect_line(&path, &host, false),
             "nvme connect --transport=tcp --traddr=192.0.2.7 --trsvcid=4420 --nqn=nqn.2026-11.io.basalt:web \
              --hostnqn=nqn.2014-08.org.nvmexpress:uuid:9e9c3b3c-5f2a-4c56-8d35-7a6d2b8f0001 \
              --ctrl-loss-tmo=-1 --reconnect-delay=2"
         );
+        assert!(connect_line(&path, &host, true).ends_with(" --reconnect-delay=2 --tls"));
         assert_eq!(
             discovery_line(&portal("2001:db8::7"), &host),
             "--transport=tcp --traddr=2001:db8::7 --trsvcid=4420 \

@@ -20,6 +20,14 @@ fn a_generated_key_is_printed_once_with_what_to_do_on_the_host() {
     assert!(!given.contains(key), "what was given is not repeated");
     let allowed = place.text(&["host", "set-tls-key", "web", "--policy", "allowed"]);
     assert!(allowed.contains("TLS is allowed for web"));
+    place.text(&["volume", "create", "vol1", "1G"]);
+    let published = place.text(&["publish", "vol1", "web"]);
+    assert!(
+        published.contains("--keydata=KEY\n  nvme connect ") && published.contains(" --tls\n"),
+        "{published}"
+    );
     let cleared = place.text(&["host", "clear-tls-key", "web"]);
     assert!(cleared.contains("without TLS"));
+    let published = place.text(&["publish", "vol1", "web"]);
+    assert!(!published.contains("--keydata") && !published.contains("--tls"), "{published}");
 }
