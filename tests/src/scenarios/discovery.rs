@@ -63,7 +63,8 @@ pub(super) fn connect_all(stage: Stage<'_>) -> Result<()> {
     site.server.stop()
 }
 
-fn arguments(host: &Initiator<'_>, site: &Site) -> String {
+/// Where and as whom `nvme discover` and `connect-all` ask.
+pub(super) fn arguments(host: &Initiator<'_>, site: &Site) -> String {
     let (address, port) = seen_from_guest(site.server.portal());
     let identity = &host.identity;
     format!("-t tcp -a {address} -s {port} --hostnqn={} --hostid={}", identity.nqn, identity.id)

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::{
-    Stage,
+    Stage, discovery,
     fio::fio_command,
     process_death,
     scene::Scene,
@@ -136,6 +136,11 @@ pub(super) fn refuses_others(stage: Stage<'_>) -> Result<()> {
     scene.spoil_key()?;
     scene.fails_the_handshake()?;
     scene.use_key(&new)?;
+    // What discovery finds is connected in TLS, as its log demands.
+    let found = discovery::arguments(&scene.host, &scene.site);
+    stage.guest.check(&format!("{} connect-all {found}", scene.host.nvme))?;
+    ensure!(scene.is_encrypted()?, "connect-all connected without TLS");
+    scene.disconnect()?;
     scene.set_key(&json!({"policy": "allowed"}))?;
     for arguments in ["", "--tls"] {
         scene.connect(arguments)?;
