@@ -27,6 +27,11 @@ pub const CONNECTIONS_PER_CORE: usize = 512;
 /// Data per core that hosts were asked for and may let us wait for. With all stream buffers that leaves enough of
 /// the payload memory for commands that wait for nobody.
 pub const SOLICITED_BYTES: usize = 96 << 20;
+/// The same of one host: as much as it fills a fast network with, and a sixth of what there is.
+pub const SOLICITED_BYTES_PER_HOST: usize = 16 << 20;
+/// Data per core that one host has read and not yet taken from us, as much for the same reasons: a host that stops
+/// reading keeps no memory from others until it is cut off.
+pub const ANSWER_BYTES_PER_HOST: usize = 16 << 20;
 /// From this many missing payload bytes on, they are received straight into the command's own buffer; below, one
 /// more copy costs less than one more receive.
 pub const RECEIVE_IN_PLACE_BYTES: usize = 16 << 10;

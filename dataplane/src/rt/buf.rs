@@ -4,7 +4,7 @@
 
 use std::{
     alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error},
-    cell::RefCell,
+    cell::{Cell, RefCell},
     future::poll_fn,
     ops::{Deref, DerefMut},
     ptr::NonNull,
@@ -39,6 +39,23 @@ pub struct Buf {
 struct Block {
     memory: NonNull<u8>,
     layout: Layout,
+    /// Given back with the memory.
+    charge: Cell<Option<Charge>>,
+}
+
+/// How much memory something may have on this core. It counts what it is told: [`Buf::charge`] ties that to a buffer.
+#[derive(Debug)]
+pub struct Account {
+    max_bytes: usize,
+    charged_bytes: Cell<usize>,
+    waiting: RefCell<Vec<Waker>>,
+}
+
+/// A part of an account, given back when dropped.
+#[derive(Debug)]
+pub struct Charge {
+    account: Rc<Account>,
+    bytes: usize,
 }
 
 #[derive(Default)]
@@ -90,6 +107,11 @@ impl Buf {
         front
     }
 
+    /// Keeps `charge` for as long as any part of this memory is in use.
+    pub fn charge(&self, charge: Charge) {
+        self.block().charge.set(Some(charge));
+    }
+
     fn block(&self) -> &Rc<Block> {
         self.block.as_ref().expect("taken only by drop")
     }
@@ -98,6 +120,45 @@ impl Buf {
     pub(super) fn as_kernel_ptr(&self) -> *mut u8 {
         // SAFETY: `start <= end <= layout.size()`, so the result stays within the allocation.
         unsafe { self.block().memory.as_ptr().add(self.start) }
+    }
+}
+
+impl Account {
+    /// An account for `max_bytes` on this core.
+    pub fn new(max_bytes: usize) -> Rc<Self> {
+        Rc::new(Self { max_bytes, charged_bytes: Cell::new(0), waiting: RefCell::default() })
+    }
+
+    /// Waits until `bytes` more fit; more than the whole account never do.
+    pub async fn charge(self: &Rc<Self>, bytes: usize) -> Charge {
+        poll_fn(|cx| match self.try_charge(bytes) {
+            Some(charge) => Poll::Ready(charge),
+            None => {
+                self.waiting.borrow_mut().push(cx.waker().clone());
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    /// As [`charge`](Self::charge), `None` instead of waiting.
+    pub fn try_charge(self: &Rc<Self>, bytes: usize) -> Option<Charge> {
+        let charged_bytes = self.charged_bytes.get() + bytes;
+        if charged_bytes > self.max_bytes {
+            return None;
+        }
+        self.charged_bytes.set(charged_bytes);
+        Some(Charge { account: self.clone(), bytes })
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        let account = &self.account;
+        account.charged_bytes.set(account.charged_bytes.get() - self.bytes);
+        for waker in account.waiting.borrow_mut().drain(..) {
+            waker.wake();
+        }
     }
 }
 
@@ -159,7 +220,11 @@ impl Block {
             Layout::from_size_align(size.max(ALIGN_BYTES), ALIGN_BYTES).expect("a small power of two");
         // SAFETY: the layout's size is not zero.
         let memory = unsafe { alloc_zeroed(layout) };
-        Self { memory: NonNull::new(memory).unwrap_or_else(|| handle_alloc_error(layout)), layout }
+        Self {
+            memory: NonNull::new(memory).unwrap_or_else(|| handle_alloc_error(layout)),
+            layout,
+            charge: Cell::new(None),
+        }
     }
 }
 
@@ -174,6 +239,7 @@ impl Drop for Buf {
     fn drop(&mut self) {
         let Some(block) = self.block.take() else { return };
         if Rc::strong_count(&block) == 1 {
+            drop(block.charge.take());
             // At the end of a thread the pool may be gone before the last buffer: then the block is just freed.
             let _ = POOL.try_with(|pool| pool.borrow_mut().give_back(block));
         }

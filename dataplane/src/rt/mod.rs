@@ -33,7 +33,7 @@ use futures_channel::oneshot;
 
 pub(crate) use self::signal::Signal;
 pub use self::{
-    buf::Buf,
+    buf::{Account, Buf, Charge},
     core::{CoreId, Nanos},
     disk::{Disk, DiskError, Durability},
     offload::{Busy, offload},

@@ -109,6 +109,14 @@ impl IoWork {
         self.operation.is_write()
     }
 
+    /// Data that it reads for the host.
+    pub(super) fn answer_bytes(&self) -> usize {
+        match self.operation {
+            Operation::Read { len_bytes, .. } => len_bytes as usize,
+            _ => 0,
+        }
+    }
+
     /// Whether who takes rights away waits for its end.
     pub(super) fn is_fenced(&self) -> bool {
         self.operation.access().is_some()

@@ -13,6 +13,7 @@
 
 mod fence;
 mod fused;
+mod host_memory;
 mod receive;
 mod slots;
 mod solicit;
@@ -35,6 +36,7 @@ use nvmeof::{
 use self::{
     fence::Fences,
     fused::Fused,
+    host_memory::HostMemory,
     slots::{Slots, Subject},
 };
 pub(super) use self::{
@@ -89,6 +91,7 @@ pub(super) struct Queue {
     connection: RefCell<ControllerConnection>,
     outbox: Outbox,
     slots: Slots,
+    memory: Rc<HostMemory>,
     fences: Fences,
     fused: Fused,
     /// Submission queue head: commands received, modulo `entries`.
@@ -140,6 +143,7 @@ impl Queue {
             flow_control: request.flow_control,
             stall_max,
             _place: place,
+            memory: HostMemory::of(&association.host.nqn),
             authentication: Authentication::new(&shared, &association),
             shared,
             kind,

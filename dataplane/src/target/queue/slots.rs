@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     limits,
-    rt::{self, Buf, Nanos},
+    rt::{self, Buf, Charge, Nanos},
     target::{
         io_command::{Caller, IoWork},
         qos::Leave,
@@ -197,7 +197,7 @@ async fn slot_task(queue: Rc<Queue>, slot: Slot) {
         let (work, share) = match task {
             _ if queue.stopping.get() => return,
             Task::Solicit { work, len_bytes } => {
-                match held(&queue, place, Share::take(len_bytes as usize)).await {
+                match held(&queue, place, Share::take(&queue, len_bytes as usize)).await {
                     Held::Over(share) => {
                         let pending = Pending::Io { work, solicited: Some(share) };
                         ask(&queue, slot, len_bytes, pending).await;
@@ -211,6 +211,14 @@ async fn slot_task(queue: Rc<Queue>, slot: Slot) {
             }
             Task::Execute { work, share } => (work, share),
         };
+        let charge = match room_for_answer(&queue, place, &work).await {
+            Held::Over(charge) => charge,
+            Held::Aborted => {
+                end_held(&queue, slot, place, Answer::status(Status::ABORT_REQUESTED)).await;
+                continue;
+            }
+            Held::Stopping => return,
+        };
         let (data, arrived) = (place.data.take(), place.arrived.get());
         queue.begin_executing();
         let waited = rt::now().since(arrived);
@@ -219,6 +227,9 @@ async fn slot_task(queue: Rc<Queue>, slot: Slot) {
         } else {
             execute(&queue, slot, work, data).await
         };
+        if let (Some(charge), Some(data)) = (charge, &answer.data) {
+            data.charge(charge);
+        }
         drop(share);
         queue.answer(slot, answer).await;
         queue.end_executing();
@@ -251,6 +262,22 @@ async fn hold(queue: &Queue, place: &Place, task: &mut Task) -> Option<Answer> {
             Held::Stopping => return None,
             Held::Over(Leave::Given) => {}
         }
+    }
+}
+
+/// Waits until what a command reads fits into what its host may have unread; it has that until it is sent.
+async fn room_for_answer(queue: &Queue, place: &Place, work: &IoWork) -> Held<Option<Charge>> {
+    let bytes = work.answer_bytes();
+    if bytes == 0 {
+        return Held::Over(None);
+    }
+    if let Some(charge) = queue.memory.answers.try_charge(bytes) {
+        return Held::Over(Some(charge));
+    }
+    match held(queue, place, queue.memory.answers.charge(bytes)).await {
+        Held::Over(charge) => Held::Over(Some(charge)),
+        Held::Aborted => Held::Aborted,
+        Held::Stopping => Held::Stopping,
     }
 }
 

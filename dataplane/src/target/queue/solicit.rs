@@ -2,7 +2,7 @@
 //!
 //! A buffer that waits for H2CData comes free only if the receive task goes on, and that task waits for buffers
 //! itself, for data in capsules. So solicited data has a share of the memory and never all of it, and whoever waits
-//! for the share is a slot's task, never the receive task.
+//! for the share is a slot's task, never the receive task. Of that share one host has only a part.
 
 use std::{
     cell::RefCell,
@@ -14,7 +14,10 @@ use std::{
 use nvmeof::transport::Slot;
 
 use super::{Queue, slots::Pending};
-use crate::{limits, rt::Buf};
+use crate::{
+    limits,
+    rt::{Buf, Charge},
+};
 
 #[derive(Default)]
 struct Core {
@@ -30,11 +33,14 @@ thread_local! {
 #[derive(Debug)]
 pub(super) struct Share {
     bytes: usize,
+    _of_host: Charge,
 }
 
 impl Share {
-    /// Waits until `bytes` of the share are free.
-    pub(super) async fn take(bytes: usize) -> Self {
+    /// Waits until `bytes` of the share are free, and of the part of the queue's host.
+    pub(super) async fn take(queue: &Queue, bytes: usize) -> Self {
+        // First its own part: who waits for that holds nothing that others could use.
+        let of_host = queue.memory.solicited.charge(bytes).await;
         poll_fn(|cx| {
             CORE.with_borrow_mut(|core| {
                 if core.in_use_bytes + bytes > limits::SOLICITED_BYTES {
@@ -42,10 +48,11 @@ impl Share {
                     return Poll::Pending;
                 }
                 core.in_use_bytes += bytes;
-                Poll::Ready(Self { bytes })
+                Poll::Ready(())
             })
         })
-        .await
+        .await;
+        Self { bytes, _of_host: of_host }
     }
 }
 
@@ -69,7 +76,7 @@ pub(super) async fn solicit(
     len_bytes: u32,
     pending: impl FnOnce(Share) -> Pending,
 ) {
-    let share = Share::take(len_bytes as usize).await;
+    let share = Share::take(queue, len_bytes as usize).await;
     ask(queue, slot, len_bytes, pending(share)).await;
 }
 

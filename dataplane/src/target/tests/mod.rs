@@ -91,6 +91,15 @@ impl Node {
         self.target.set_subsystem(&spec, std::slice::from_ref(&self.volume)).unwrap();
     }
 
+    /// The volume as NSID 1, for each of `hosts`.
+    fn admit(&self, hosts: &[&str]) {
+        let uuid = self.volume.uuid();
+        let namespaces = vec![NamespaceSpec { nsid: 1, volume: uuid, uuid }];
+        let allowed_hosts = hosts.iter().map(|&host| host.to_owned()).collect();
+        let spec = SubsystemSpec { nqn: NQN.into(), allowed_hosts, namespaces };
+        self.target.set_subsystem(&spec, std::slice::from_ref(&self.volume)).unwrap();
+    }
+
     /// Runs a host's part on core 0 and waits for its end.
     fn run<F: Future<Output = ()> + 'static>(
         &self,

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     host::{HostController, HostOptions, Payload},
-    node::{HostTls, NamespaceSpec, SubsystemSpec},
+    node::HostTls,
     rt::{self, Buf, CoreId, InUse, Runtime, net::TcpStream},
 };
 
@@ -119,13 +119,7 @@ fn soak() {
 
 /// Lets both hosts in, one with a key for TLS and one with a secret.
 fn admit_hosts(node: &Node) -> RetainedPsk {
-    let uuid = node.volume.uuid();
-    let spec = SubsystemSpec {
-        nqn: NQN.into(),
-        allowed_hosts: vec![HOST.into(), GUARDED.into()],
-        namespaces: vec![NamespaceSpec { nsid: 1, volume: uuid, uuid }],
-    };
-    node.target.set_subsystem(&spec, std::slice::from_ref(&node.volume)).unwrap();
+    node.admit(&[HOST, GUARDED]);
     let configured = ConfiguredPsk::generate(PskHash::Sha256, |bytes| bytes.fill(1));
     let key = RetainedPsk::new(&configured, Nqn::new(HOST).unwrap());
     let tls = HostTls { required: false, keys: vec![key.clone()] };
@@ -254,7 +248,7 @@ async fn die_connected(address: SocketAddr, death: Death) {
     }
 }
 
-fn options(address: SocketAddr, host: &str) -> HostOptions {
+pub(super) fn options(address: SocketAddr, host: &str) -> HostOptions {
     HostOptions {
         address,
         subsystem: Nqn::new(NQN).unwrap(),
