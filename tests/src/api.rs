@@ -155,6 +155,14 @@ impl Api {
         self.change("POST", "/unpublish", &json!({"hostId": host.id, "volId": volume}))
     }
 
+    /// Takes the volume's path through the server out of use, or back.
+    pub fn set_path_state(&self, volume: Uuid, state: &str) -> Result<()> {
+        let path = format!("/basalt/v1/volumes/{volume}/path-state");
+        let set = self.send("POST", &path, &json!({ "anaState": state }))?;
+        ensure!(set["anaState"] == state, "setting the path to {state} answered {set}");
+        Ok(())
+    }
+
     /// Makes the host authenticate; the answer shows what was generated.
     pub fn set_secrets(&self, host: &Identity, body: &Value) -> Result<Value> {
         let answer = self.send("PUT", &format!("/basalt/v1/hosts/{}/secrets", host.id), body)?;

@@ -27,6 +27,8 @@ pub struct ServerSpec {
     pub fault: Option<Fault>,
     pub api: SocketAddr,
     pub nvme: SocketAddr,
+    /// Further portals.
+    pub more_nvme: Vec<SocketAddr>,
 }
 
 /// A defect that the server has on request (`BASALT_TEST_FAULT`).
@@ -59,6 +61,7 @@ impl ServerSpec {
             fault: None,
             api,
             nvme,
+            more_nvme: Vec::new(),
         })
     }
 
@@ -169,11 +172,13 @@ fn spawn(spec: &ServerSpec) -> Result<Child> {
         .arg("--drive")
         .arg(format!("{},size={}{}", spec.drive().display(), spec.drive_size, spec.drive_options))
         .args(["--api", &spec.api.to_string()])
-        .args(["--nvme", &format!("{},advertise={HOST_ADDRESS}", spec.nvme)])
         .args(["--cores", "2"])
         .stdin(Stdio::null())
         .stderr(log.try_clone()?)
         .stdout(log);
+    for portal in [&spec.nvme].into_iter().chain(&spec.more_nvme) {
+        command.args(["--nvme", &format!("{portal},advertise={HOST_ADDRESS}")]);
+    }
     if let Some(fault) = spec.fault {
         command.env("BASALT_TEST_FAULT", fault.name());
     }
@@ -185,6 +190,11 @@ fn free_ports() -> Result<[SocketAddr; 2]> {
     let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let second = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     Ok([first.local_addr()?, second.local_addr()?])
+}
+
+/// One more.
+pub fn free_port() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
 /// For a start on a machine that may be very busy.

@@ -51,7 +51,7 @@ impl World {
             "alias": "x", "capacity": 1, "newCapacity": 2, "sourceVolumeId": self.volume, "volumeID": self.volume,
             "volumes": [self.volume], "volId": self.volume, "hostId": "h", "rack": "r", "memory": "m",
             "sizeBytes": 1u64 << 30, "hostNqn": "nqn.x", "name": "x", "clientType": "Agent", "version": "1",
-            "duration": 0, "primary_group": "513", "password": PASSWORD, "new_password": "another one",
+            "duration": 0, "anaState": "inaccessible", "primary_group": "513", "password": PASSWORD, "new_password": "another one",
             "old_password": "wrong", "member_id": "1000", "cluster_name": "x", "enabled": false,
             "generate": true, "user": {"name": "admin"}, "auth_id": "500", "id": {"auth_id": "500"},
         })
@@ -72,7 +72,9 @@ impl World {
     /// Everything that a write could change.
     async fn everything(&self) -> Vec<Value> {
         let mut found = Vec::new();
+        let path_state = format!("/basalt/v1/volumes/{}/path-state", self.volume);
         for path in [
+            &path_state,
             "/volumes",
             "/snapshots",
             "/targets",

@@ -280,3 +280,26 @@ async fn a_volume_on_the_node_that_nobody_recorded_is_not_taken_over() {
     let problems = client.get("/basalt/v1/status").await["problems"].to_string();
     assert!(problems.contains(&uuid(5)), "{problems}");
 }
+
+#[tokio::test]
+async fn a_path_is_taken_out_of_use_and_back() {
+    let running = Running::start().await;
+    let client = running.client();
+    let id = client.volume("v", 1).await;
+    let path = format!("/basalt/v1/volumes/{id}/path-state");
+    assert_eq!(client.get(&path).await, json!({"volumeID": id, "anaState": "optimized"}));
+    for state in ["non-optimized", "change", "inaccessible", "optimized"] {
+        let set = client.post(&path, json!({"anaState": state})).await;
+        assert_eq!((&set["anaState"], &client.get(&path).await), (&json!(state), &set));
+    }
+    for (path, body, expected, field) in [
+        (path.as_str(), json!({}), 400, json!("anaState")),
+        (path.as_str(), json!({"anaState": "broken"}), 400, json!("anaState")),
+        ("/basalt/v1/volumes/none/path-state", json!({"anaState": "change"}), 404, Value::Null),
+    ] {
+        let answer = client.send(Method::POST, path, body.to_string()).await;
+        assert_eq!((answer.status.as_u16(), &answer.body["field"]), (expected, &field), "{path}");
+    }
+    let events = client.get("/basalt/v1/events").await.to_string();
+    assert!(events.contains("through this node is inaccessible"), "{events}");
+}

@@ -46,8 +46,12 @@ impl GetLbaStatus {
             }
             _ => return Err(Status::INVALID_FIELD),
         };
-        let len = (u64::from(get.mndw_z.get()) + 1) * 4;
-        let len_bytes = u32::try_from(len).map_err(|_| Status::INVALID_FIELD)?;
+        let len_bytes = data.len_bytes();
+        // MNDW is a maximum: the answer is as long as the host has room for, if that is enough for its header.
+        let most_bytes = (u64::from(get.mndw_z.get()) + 1) * 4;
+        if (len_bytes as usize) < size_of::<LbaStatusHeader>() || u64::from(len_bytes) > most_bytes {
+            return Err(Status::DATA_SGL_LENGTH_INVALID);
+        }
         data.check_to_host(len_bytes)?;
         let blocks = (get.rl.get() > 0).then_some(get.rl.get());
         Ok(Self { nsid: get.nsid.get(), lba: get.slba.get(), blocks, wanted, len_bytes })

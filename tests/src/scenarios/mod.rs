@@ -13,6 +13,7 @@ mod full_drive;
 mod idle;
 mod kernel_target;
 mod logs;
+mod multipath;
 mod power_cut;
 mod process_death;
 mod publish;
@@ -55,7 +56,7 @@ pub type Scenario = (&'static str, fn(Stage<'_>) -> Result<()>);
 pub type PowerScenario = (&'static str, fn(&Lab, &Bootable, &Path) -> Result<()>);
 
 /// The whole of a host's life, in the order in which it runs.
-pub const ALL: [Scenario; 34] = [
+pub const ALL: [Scenario; 35] = [
     ("harness_with_the_kernels_own_target", kernel_target::run),
     ("conformance_of_the_kernels_own_target", conformance::kernel_target),
     ("discover_connect_list_identify", attach::run),
@@ -85,6 +86,7 @@ pub const ALL: [Scenario; 34] = [
     ("tls_carries_files_over_a_death", tls::carries_files),
     ("tls_refuses_everybody_else", tls::refuses_others),
     ("reservations_keep_hosts_apart", reservations::run),
+    ("paths_go_and_come_under_load", multipath::run),
     ("full_drive_fails_new_writes_only", full_drive::run),
     ("idle_costs_nothing", idle::run),
     ("process_death_loses_nothing", process_death::file),
