@@ -1,7 +1,7 @@
 //! Another TLS implementation as the host: OpenSSL's `s_client`, which every machine of the gate has.
 
 use std::{
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     process::{Child, Command, Stdio},
     sync::mpsc,
     thread,
@@ -29,16 +29,36 @@ impl Drop for Client {
 }
 
 impl Client {
+    /// One that sends what it is given as it is.
     fn start(bench: &Bench, arguments: &[&str]) -> Self {
+        let arguments = [&["-quiet", "-ign_eof"], arguments].concat();
+        Self::start_with(bench, &arguments, Stdio::null())
+    }
+
+    /// One that takes a letter at the beginning of its input for a command.
+    fn start_with_commands(bench: &Bench, arguments: &[&str]) -> Self {
+        Self::start_with(bench, &[&["-brief"], arguments].concat(), Stdio::piped())
+    }
+
+    fn start_with(bench: &Bench, arguments: &[&str], errors: Stdio) -> Self {
         let address = bench.node.portals()[0].to_string();
         let child = Command::new("openssl")
-            .args(["s_client", "-connect", &address, "-quiet", "-ign_eof"])
+            .args(["s_client", "-connect", &address])
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(errors)
             .spawn();
         Self(child.unwrap())
+    }
+
+    /// Sends a KeyUpdate that asks for one, once the handshake is over.
+    fn update_keys(&mut self) {
+        let stdin = self.0.stdin.as_mut().unwrap();
+        stdin.write_all(b"K\n").unwrap();
+        let said = BufReader::new(self.0.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let mut said = said.skip_while(|line| line != "KEYUPDATE");
+        assert!(said.next().is_some(), "s_client ended without a KeyUpdate");
     }
 
     /// What the node sends, at most `most` bytes, to a host that sends `bytes` when it can.
@@ -117,6 +137,18 @@ fn both_suites_and_both_versions_of_identities() {
         let client = Client::start(&bench, &["-tls1_3", "-psk_identity", &identity, "-psk_session", file]);
         assert!(is_ic_resp(&client.exchange(&ic_req(), 128)), "{identity}");
     }
+}
+
+/// The node reads on with a host's new keys (RFC 8446 §4.6.3).
+#[test]
+fn a_host_may_update_its_keys() {
+    let own = key(PskHash::Sha256, 1, HOST);
+    let bench = bench(true, std::slice::from_ref(&own));
+    let (identity, psk) = offer(&own, IdentityVersion::V1);
+    let arguments = ["-tls1_3", "-psk_identity", &identity, "-psk", &hex(&psk)];
+    let mut client = Client::start_with_commands(&bench, &arguments);
+    client.update_keys();
+    assert!(is_ic_resp(&client.exchange(&ic_req(), 128)));
 }
 
 #[test]
