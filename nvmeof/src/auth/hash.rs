@@ -39,7 +39,7 @@ impl HashFunction {
     }
 
     /// Of all `parts`, one after another.
-    pub(super) fn hmac(self, key: &[u8], parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
+    pub(crate) fn hmac(self, key: &[u8], parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
         match self {
             Self::Sha256 => hmac_by::<Hmac<Sha256>>(key, parts),
             Self::Sha384 => hmac_by::<Hmac<Sha384>>(key, parts),

@@ -1,9 +1,9 @@
 //! HKDF (RFC 5869) with TLS 1.3's labels (RFC 8446 §7.1), over the two hashes that NVMe/TCP uses.
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Sha256, Sha384};
 use zerocopy::{IntoBytes, big_endian};
 use zeroize::Zeroizing;
+
+use crate::auth::HashFunction;
 
 /// The hash of a cipher suite, and of the derivations that belong to it (TCP §3.6.1.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,34 +34,28 @@ impl PskHash {
         }
     }
 
+    /// HMAC over `parts`, one after the other.
+    pub(super) fn hmac(self, key: &[u8], parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
+        let function = match self {
+            Self::Sha256 => HashFunction::Sha256,
+            Self::Sha384 => HashFunction::Sha384,
+        };
+        function.hmac(key, parts)
+    }
+
     pub(super) fn from_specifier(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|hash| hash.specifier() == text)
     }
 }
 
-/// HMAC over `parts`, one after the other.
-pub(super) fn hmac(hash: PskHash, key: &[u8], parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
-    fn over<M: Mac + KeyInit>(key: &[u8], parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
-        let mut mac = <M as KeyInit>::new_from_slice(key).expect("HMAC takes keys of every length");
-        for part in parts {
-            mac.update(part);
-        }
-        Zeroizing::new(mac.finalize().into_bytes().to_vec())
-    }
-    match hash {
-        PskHash::Sha256 => over::<Hmac<Sha256>>(key, parts),
-        PskHash::Sha384 => over::<Hmac<Sha384>>(key, parts),
-    }
-}
-
 /// HKDF-Extract without salt, then HKDF-Expand to `len_bytes`.
 pub(super) fn derive(hash: PskHash, key: &[u8], info: &[u8], len_bytes: usize) -> Zeroizing<Vec<u8>> {
-    let prk = hmac(hash, &vec![0; hash.len_bytes()], &[key]);
+    let prk = hash.hmac(&vec![0; hash.len_bytes()], &[key]);
     let mut output = Zeroizing::new(Vec::with_capacity(len_bytes + hash.len_bytes()));
     let mut block = Zeroizing::new(Vec::new());
     let mut counter = 1_u8;
     while output.len() < len_bytes {
-        block = hmac(hash, &prk, &[&block, info, &[counter]]);
+        block = hash.hmac(&prk, &[&block, info, &[counter]]);
         output.extend_from_slice(&block);
         counter += 1;
     }

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::{
     ConfiguredPsk, IdentityVersion, PskHash, PskIdentity,
-    hkdf::{derive, hmac, label, libnvme_label},
+    hkdf::{derive, label, libnvme_label},
 };
 use crate::Nqn;
 
@@ -109,7 +109,7 @@ impl RetainedPsk {
     /// The digest of version 1 (TCP §3.6.1.3).
     fn digest(&self, key: &[u8], hash: PskHash, subsystem: &Nqn) -> String {
         let [host, subsystem] = [&self.host, subsystem].map(|nqn| nqn.as_str().as_bytes());
-        STANDARD.encode(&*hmac(hash, key, &[host, b" ", subsystem, b" NVMe-over-Fabrics"]))
+        STANDARD.encode(&*hash.hmac(key, &[host, b" ", subsystem, b" NVMe-over-Fabrics"]))
     }
 }
 
