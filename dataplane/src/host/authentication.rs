@@ -13,14 +13,16 @@ use crate::rt;
 /// Offered to the controller; its largest message is below.
 const RECEIVE_BYTES: u32 = 2048;
 
-/// Authenticates a queue if the response to its Connect asks for it.
+/// Authenticates a queue if the response to its Connect asks for it, or if the controller shall prove itself: an impostor
+/// would ask for nothing.
 pub(super) async fn after_connect(
     queue: &HostQueue,
     options: &HostOptions,
     response: &Cqe,
 ) -> Result<(), HostError> {
     let required = response.result.get() & u64::from(AUTHENTICATION_REQUIRED) != 0;
-    if !response.status().is_success() || !required {
+    let two_way = options.credentials.as_ref().is_some_and(|ours| ours.controller.is_some());
+    if !response.status().is_success() || !(required || two_way) {
         return Ok(());
     }
     let credentials = options.credentials.clone().ok_or(HostError::NoSecret)?;

@@ -64,7 +64,7 @@ impl Drop for AddressShare {
 
 /// Who counts as one: an IPv4 address, whichever way it came in, and a /64 network of IPv6, of which a machine can take
 /// any address.
-fn owner(peer: IpAddr) -> IpAddr {
+pub(super) fn owner(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
         v4 => v4,
