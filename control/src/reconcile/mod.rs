@@ -6,6 +6,7 @@ mod live;
 mod plan;
 #[cfg(test)]
 mod plan_test;
+mod proofs;
 mod run;
 mod snapshot;
 mod volume;

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::{
     plan::{Desired, OnNode, Problem, SubsystemAction, plan_storage, plan_subsystems},
+    proofs::Proofs,
     snapshot::{finish_delete_snapshot, undo_take},
     volume::{finish_delete, finish_expand, set_limits, undo_create},
 };
@@ -21,10 +22,8 @@ use crate::{
     envelope::ApiError,
     model::{
         host::HostRecord,
-        secret::HostSecretRecord,
         snapshot::{SnapshotPhase, SnapshotRecord},
         target::TargetRecord,
-        tls_key::TlsKeyRecord,
         volume::{Phase, VolumeRecord},
     },
     store::{StoreError, Watch},
@@ -91,11 +90,13 @@ pub(crate) async fn subsystems(app: &App) -> Result<Unexported, StoreError> {
     let _one_at_a_time = app.subsystems.lock().await;
     let hosts = app.state.list::<HostRecord>().await?.into_iter();
     let hosts: HashMap<String, HostRecord> = hosts.map(|h| (h.value.id.clone(), h.value)).collect();
-    let mut barred = require_authentication(app, &hosts).await?;
-    barred.extend(give_tls_keys(app, &hosts).await?);
+    let proofs = Proofs::read(app, hosts.values()).await?;
+    proofs.demand(&app.node).await;
     let targets = app.state.list::<TargetRecord>().await?.into_iter().map(|t| t.value);
-    let targets = targets.filter(|t| !barred.contains(&t.host_id));
-    let desired = targets.filter_map(|t| Some(t.subsystem(hosts.get(&t.host_id)?)));
+    let desired = targets.filter_map(|target| {
+        let host = hosts.get(&target.host_id).filter(|host| !proofs.bars(&host.nqn))?;
+        Some(target.subsystem(host))
+    });
     let can_be_exported = |v: &VolumeInfo| v.complete && v.state != VolumeState::Deleting;
     let there = app.node.volumes().await.into_iter().filter(can_be_exported);
     let volumes: HashSet<Uuid> = there.map(|v| v.uuid).collect();
@@ -112,49 +113,10 @@ pub(crate) async fn subsystems(app: &App) -> Result<Unexported, StoreError> {
             }
         }
     }
+    if failed.is_empty() {
+        proofs.demand_of_no_others(&app.node).await;
+    }
     Ok(failed)
-}
-
-/// Tells the node which hosts have to authenticate, and how; before it exports anything to them. Returns hosts whose
-/// secrets cannot be read: they are not to be let in.
-async fn require_authentication(
-    app: &App,
-    hosts: &HashMap<String, HostRecord>,
-) -> Result<HashSet<String>, StoreError> {
-    let (mut requirements, mut barred) = (Vec::new(), HashSet::new());
-    for secrets in app.state.list::<HostSecretRecord>().await?.into_iter().map(|s| s.value) {
-        let Some(host) = hosts.get(&secrets.host_id) else { continue };
-        match secrets.requirement(&app.seal) {
-            Ok(requirement) => requirements.push((host.nqn.clone(), requirement)),
-            Err(error) => {
-                tracing::error!(host = host.id, %error, "the host is not let in: set its secret anew");
-                barred.insert(host.id.clone());
-            }
-        }
-    }
-    app.node.set_requirements(requirements).await;
-    Ok(barred)
-}
-
-/// Tells the node which hosts have keys for TLS; before it exports anything to them. Returns hosts whose keys cannot
-/// be used: they are not to be let in, in the clear least of all.
-async fn give_tls_keys(
-    app: &App,
-    hosts: &HashMap<String, HostRecord>,
-) -> Result<HashSet<String>, StoreError> {
-    let (mut keys, mut barred) = (Vec::new(), HashSet::new());
-    for key in app.state.list::<TlsKeyRecord>().await?.into_iter().map(|k| k.value) {
-        let Some(host) = hosts.get(&key.host_id) else { continue };
-        match key.open(&host.nqn, &app.seal) {
-            Ok(tls) => keys.push((host.nqn.clone(), tls)),
-            Err(error) => {
-                tracing::error!(host = host.id, %error, "the host is not let in: set its TLS key anew");
-                barred.insert(host.id.clone());
-            }
-        }
-    }
-    app.node.set_host_tls(keys).await.expect("each key was opened for its own host");
-    Ok(barred)
 }
 
 /// Heals until dropped: the subsystems soon after a change of the targets, whoever made it, and everything

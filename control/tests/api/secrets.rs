@@ -1,5 +1,10 @@
 //! Hosts that have to authenticate: set, shown once, replaced, taken away, and kept over a restart.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use crate::common::{Client, Running, config, file_drive, node_config};
 use control::serve;
 use dataplane::{
@@ -115,4 +120,43 @@ async fn a_secret_is_kept_sealed_and_asked_for_after_a_restart() {
     assert!(matches!(connects(asked.clone(), Some(&secret)).await, Err(HostError::BringUp(_))));
     let new = put(&client, json!({"generate": true})).await;
     connects(options(&client, "a").await, Some(&new)).await.unwrap();
+}
+
+/// As somebody who stole only the name, again and again, until told to stop; how often it was let in.
+fn knock(options: HostOptions, stop: Arc<AtomicBool>) -> oneshot::Receiver<usize> {
+    let (answer, wait) = oneshot::channel();
+    std::thread::spawn(move || {
+        let runtime = Runtime::start(1).unwrap();
+        let (done, ended) = std::sync::mpsc::channel();
+        runtime.handle().spawn_on(CoreId(0), move || async move {
+            let mut let_in = 0;
+            while !stop.load(Ordering::Relaxed) {
+                let_in += usize::from(HostController::connect(options.clone()).await.is_ok());
+            }
+            done.send(let_in).unwrap();
+        });
+        let _ = answer.send(ended.recv().unwrap());
+    });
+    wait
+}
+
+/// A name that its host gives up is asked for the secret for as long as something is exported to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_slips_in_under_a_name_that_is_given_up() {
+    let running = Running::start().await;
+    let client = running.client();
+    let volume = client.volume("v", 1).await;
+    client.host("a").await;
+    client.publish(&volume, "a").await;
+    put(&client, json!({"generate": true, "dhGroup": "null"})).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let let_in = knock(options(&client, "a").await, stop.clone());
+    for round in 0..200 {
+        let probe = json!({"clientType": "Agent", "duration": 0, "hostId": "a", "name": "n", "version": "1",
+            "hostNqn": format!("nqn.2014-08.org.example:{round}")});
+        assert_eq!(client.post("/host_probe", probe).await["status"], "Success");
+        client.host("a").await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    assert_eq!(let_in.await.unwrap(), 0, "times let in without the secret");
 }

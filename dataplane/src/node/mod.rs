@@ -177,6 +177,20 @@ impl Node {
         self.inner.target.set_host_tls(hosts)
     }
 
+    /// As [`set_requirements`](Self::set_requirements), for these hosts only; of others nothing changes. `None`: the host
+    /// need not authenticate.
+    pub async fn update_requirements(&self, hosts: Vec<(String, Option<Requirement>)>) {
+        self.inner.target.update_requirements(hosts);
+    }
+
+    /// As [`set_host_tls`](Self::set_host_tls), for these hosts only; of others nothing changes. `None`: the host has no key.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn update_host_tls(&self, hosts: Vec<(String, Option<HostTls>)>) -> Result<(), NodeError> {
+        self.inner.target.update_host_tls(hosts)
+    }
+
     /// Removes a subsystem and disconnects its hosts. One that does not exist is no error.
     pub async fn remove_subsystem(&self, nqn: &str) {
         self.inner.target.remove_subsystem(nqn);

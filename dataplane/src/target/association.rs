@@ -69,6 +69,8 @@ pub(super) struct Association {
     pub(super) peer: SocketAddr,
     /// Its connections are in TLS, all of them.
     pub(super) secured: bool,
+    /// Its host has to authenticate on the admin queue.
+    pub(super) authenticates: bool,
     /// Where the host's admin connection came in.
     pub(super) local: SocketAddr,
     /// The last queue pair has ended.
@@ -122,6 +124,7 @@ impl Association {
             peer: arrival.peer,
             local: arrival.local,
             secured: false,
+            authenticates: false,
             changed: Flag::default(),
             known: AtomicBool::new(false),
             ready: AtomicBool::new(false),

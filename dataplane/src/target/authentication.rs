@@ -21,6 +21,7 @@ use nvmeof::{
 use super::{
     Shared,
     association::Association,
+    by_address,
     queue::{Answer, End, Flow, Queue},
     wait::{WakeSlot, race},
 };
@@ -40,10 +41,11 @@ pub(super) struct Authentication {
 
 impl Authentication {
     /// Of a queue that has just connected.
-    pub(super) fn new(shared: &Shared, association: &Association) -> Self {
+    pub(super) fn new(shared: &Shared, association: &Association, qid: u16) -> Self {
         let (host, subsystem) = (association.host.nqn.clone(), association.subsystem.nqn().clone());
         // What discovery tells is no secret, and many a host asks there without one.
-        let required = association.kind == ControllerKind::Io && shared.requirement_of(association).is_some();
+        let now = || association.kind == ControllerKind::Io && shared.requirement_of(association).is_some();
+        let required = if qid == 0 { association.authenticates } else { now() };
         if !required {
             association.known.store(true, Ordering::SeqCst);
         }
@@ -139,7 +141,7 @@ pub(super) async fn send(queue: &Rc<Queue>, slot: Slot, message: &[u8]) -> Flow 
 
 /// The host is answered when its next Receive has something to give.
 async fn compute(queue: Rc<Queue>, slot: Slot, work: Work) {
-    let owner = queue.association.peer.ip();
+    let owner = by_address::owner(queue.association.peer.ip());
     match rt::offload(owner, move || work.compute()).await {
         Ok(worked) => {
             queue.authentication.machine.borrow_mut().computed(worked);

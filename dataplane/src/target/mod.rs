@@ -226,6 +226,16 @@ impl Target {
         Ok(())
     }
 
+    /// From now on each of these hosts has these keys for TLS, or none; of others nothing changes.
+    ///
+    /// # Errors
+    /// As of [`set_host_tls`](Self::set_host_tls).
+    pub fn update_host_tls(&self, hosts: Vec<(String, Option<HostTls>)>) -> Result<(), NodeError> {
+        self.0.keys.update(hosts)?;
+        self.0.changed(None);
+        Ok(())
+    }
+
     /// What was done before this start. To be said before hosts are let in.
     pub fn restore_usage(&self, past: NodeUsage) {
         self.0.usage.restore(past);
@@ -272,6 +282,18 @@ impl Target {
     pub fn set_requirements(&self, hosts: Vec<(String, Requirement)>) {
         let named = |(host, requirement)| Some((Nqn::new(host).ok()?, Arc::new(requirement)));
         *self.0.requirements() = hosts.into_iter().filter_map(named).collect();
+    }
+
+    /// From now on each of these hosts has to authenticate so, or need not; of others nothing changes.
+    pub fn update_requirements(&self, hosts: Vec<(String, Option<Requirement>)>) {
+        let mut all = self.0.requirements();
+        for (host, requirement) in hosts {
+            let Ok(host) = Nqn::new(host) else { continue };
+            match requirement {
+                Some(requirement) => all.insert(host, Arc::new(requirement)),
+                None => all.remove(&host),
+            };
+        }
     }
 
     /// Limits a volume from now on, in every subsystem.
@@ -335,8 +357,13 @@ impl Shared {
             let handle = association.join(request)?;
             return Ok(Joined { association, handle, place });
         }
-        secure::check_connect(&self.keys, request, secured, self.discovery.is_named(&request.subsystem_nqn))?;
+        // A name gets its proof before its exports and loses it after them: the proof must not change while the exports
+        // are looked at.
+        let (keys, requirements) = (self.keys.lock(), self.requirements());
+        secure::check_connect(&keys, request, secured, self.discovery.is_named(&request.subsystem_nqn))?;
         let (kind, subsystem) = self.subsystem_for(request, arrival.serves)?;
+        let authenticates = kind == ControllerKind::Io && requirements.contains_key(&request.host.nqn);
+        drop((keys, requirements));
         let mut controllers = self.controllers();
         if controllers.stopping || controllers.by_id.len() >= limits::CONTROLLERS {
             return Err(ConnectRefusal::busy());
@@ -346,6 +373,7 @@ impl Shared {
         let identity = (cntlid, controllers.next_instance());
         let mut association = Association::new(identity, kind, request, subsystem, arrival);
         association.secured = secured.is_some();
+        association.authenticates = authenticates;
         let association = Arc::new(association);
         let handle = association.join(request)?;
         controllers.by_id.insert(cntlid, association.clone());

@@ -24,25 +24,31 @@ pub(super) struct HostKeys(Mutex<BTreeMap<Nqn, HostTls>>);
 impl HostKeys {
     /// Replaces all. Connections that exist go on.
     pub(super) fn set(&self, hosts: Vec<(String, HostTls)>) -> Result<(), NodeError> {
-        let mut all = BTreeMap::new();
+        let all: Result<_, NodeError> =
+            hosts.into_iter().map(|(host, tls)| Ok((checked(host, &tls)?, tls))).collect();
+        *self.lock() = all?;
+        Ok(())
+    }
+
+    /// Replaces those of these hosts, or takes them away. Connections that exist go on.
+    pub(super) fn update(&self, hosts: Vec<(String, Option<HostTls>)>) -> Result<(), NodeError> {
+        let (mut gone, mut new) = (Vec::new(), Vec::new());
         for (host, tls) in hosts {
-            let host = Nqn::new(host).map_err(|error| NodeError::Invalid(error.to_string()))?;
-            if tls.keys.iter().any(|key| *key.host() != host) {
-                return Err(NodeError::Invalid(format!("a TLS key for {host} is another host's")));
+            match tls {
+                Some(tls) => new.push((checked(host, &tls)?, tls)),
+                // By what is no NQN nobody has keys.
+                None => gone.extend(Nqn::new(host).ok()),
             }
-            all.insert(host, tls);
         }
-        *self.lock() = all;
+        let mut all = self.lock();
+        all.retain(|host, _| !gone.contains(host));
+        all.extend(new);
         Ok(())
     }
 
     /// What a host may or must do.
     pub(super) fn security(&self, host: &Nqn) -> TransportSecurity {
-        match self.lock().get(host) {
-            Some(tls) if tls.required => TransportSecurity::Required,
-            Some(_) => TransportSecurity::Allowed,
-            None => TransportSecurity::Off,
-        }
+        security(&self.lock(), host)
     }
 
     /// The key of an identity that somebody offers. Only version 1 says which of a host's keys it is of; otherwise
@@ -55,9 +61,27 @@ impl HostKeys {
         own.into_iter().chain(other).find_map(|key| key.tls_psk(&identity))
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Nqn, HostTls>> {
+    /// Nothing changes while this is held.
+    pub(super) fn lock(&self) -> MutexGuard<'_, BTreeMap<Nqn, HostTls>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn security(keys: &BTreeMap<Nqn, HostTls>, host: &Nqn) -> TransportSecurity {
+    match keys.get(host) {
+        Some(tls) if tls.required => TransportSecurity::Required,
+        Some(_) => TransportSecurity::Allowed,
+        None => TransportSecurity::Off,
+    }
+}
+
+/// A host's name, if these are its keys.
+fn checked(host: String, tls: &HostTls) -> Result<Nqn, NodeError> {
+    let host = Nqn::new(host).map_err(|error| NodeError::Invalid(error.to_string()))?;
+    if tls.keys.iter().any(|key| *key.host() != host) {
+        return Err(NodeError::Invalid(format!("a TLS key for {host} is another host's")));
+    }
+    Ok(host)
 }
 
 /// Takes TLS connections from hosts that have a key.
@@ -70,7 +94,7 @@ pub(super) fn acceptor(keys: &Arc<HostKeys>) -> Result<TlsAcceptor, StartError> 
 /// Whether a Connect may come over a connection that proved `secured`: as the host and to the subsystem that the key
 /// is for; without TLS only where the host need not have it.
 pub(super) fn check_connect(
-    keys: &HostKeys,
+    keys: &BTreeMap<Nqn, HostTls>,
     request: &ConnectRequest,
     secured: Option<&PskIdentity>,
     is_discovery: bool,
@@ -81,7 +105,7 @@ pub(super) fn check_connect(
             Err(ConnectRefusal::unknown_subsystem())
         }
         // The log names nothing that a host without its key could use.
-        None if !is_discovery && keys.security(&request.host.nqn) == TransportSecurity::Required => {
+        None if !is_discovery && security(keys, &request.host.nqn) == TransportSecurity::Required => {
             Err(ConnectRefusal::host_not_allowed())
         }
         _ => Ok(()),

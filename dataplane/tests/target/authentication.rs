@@ -75,6 +75,42 @@ fn nobody_else_gets_in() {
 }
 
 #[test]
+fn a_controller_that_asks_for_nothing_proves_nothing() {
+    let bench = Bench::new(2, BlockSize::B4096);
+    bench.host(|options| async move {
+        use_volume(options.clone(), Some(credentials(1, None))).await.unwrap();
+        let two_way = use_volume(options, Some(credentials(1, Some(2)))).await.expect_err("it is no proof");
+        let unusable = FailureReason::ProtocolNotUsable;
+        assert!(
+            matches!(two_way, HostError::Authentication(HostFailure::ByController(why)) if why == unusable)
+        );
+    });
+}
+
+#[test]
+fn one_hosts_requirement_changes_without_the_others() {
+    let bench = Bench::new(2, BlockSize::B4096);
+    require(&bench, 1, HashFunction::Sha256, DhGroup::Null);
+    let update = |host: &str, requirement| {
+        bench.wait(bench.node.update_requirements(vec![(host.to_owned(), requirement)]));
+    };
+    let connects = |secret| {
+        let credentials = Some(credentials(secret, None));
+        bench.host(move |options| async move { use_volume(options, credentials).await.is_ok() })
+    };
+    let (hash, group) = (HashFunction::Sha256, DhGroup::Null);
+    let other = Requirement { credentials: credentials(3, None), hash, group };
+    update("nqn.2014-08.org.example:other", Some(other.clone()));
+    assert!(connects(1) && !connects(3));
+    update(HOST, Some(other));
+    assert!(!connects(1) && connects(3));
+    update("nqn.2014-08.org.example:other", None);
+    assert!(!connects(1), "another host's is not this one's");
+    update(HOST, None);
+    assert!(connects(1), "it is not asked for any secret");
+}
+
+#[test]
 fn a_new_secret_counts_for_new_authentications_and_ends_no_connection() {
     let bench = Bench::new(2, BlockSize::B4096);
     let set = |host| require(&bench, host, HashFunction::Sha256, DhGroup::Null);

@@ -148,6 +148,16 @@ fn keys_come_are_exchanged_and_go() {
     assert!(!connects(Some(second.clone())));
     set_keys(&bench, false, &[second.clone(), first.clone()]);
     assert!(connects(Some(first.clone())) && connects(Some(second.clone())));
+    let update = |host: &str, tls| bench.wait(bench.node.update_host_tls(vec![(host.to_owned(), tls)]));
+    let only_second = HostTls { required: true, keys: vec![second.clone()] };
+    assert!(update("nqn.2014-08.org.example:other", Some(only_second.clone())).is_err());
+    update("no name", None).unwrap();
+    assert!(connects(Some(first.clone())) && connects(None), "nothing has changed");
+    update(HOST, Some(only_second)).unwrap();
+    assert!(!connects(Some(first.clone())) && connects(Some(second.clone())));
+    update(HOST, None).unwrap();
+    assert!(!connects(Some(second.clone())) && connects(None));
+    set_keys(&bench, false, std::slice::from_ref(&second));
     bench.wait(bench.node.set_host_tls(Vec::new())).unwrap();
     assert!(!connects(Some(first)) && !connects(Some(second)) && connects(None));
 }

@@ -22,7 +22,7 @@ use crate::{
     openapi::bodies::SecretsPut,
     random, reconcile,
     request::{JsonBody, Params},
-    state::Change,
+    state::{Change, Stored},
 };
 
 /// That a host has secrets; never what they are.
@@ -100,7 +100,7 @@ pub(crate) async fn put(
 }
 
 async fn store(app: &App, record: &HostSecretRecord) -> Result<(), ApiError> {
-    host(app, &record.host_id).await?;
+    let host = host(app, &record.host_id).await?;
     let change = match app.state.get::<HostSecretRecord>(&record.host_id).await? {
         Some(mut stored) => {
             stored.value = record.clone();
@@ -108,7 +108,8 @@ async fn store(app: &App, record: &HostSecretRecord) -> Result<(), ApiError> {
         }
         None => Change::default().create(record),
     };
-    Ok(app.state.commit(change).await?)
+    // A host that is deleted meanwhile must not leave it to another of its id.
+    Ok(app.state.commit(change.rest_on(&host)).await?)
 }
 
 /// From now on the host connects without.
@@ -133,11 +134,10 @@ async fn remove(app: &App, id: &str) -> Result<(), ApiError> {
     Ok(app.state.commit(Change::default().remove(&stored)).await?)
 }
 
-async fn host(app: &App, id: &str) -> Result<(), ApiError> {
-    match app.state.get::<HostRecord>(id).await? {
-        Some(_) => Ok(()),
-        None => Err(Failure::new(Code::NotExists, format!("there is no host {id:?}")).into()),
-    }
+/// The host of that id.
+pub(super) async fn host(app: &App, id: &str) -> Result<Stored<HostRecord>, ApiError> {
+    let host = app.state.get::<HostRecord>(id).await?;
+    host.ok_or_else(|| Failure::new(Code::NotExists, format!("there is no host {id:?}")).into())
 }
 
 fn none(id: &str) -> ApiError {

@@ -10,19 +10,16 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use super::error::BasaltError;
+use super::{error::BasaltError, secrets::host};
 use crate::{
     app::{App, SharedApp, now_ms, retry},
     envelope::{ApiError, Code, Failure},
     fields::Fields,
-    model::{
-        host::HostRecord,
-        tls_key::{HASHES, TlsKeyRecord, TlsPolicy},
-    },
+    model::tls_key::{HASHES, TlsKeyRecord, TlsPolicy},
     openapi::bodies::TlsKeyPut,
     random, reconcile,
     request::{JsonBody, Params},
-    state::{Change, Stored},
+    state::Change,
 };
 
 /// That a host has a key; never what it is.
@@ -146,11 +143,6 @@ async fn remove(app: &App, id: &str) -> Result<(), ApiError> {
     host(app, id).await?;
     let stored = app.state.get::<TlsKeyRecord>(id).await?.ok_or_else(|| none(id))?;
     Ok(app.state.commit(Change::default().remove(&stored)).await?)
-}
-
-async fn host(app: &App, id: &str) -> Result<Stored<HostRecord>, ApiError> {
-    let host = app.state.get::<HostRecord>(id).await?;
-    host.ok_or_else(|| Failure::new(Code::NotExists, format!("there is no host {id:?}")).into())
 }
 
 fn none(id: &str) -> ApiError {

@@ -144,7 +144,7 @@ impl Queue {
             stall_max,
             _place: place,
             memory: HostMemory::of(&association.host.nqn),
-            authentication: Authentication::new(&shared, &association),
+            authentication: Authentication::new(&shared, &association, request.qid),
             shared,
             kind,
             association,
