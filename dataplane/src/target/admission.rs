@@ -57,7 +57,7 @@ struct Handshake {
 struct LetIn {
     slot: Slot,
     request: ConnectRequest,
-    joined: super::Joined,
+    joined: Joined,
 }
 
 impl Handshake {

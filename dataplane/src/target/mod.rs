@@ -16,6 +16,7 @@ mod discovery;
 mod exports_view;
 mod health;
 mod io_command;
+mod joining;
 mod lba_status;
 mod operation;
 mod paths;
@@ -45,21 +46,19 @@ use nvmeof::{
     Nqn,
     auth::Requirement,
     command::Instance,
-    controller::{ConnectRefusal, ConnectRequest, ControllerKind, Subsystem},
-    tls::PskIdentity,
+    controller::{ControllerKind, Subsystem},
 };
 use uuid::Uuid;
 
 pub use self::controllers::CONTROLLER_IDS;
 
 use self::{
-    admission::Arrival,
-    association::{Association, QueueHandle},
+    association::Association,
     by_address::ByAddress,
     controllers::Controllers,
     discovery::{Discovery, DiscoveryLog},
     paths::AllPaths,
-    place::{Place, Places},
+    place::Places,
     portal::{Portal, Serves},
     qos::Limiter,
     reservations::AllReservations,
@@ -126,13 +125,6 @@ pub(crate) struct Shared {
     controllers: Mutex<Controllers>,
     /// A controller ended.
     controller_ended: Flag,
-}
-
-/// A queue pair's place in an association.
-struct Joined {
-    association: Arc<Association>,
-    handle: Arc<QueueHandle>,
-    place: Place,
 }
 
 impl Target {
@@ -337,69 +329,6 @@ impl Target {
 }
 
 impl Shared {
-    /// Lets a Connect in, or says why not.
-    fn join(
-        &self,
-        request: &ConnectRequest,
-        secured: Option<&PskIdentity>,
-        arrival: Arrival,
-    ) -> Result<Joined, ConnectRefusal> {
-        if request.qid != 0 {
-            let association = self.controllers().by_id.get(&request.cntlid).cloned();
-            // Where only discovery is served there are only its controllers.
-            let association = association.filter(|association| {
-                arrival.serves == Serves::Everything || association.kind == ControllerKind::Discovery
-            });
-            let association = association.ok_or(ConnectRefusal::unknown_controller())?;
-            secure::check_join(&association, request, secured)?;
-            let place = self.places.take(association.cntlid, request.qid, arrival.peer.ip());
-            let place = place.ok_or(ConnectRefusal::busy())?;
-            let handle = association.join(request)?;
-            return Ok(Joined { association, handle, place });
-        }
-        // A name gets its proof before its exports and loses it after them: the proof must not change while the exports
-        // are looked at.
-        let (keys, requirements) = (self.keys.lock(), self.requirements());
-        secure::check_connect(&keys, request, secured, self.discovery.is_named(&request.subsystem_nqn))?;
-        let (kind, subsystem) = self.subsystem_for(request, arrival.serves)?;
-        let authenticates = kind == ControllerKind::Io && requirements.contains_key(&request.host.nqn);
-        drop((keys, requirements));
-        let mut controllers = self.controllers();
-        if controllers.stopping || controllers.by_id.len() >= limits::CONTROLLERS {
-            return Err(ConnectRefusal::busy());
-        }
-        let cntlid = controllers.next_id().ok_or(ConnectRefusal::busy())?;
-        let place = self.places.take(cntlid, 0, arrival.peer.ip()).ok_or(ConnectRefusal::busy())?;
-        let identity = (cntlid, controllers.next_instance());
-        let mut association = Association::new(identity, kind, request, subsystem, arrival);
-        association.secured = secured.is_some();
-        association.authenticates = authenticates;
-        let association = Arc::new(association);
-        let handle = association.join(request)?;
-        controllers.by_id.insert(cntlid, association.clone());
-        Ok(Joined { association, handle, place })
-    }
-
-    /// The subsystem that a host names, if it may connect.
-    fn subsystem_for(
-        &self,
-        request: &ConnectRequest,
-        serves: Serves,
-    ) -> Result<(ControllerKind, Arc<TargetSubsystem>), ConnectRefusal> {
-        if self.discovery.is_named(&request.subsystem_nqn) {
-            return Ok((ControllerKind::Discovery, self.discovery.subsystem.clone()));
-        }
-        let subsystem = match serves {
-            Serves::Everything => self.subsystems().get(&request.subsystem_nqn).cloned(),
-            Serves::Discovery => None,
-        };
-        let subsystem = subsystem.ok_or(ConnectRefusal::unknown_subsystem())?;
-        if subsystem.exports().visible_to(&request.host.nqn).is_empty() {
-            return Err(ConnectRefusal::host_not_allowed());
-        }
-        Ok((ControllerKind::Io, subsystem))
-    }
-
     /// Another controller that `association`'s host has on the same subsystem, if it still is that instance.
     fn sibling(
         &self,
