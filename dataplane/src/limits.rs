@@ -52,6 +52,8 @@ pub const OFFLOADED: usize = 4096;
 /// The same of one host address: as many as a host has queues that authenticate at once, and few enough that hosts at
 /// four addresses fill nothing.
 pub const OFFLOADED_PER_OWNER: usize = 768;
+/// Of a core's thread; only what is used takes memory. A task is moved over the stack when it is made.
+pub const CORE_STACK_BYTES: usize = 8 << 20;
 /// Controllers of one node.
 pub const CONTROLLERS: usize = 4096;
 /// Subsystems that are gone and whose counters are still kept, in case they come back.

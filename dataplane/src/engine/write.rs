@@ -182,7 +182,8 @@ impl Volume {
             return (buf, Ok(Step::Blocked(Need::Room)));
         }
         if moves {
-            let moved = self.relocate(write, buf, &head, cell, held).await;
+            // Rare and large: unboxed, every write under way would carry it.
+            let moved = Box::pin(self.relocate(write, buf, &head, cell, held)).await;
             head.note_written(piece.logical);
             return moved;
         }

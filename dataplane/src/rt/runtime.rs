@@ -64,6 +64,7 @@ impl Runtime {
             let handle = handle.clone();
             let thread = std::thread::Builder::new()
                 .name(format!("core-{index}"))
+                .stack_size(limits::CORE_STACK_BYTES)
                 .spawn(move || run_core(index, &handle, &report))?;
             runtime.threads.push(thread);
             started.recv().map_err(|_| io::Error::other("a core thread ended at once"))?.map_err(explain)?;

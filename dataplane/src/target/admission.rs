@@ -14,6 +14,7 @@ use nvmeof::{
 
 use super::{
     Shared,
+    joining::Joined,
     portal::Serves,
     queue::{Admitted, Queue},
     wait::race,

@@ -294,3 +294,18 @@ async fn in_pieces<'a>(
     }
     (Buf::unsplit(done, buf), result)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every command under way has room for it, and a core's stack for several: what is rare and large is boxed.
+    #[test]
+    fn a_write_under_way_is_small() {
+        fn size_bytes<'a, F>(_: impl Fn(&'a Volume, u64, Buf, bool) -> F) -> usize {
+            size_of::<F>()
+        }
+        let size_bytes = size_bytes(Volume::write);
+        assert!(size_bytes < 20 << 10, "{size_bytes}");
+    }
+}

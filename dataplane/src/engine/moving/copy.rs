@@ -116,7 +116,8 @@ impl LayerCopy {
     ) -> Result<(), EngineError> {
         for some in extents.chunks(SIDE_BY_SIDE) {
             let begin = rt::now();
-            let nth = |index: usize| self.copy_extent(from, some.get(index).copied());
+            // Large, and not to be carried on the stack by who waits for it.
+            let nth = |index: usize| Box::pin(self.copy_extent(from, some.get(index).copied()));
             for result in join4([nth(0), nth(1), nth(2), nth(3)]).await {
                 result?;
             }
