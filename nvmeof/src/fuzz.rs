@@ -1,8 +1,10 @@
 //! Fuzz bodies as ordinary functions: `tests/fuzz` runs them without end, a test replays its corpus.
 
 mod authentication;
+mod capsules;
 
 pub use authentication::authentication;
+pub use capsules::capsules;
 
 use crate::{
     Status,

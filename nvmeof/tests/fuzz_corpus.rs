@@ -1,11 +1,17 @@
 //! Replays the fuzz corpus (`tests/fuzz/corpus`), as it is and mutated, through the bodies in `nvmeof::fuzz`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
 
 use nvmeof::fuzz;
 use proptest::prelude::*;
 
-fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
+type Seeds = Vec<(PathBuf, Vec<u8>)>;
+type Body = fn(&[u8]);
+
+fn corpus(target: &str) -> Seeds {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus").join(target);
     let mut files: Vec<_> = std::fs::read_dir(&directory)
         .unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
@@ -50,6 +56,17 @@ fn authentication() {
     }
 }
 
+#[test]
+fn capsules() {
+    for (path, mut input) in corpus("capsules") {
+        println!("{}", path.display());
+        for kind in [0, 1] {
+            input[0] = kind;
+            fuzz::capsules(&input);
+        }
+    }
+}
+
 /// Seeds one after another with bytes changed, dropped and repeated.
 fn mutate(seeds: &[(PathBuf, Vec<u8>)], picks: &[usize], edits: &[(usize, u8, u8)]) -> Vec<u8> {
     let mut input = vec![edits.first().map_or(16, |edit| edit.1)];
@@ -71,6 +88,16 @@ fn mutate(seeds: &[(PathBuf, Vec<u8>)], picks: &[usize], edits: &[(usize, u8, u8
     input
 }
 
+/// The bodies, each with its seeds, which are read once.
+static TARGETS: LazyLock<[(Body, Seeds); 4]> = LazyLock::new(|| {
+    [
+        (fuzz::controller_framing, corpus("controller_framing")),
+        (fuzz::host_framing, corpus("host_framing")),
+        (fuzz::capsules, corpus("capsules")),
+        (fuzz::authentication, corpus("authentication")),
+    ]
+});
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
     #[test]
@@ -78,8 +105,8 @@ proptest! {
         picks in prop::collection::vec(any::<usize>(), 1..4),
         edits in prop::collection::vec((any::<usize>(), any::<u8>(), any::<u8>()), 0..8),
     ) {
-        fuzz::controller_framing(&mutate(&corpus("controller_framing"), &picks, &edits));
-        fuzz::host_framing(&mutate(&corpus("host_framing"), &picks, &edits));
-        fuzz::authentication(&mutate(&corpus("authentication"), &picks, &edits));
+        for (body, seeds) in &*TARGETS {
+            body(&mutate(seeds, &picks, &edits));
+        }
     }
 }
