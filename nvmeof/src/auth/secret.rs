@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use crc_fast::{CrcAlgorithm, checksum};
 use zeroize::Zeroizing;
 
 use super::hash::HashFunction;
-use crate::Nqn;
+use crate::{
+    Nqn,
+    key_text::{self, Unreadable},
+};
 
 /// A host's or a controller's secret. Not shown by `Debug`, and cleared when dropped.
 #[derive(Clone, PartialEq, Eq)]
@@ -29,9 +30,6 @@ pub enum SecretError {
     #[error("its checksum is wrong: a character is missing or mistyped")]
     Checksum,
 }
-
-/// Length of the CRC-32 behind the key.
-const CHECKSUM_BYTES: usize = 4;
 
 impl Secret {
     /// From random bytes; as many as the hash function's digest has, so that the key is as strong as it.
@@ -56,23 +54,23 @@ impl Secret {
             "03" => Some(HashFunction::Sha512),
             _ => return Err(SecretError::Hash),
         };
-        let bytes = Zeroizing::new(STANDARD.decode(encoded).map_err(|_| SecretError::Form)?);
-        let (key, crc) = bytes.split_last_chunk::<CHECKSUM_BYTES>().ok_or(SecretError::Length)?;
-        if !matches!(key.len(), 32 | 48 | 64) {
+        let read = key_text::read(encoded).map_err(|why| match why {
+            Unreadable::NoBase64 => SecretError::Form,
+            Unreadable::Short => SecretError::Length,
+        })?;
+        if !matches!(read.key.len(), 32 | 48 | 64) {
             return Err(SecretError::Length);
         }
-        if u32::from_le_bytes(*crc) != crc32(key) {
+        if !read.checksum_fits {
             return Err(SecretError::Checksum);
         }
-        Ok(Self { key: Zeroizing::new(key.to_vec()), transform })
+        Ok(Self { key: read.key, transform })
     }
 
     /// Its text, for the one who keeps it.
     pub fn to_text(&self) -> Zeroizing<String> {
         let hash = self.transform.map_or(0, |hash| hash as u8);
-        let bytes = Zeroizing::new([&*self.key, &crc32(&self.key).to_le_bytes()[..]].concat());
-        let encoded = Zeroizing::new(STANDARD.encode(&*bytes));
-        Zeroizing::new(format!("DHHC-1:{hash:02}:{}:", *encoded))
+        Zeroizing::new(format!("DHHC-1:{hash:02}:{}:", *key_text::write(&self.key)))
     }
 
     /// The key that `owner` proves to have: a host's secret by the host's name, a controller's by its subsystem's.
@@ -88,10 +86,6 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret")
     }
-}
-
-fn crc32(bytes: &[u8]) -> u32 {
-    checksum(CrcAlgorithm::Crc32IsoHdlc, bytes) as u32
 }
 
 #[cfg(test)]

@@ -2,14 +2,12 @@
 
 use std::fmt;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use crc_fast::{CrcAlgorithm, checksum};
 use zeroize::Zeroizing;
 
 use super::PskHash;
+use crate::key_text::{self, Unreadable};
 
 const PREFIX: &str = "NVMeTLSkey-1:";
-const CRC_BYTES: usize = 4;
 
 /// A PSK as an administrator gives it to both sides: 32 or 48 bytes, and how to make a retained PSK of it.
 #[derive(Clone, PartialEq, Eq)]
@@ -52,26 +50,24 @@ impl ConfiguredPsk {
             "00" => None,
             other => Some(PskHash::from_specifier(other).ok_or(InterchangeError::Hash)?),
         };
-        let mut bytes = Zeroizing::new(STANDARD.decode(encoded).map_err(|_| InterchangeError::Form)?);
-        let key_len = bytes.len().checked_sub(CRC_BYTES).ok_or(InterchangeError::Length)?;
-        let fits = |hash: PskHash| hash.len_bytes() == key_len;
+        let read = key_text::read(encoded).map_err(|why| match why {
+            Unreadable::NoBase64 => InterchangeError::Form,
+            Unreadable::Short => InterchangeError::Length,
+        })?;
+        let fits = |hash: PskHash| hash.len_bytes() == read.key.len();
         if !transform.map_or_else(|| PskHash::ALL.into_iter().any(fits), fits) {
             return Err(InterchangeError::Length);
         }
-        let (key, crc) = bytes.split_at(key_len);
-        if crc != crc32(key).to_le_bytes() {
+        if !read.checksum_fits {
             return Err(InterchangeError::Crc);
         }
-        bytes.truncate(key_len);
-        Ok(Self { transform, bytes })
+        Ok(Self { transform, bytes: read.key })
     }
 
     /// The interchange format.
     pub fn to_interchange(&self) -> Zeroizing<String> {
-        let mut bytes = Zeroizing::new(self.bytes.to_vec());
-        bytes.extend_from_slice(&crc32(&self.bytes).to_le_bytes());
         let specifier = self.transform.map_or("00", PskHash::specifier);
-        Zeroizing::new(format!("{PREFIX}{specifier}:{}:", STANDARD.encode(&*bytes)))
+        Zeroizing::new(format!("{PREFIX}{specifier}:{}:", *key_text::write(&self.bytes)))
     }
 
     pub(super) fn transform(&self) -> Option<PskHash> {
@@ -81,11 +77,6 @@ impl ConfiguredPsk {
     pub(super) fn bytes(&self) -> &Zeroizing<Vec<u8>> {
         &self.bytes
     }
-}
-
-/// CRC-32 of RFC 1952.
-fn crc32(bytes: &[u8]) -> u32 {
-    checksum(CrcAlgorithm::Crc32IsoHdlc, bytes) as u32
 }
 
 impl fmt::Debug for ConfiguredPsk {
