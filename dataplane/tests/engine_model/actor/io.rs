@@ -1,12 +1,14 @@
 //! Reads, writes, marks, trims and flushes.
 
+use std::ops::Range;
+
 use dataplane::{engine::EngineError, rt::Buf};
 use uuid::Uuid;
 
 use super::Actor;
 use crate::{
     model::lock,
-    reference::{BLOCK, SECTOR, UNCORRECTABLE, fill, sectors, values},
+    reference::{BLOCK, Moment, SECTOR, UNCORRECTABLE, fill, sectors, values},
 };
 
 /// How blocks are cleared.
@@ -31,13 +33,24 @@ impl Actor {
         let mut buf = Buf::alloc(len as usize).await;
         fill(&mut buf, offset / SECTOR, value);
         let (_, result) = volume.write(offset, buf, fua).await;
+        self.written(uuid, sectors(offset, len), began, fua, result);
+    }
+
+    /// A write, or a mark, that began then has ended so.
+    fn written(
+        &self,
+        uuid: Uuid,
+        sectors: Range<u64>,
+        began: Moment,
+        fua: bool,
+        result: Result<(), EngineError>,
+    ) {
         let model = &mut lock(&self.world).model;
         match result {
             Ok(()) => {
                 let (now, reading_since) = (model.tick(), model.reading_since());
                 let durable = fua || self.write_through;
-                let reference = model.volume(uuid).reference();
-                reference.end(sectors(offset, len), began, now, durable, reading_since);
+                model.volume(uuid).reference().end(sectors, began, now, durable, reading_since);
             }
             Err(EngineError::CapacityExceeded | EngineError::Offline) => {}
             Err(EngineError::ReadOnly) if model.volume(uuid).is_view() => {}
@@ -57,18 +70,7 @@ impl Actor {
             began
         };
         let result = volume.write_uncorrectable(offset, len, fua).await;
-        let model = &mut lock(&self.world).model;
-        match result {
-            Ok(()) => {
-                let (now, reading_since) = (model.tick(), model.reading_since());
-                let durable = fua || self.write_through;
-                let reference = model.volume(uuid).reference();
-                reference.end(sectors(offset, len), began, now, durable, reading_since);
-            }
-            Err(EngineError::CapacityExceeded | EngineError::Offline) => {}
-            Err(EngineError::ReadOnly) if model.volume(uuid).is_view() => {}
-            Err(error) => panic!("mark: {error}"),
-        }
+        self.written(uuid, sectors(offset, len), began, fua, result);
     }
 
     pub(crate) async fn read(&self, uuid: Uuid, offset: u64, len: u64) {
