@@ -12,6 +12,7 @@ use std::{
 
 use futures_channel::oneshot;
 
+use super::runtime::abort_on_panic;
 use crate::limits;
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -70,14 +71,13 @@ fn waiting() -> MutexGuard<'static, Waiting> {
 pub(super) fn start() -> io::Result<()> {
     let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
     if !*started {
-        std::thread::Builder::new().name("offload".to_owned()).spawn(run)?;
+        std::thread::Builder::new().name("offload".to_owned()).spawn(|| abort_on_panic(run))?;
         *started = true;
     }
     Ok(())
 }
 
 fn run() {
-    let _guard = super::runtime::AbortOnPanic;
     loop {
         let mut queue = waiting();
         let job = loop {

@@ -2,14 +2,16 @@
 
 use std::{
     future::Future,
-    io,
+    io::{self, Write},
+    panic::{AssertUnwindSafe, catch_unwind},
+    process,
     rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
         mpsc,
     },
-    thread::JoinHandle,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -62,7 +64,7 @@ impl Runtime {
         for index in 0..cores {
             let (report, started) = mpsc::channel();
             let handle = handle.clone();
-            let thread = std::thread::Builder::new()
+            let thread = thread::Builder::new()
                 .name(format!("core-{index}"))
                 .stack_size(limits::CORE_STACK_BYTES)
                 .spawn(move || run_core(index, &handle, &report))?;
@@ -134,22 +136,20 @@ fn run_core(index: usize, handle: &RuntimeHandle, report: &mpsc::Sender<io::Resu
     let core = Rc::new(Core::new(id, handle.inboxes.clone(), Driver::Uring(uring.into()), seed));
     core::enter(Some(core.clone()));
     let _ = report.send(Ok(()));
-    let guard = AbortOnPanic;
-    run(&core, &handle.stop);
-    drop(guard);
+    abort_on_panic(|| run(&core, &handle.stop));
     core::enter(None);
 }
 
-/// A core that panicked has found a bug of ours: its commands would hang for ever, and what it shares with other
-/// cores may be wrong. Losing the process loses nothing acknowledged.
-pub(super) struct AbortOnPanic;
-
-impl Drop for AbortOnPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            std::process::abort();
-        }
-    }
+/// Runs a thread's work. If it panics it has found a bug of ours: its commands would hang for ever, and what it shares
+/// with other threads may be wrong. Losing the process loses nothing acknowledged.
+pub(super) fn abort_on_panic(work: impl FnOnce()) {
+    // Nothing that the panic left half done is looked at again.
+    let Err(panic) = catch_unwind(AssertUnwindSafe(work)) else { return };
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text");
+    // Said by the panic already, but where a test captures what its threads say, that dies with the process.
+    let _ = writeln!(io::stderr(), "{}: {text}", thread::current().name().unwrap_or("a thread"));
+    process::abort();
 }
 
 fn run(core: &Core, stop: &AtomicBool) {

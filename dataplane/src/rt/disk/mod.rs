@@ -86,7 +86,8 @@ enum Kind {
 }
 
 impl Disk {
-    /// Opens a file or block device and locks it against a second server.
+    /// Opens a file or block device and locks it against a second server. It waits a few seconds for a lock, so it
+    /// is not for a core: io_uring lets go of a file that the core has used only while the core runs.
     pub fn open(path: &Path, options: OpenOptions) -> Result<Self, OpenError> {
         let access = if options.lossy.is_some() { Access::Buffered } else { Access::Direct };
         let file = FileDisk::open(path, options.create_bytes, access)?;
