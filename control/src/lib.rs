@@ -14,6 +14,7 @@ mod events;
 mod fields;
 mod files;
 mod identity;
+mod inventory;
 mod known_drives;
 mod limits;
 mod model;
@@ -28,6 +29,7 @@ mod sealed;
 mod server;
 mod state;
 mod store;
+mod tasks;
 mod tls;
 mod usage_file;
 

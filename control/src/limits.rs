@@ -60,3 +60,12 @@ pub(crate) const THROTTLED: usize = 4096;
 
 /// Characters of a password.
 pub(crate) const PASSWORD_CHARS: usize = 256;
+
+/// Internal tasks that have ended and are kept; they expire after half an hour anyway.
+pub(crate) const INTERNAL_TASKS: usize = 256;
+
+/// Characters of what an agent reports on its task.
+pub(crate) const TASK_TEXT_CHARS: usize = 1024;
+
+/// Entries of a task's configuration; a migration has three.
+pub(crate) const TASK_SETTINGS: usize = 64;

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::{
     app::App,
     events::Kind,
+    inventory,
     model::{
         GIB,
         capacity::{Gauge, Move, percent},
@@ -36,6 +37,9 @@ pub(crate) async fn run(app: Arc<App>) {
         let drives = app.node.drives().await;
         if let Err(error) = app.known_drives.lock().await.see(&drives) {
             tracing::warn!(%error, "how far the drives are could not be written down");
+        }
+        if let Err(error) = inventory::look(&app, &drives).await {
+            tracing::warn!(?error, "the inventory could not be written down");
         }
         for News { kind, object, message } in monitor.look(&drives) {
             app.events.add(kind, object, message).await;

@@ -12,8 +12,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     api::{
-        backends, basalt, docs, health, hosts, info, metrics, publish, session, snapshots, targets, tenants,
-        volumes,
+        backends, basalt, docs, health, hosts, info, inventory, metrics, publish, session, snapshots,
+        targets, tasks, tenants, volumes,
     },
     app::SharedApp,
     auth::{authenticate, require_role},
@@ -47,6 +47,9 @@ fn provisioner() -> (Router<SharedApp>, OpenApi) {
         .routes(routes!(info::info))
         .routes(routes!(backends::list))
         .routes(routes!(backends::by_id, backends::update))
+        .routes(routes!(inventory::get))
+        .routes(routes!(inventory::reset))
+        .routes(routes!(tasks::list, tasks::update, tasks::remove))
         .routes(routes!(tenants::list))
         .routes(routes!(hosts::list))
         .routes(routes!(hosts::delete))

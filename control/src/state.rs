@@ -6,12 +6,15 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use crate::{
+    inventory,
     model::{
         backend::BackendRecord,
         host::HostRecord,
+        inventory::Inventory,
         secret::HostSecretRecord,
         snapshot::SnapshotRecord,
         target::{Scope, TargetRecord},
+        task::TaskRecord,
         tls_key::TlsKeyRecord,
         volume::VolumeRecord,
     },
@@ -76,6 +79,20 @@ impl Record for TargetRecord {
     const PREFIX: &'static str = "targets/";
     fn id(&self) -> String {
         target_id(&self.host_id, &self.scope)
+    }
+}
+
+impl Record for TaskRecord {
+    const PREFIX: &'static str = "tasks/";
+    fn id(&self) -> String {
+        self.id.to_string()
+    }
+}
+
+impl Record for Inventory {
+    const PREFIX: &'static str = "inventory/";
+    fn id(&self) -> String {
+        inventory::KEY.to_owned()
     }
 }
 

@@ -3,12 +3,14 @@
 pub(crate) mod backend;
 pub(crate) mod capacity;
 pub(crate) mod host;
+pub(crate) mod inventory;
 pub(crate) mod page;
 pub(crate) mod placement;
 pub(crate) mod reserve;
 pub(crate) mod secret;
 pub(crate) mod snapshot;
 pub(crate) mod target;
+pub(crate) mod task;
 pub(crate) mod tls_key;
 pub(crate) mod volume;
 

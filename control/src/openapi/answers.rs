@@ -22,6 +22,14 @@ pub(crate) struct Created {
     persistent_id: Uuid,
 }
 
+/// The verdict, with the number of an internal command.
+#[derive(ToSchema)]
+pub(crate) struct Numbered {
+    status: String,
+    description: String,
+    id: Option<u64>,
+}
+
 /// What was asked for, or why it cannot be had: a refusal comes with HTTP 200, too (provisioner D5).
 #[derive(ToSchema)]
 #[serde(untagged)]

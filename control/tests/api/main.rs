@@ -18,5 +18,6 @@ mod roles;
 mod secrets;
 mod session;
 mod snapshots;
+mod tasks;
 mod tls_keys;
 mod volumes;

@@ -26,6 +26,7 @@ mod resolve;
 mod server;
 mod snapshot;
 mod status;
+mod task;
 mod timestamp;
 mod tls;
 mod token;
@@ -63,6 +64,9 @@ pub(crate) enum CliCommand {
     /// List, add, grow, remove and check drives, and look into them
     #[command(subcommand)]
     Drive(drive::DriveCommand),
+    /// What the server and the hosts' agents are doing or have done
+    #[command(subcommand)]
+    Task(task::TaskCommand),
     /// Replace the access token
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -107,6 +111,7 @@ async fn execute(
         CliCommand::Status => status::run(client).await,
         CliCommand::Events(following) => events::run(client, following, arguments.json).await,
         CliCommand::Drive(command) => drive::run(client, command).await,
+        CliCommand::Task(command) => task::run(client, command).await,
         CliCommand::Token(command) => token::run(client, command).await,
         CliCommand::Conformance(_) => unreachable!("it needs no server and was run above"),
     }

@@ -31,6 +31,35 @@ pub(crate) struct Volume {
     pub(crate) location: Vec<Location>,
 }
 
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Task {
+    pub(crate) task_id: String,
+    pub(crate) state: String,
+    #[serde(rename = "type")]
+    pub(crate) task_type: String,
+    /// Percent.
+    pub(crate) progress: f64,
+    /// Whose agent works on it; `None`: the server itself.
+    #[serde(default)]
+    pub(crate) host_id: Option<String>,
+    #[serde(default)]
+    pub(crate) task_status: Option<String>,
+    #[serde(default)]
+    pub(crate) status_description: Option<String>,
+    /// UTC.
+    pub(crate) start_date: String,
+    #[serde(default)]
+    pub(crate) end_date: Option<String>,
+    pub(crate) task_configuration: Vec<TaskSetting>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct TaskSetting {
+    pub(crate) name: String,
+    pub(crate) value: String,
+}
+
 /// How hosts see a volume through the node.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]

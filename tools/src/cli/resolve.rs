@@ -3,7 +3,7 @@
 use super::{
     client::Client,
     error::CliError,
-    model::{Drive, Host, Snapshot, Volume},
+    model::{Drive, Host, Snapshot, Task, Volume},
 };
 
 /// Something with an id and a name.
@@ -56,6 +56,24 @@ impl Named for Drive {
     fn name(&self) -> &str {
         &self.name
     }
+}
+
+impl Named for Task {
+    const WHAT: &'static str = "task";
+    const LIST: &'static str = "basalt task list";
+    fn id(&self) -> &str {
+        &self.task_id
+    }
+    /// Tasks have no names of their own.
+    fn name(&self) -> &str {
+        &self.task_id
+    }
+}
+
+/// The task with this UUID or beginning of a UUID.
+pub(crate) async fn task(client: &mut Client, text: &str) -> Result<Task, CliError> {
+    let tasks = client.get("/tasks").await?;
+    pick(tasks, text)
 }
 
 /// The drive with this UUID, path as listed, or beginning of a UUID.

@@ -34,6 +34,7 @@ fn lists_show_what_is_there() {
     let _server = place.serve_file();
     assert!(place.text(&["volume", "list"]).contains("no volumes yet"));
     assert!(place.text(&["host", "list"]).contains("no hosts yet"));
+    assert_eq!(place.text(&["task", "list"]), "no tasks\n");
 
     place.text(&["volume", "create", "thin", "2G"]);
     place.text(&["volume", "create", "thick", "1G", "--thick", "--block-size", "512"]);

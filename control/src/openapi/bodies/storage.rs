@@ -220,3 +220,28 @@ pub(crate) struct TlsKeyPut {
     /// `required` (the default for a first key) or `allowed`.
     policy: Option<String>,
 }
+
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TaskUpdate {
+    task_id: String,
+    /// Whose task it is.
+    host_id: String,
+    /// `RUNNING`, `FINISHED`, `FAILED` or `ABORTED`.
+    state: Option<String>,
+    /// Percent.
+    #[schema(minimum = 0, maximum = 100)]
+    progress: Option<f64>,
+    task_status: Option<String>,
+    status_description: Option<String>,
+    /// The task's own: it cannot be changed.
+    #[schema(rename = "type")]
+    task_type: Option<String>,
+    task_configuration: Option<Vec<TaskSetting>>,
+}
+
+#[derive(ToSchema)]
+pub(crate) struct TaskSetting {
+    name: String,
+    value: String,
+}

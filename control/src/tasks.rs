@@ -1,0 +1,64 @@
+//! The tasks in the store. Internal ones expire: who lists them does not see those any more, who makes one sweeps them.
+
+use crate::{
+    app::now_ms,
+    limits,
+    model::task::{TaskRecord, TaskType},
+    state::{Change, State, Stored},
+    store::StoreError,
+};
+
+/// Those that are not gone, the oldest first.
+pub(crate) async fn list(state: &State) -> Result<Vec<Stored<TaskRecord>>, StoreError> {
+    let now = now_ms();
+    let mut tasks = state.list::<TaskRecord>().await?;
+    tasks.retain(|task| !task.value.has_expired(now));
+    tasks.sort_by_key(|task| (task.value.start_ms, task.value.id));
+    Ok(tasks)
+}
+
+/// Notes an internal task that has been done.
+pub(crate) async fn note_done(
+    state: &State,
+    task_type: TaskType,
+    description: &str,
+) -> Result<(), StoreError> {
+    let now = now_ms();
+    let mut ended: Vec<TaskRecord> = state.list::<TaskRecord>().await?.into_iter().map(|t| t.value).collect();
+    ended.retain(|task| task.host_id.is_none() && task.state.has_ended());
+    ended.sort_by_key(|task| task.start_ms);
+    let too_many = (ended.len() + 1).saturating_sub(limits::INTERNAL_TASKS);
+    let gone = ended.iter().enumerate().filter(|(i, task)| *i < too_many || task.has_expired(now));
+    let change = gone.map(|(_, task)| task).fold(Change::default(), Change::forget);
+    state.create(TaskRecord::done(task_type, description, now), change).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::store::RedbStore;
+
+    #[tokio::test]
+    async fn expired_and_surplus_tasks_are_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::new(Arc::new(RedbStore::open(&dir.path().join("store.redb")).unwrap()));
+        let old = TaskRecord::done(TaskType::FetchInventory, "long ago", 1);
+        let migration = TaskRecord {
+            host_id: Some("h".to_owned()),
+            ..TaskRecord::done(TaskType::RemoteMigration, "", 1)
+        };
+        for task in [&old, &migration] {
+            state.create(task.clone(), Change::default()).await.unwrap();
+        }
+        assert_eq!(list(&state).await.unwrap().len(), 1, "the old one is not shown");
+        for _ in 0..limits::INTERNAL_TASKS + 2 {
+            note_done(&state, TaskType::FetchInventory, "fetched").await.unwrap();
+        }
+        let kept = state.list::<TaskRecord>().await.unwrap();
+        assert_eq!(kept.len(), limits::INTERNAL_TASKS + 1);
+        assert!(kept.iter().any(|t| t.value == migration) && kept.iter().all(|t| t.value != old));
+    }
+}
