@@ -53,6 +53,8 @@ pub(crate) struct App {
     pub(crate) snapshot_locks: Locks,
     /// By host id.
     pub(crate) host_locks: Locks,
+    /// By tenant id. Taken last of all.
+    pub(crate) tenant_locks: Locks,
     /// One permit per change in progress.
     pub(crate) changes: Arc<Semaphore>,
 }

@@ -39,6 +39,10 @@ pub(crate) enum Kind {
     VolumePathChanged,
     SnapshotCreated,
     SnapshotDeleted,
+    TenantCreated,
+    /// Its budget.
+    TenantChanged,
+    TenantDeleted,
     DriveAdded,
     DriveRemoved,
     DriveState,

@@ -80,6 +80,7 @@ pub(crate) async fn open(
         volume_locks: Locks::new(),
         snapshot_locks: Locks::new(),
         host_locks: Locks::new(),
+        tenant_locks: Locks::new(),
         changes: Arc::new(Semaphore::new(limits::CHANGES)),
     });
     Ok(Opened { app, credentials, lease, targets })

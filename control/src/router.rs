@@ -50,7 +50,8 @@ fn provisioner() -> (Router<SharedApp>, OpenApi) {
         .routes(routes!(inventory::get))
         .routes(routes!(inventory::reset))
         .routes(routes!(tasks::list, tasks::update, tasks::remove))
-        .routes(routes!(tenants::list))
+        .routes(routes!(tenants::read::list, tenants::change::create))
+        .routes(routes!(tenants::change::update, tenants::change::delete))
         .routes(routes!(hosts::list))
         .routes(routes!(hosts::delete))
         .routes(routes!(hosts::probe))
@@ -66,10 +67,9 @@ fn provisioner() -> (Router<SharedApp>, OpenApi) {
         .split_for_parts();
     openapi::add_error(&mut document, "Status");
     let routes = routes
-        // Adding and removing backends and tenants comes with the cluster: 404, not 405, until then.
+        // Adding and removing backends comes with the cluster: 404, not 405, until then.
         .route("/backends", post(not_found))
         .route("/backends/{id}", delete(not_found))
-        .route("/tenants", post(not_found))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn(require_role));
@@ -160,6 +160,7 @@ mod tests {
     use std::{collections::BTreeSet, fs, path::Path};
 
     use super::*;
+    use crate::model::tenant::is_tenant_id;
 
     /// axum lists a router's paths in its debug output and nowhere else.
     fn served() -> BTreeSet<String> {
@@ -175,6 +176,15 @@ mod tests {
         let described: BTreeSet<String> = routes().1.paths.paths.into_keys().collect();
         assert!(described.contains("/{tenant}/volumes/{id}") && described.contains("/basalt/v1/status"));
         assert_eq!(served(), described);
+    }
+
+    #[test]
+    fn no_tenant_can_have_a_path_of_ours() {
+        for path in served() {
+            let first = path.split('/').nth(1).unwrap_or_default();
+            let is_free = first.is_empty() || first == "{tenant}";
+            assert!(is_free || !is_tenant_id(first), "{first:?} may be a tenant's id");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::{
         snapshot::SnapshotRecord,
         target::{Scope, TargetRecord},
         task::TaskRecord,
+        tenant::TenantRecord,
         tls_key::TlsKeyRecord,
         volume::VolumeRecord,
     },
@@ -72,6 +73,27 @@ impl Record for BackendRecord {
     const PREFIX: &'static str = "backends/";
     fn id(&self) -> String {
         self.persistent_id.clone()
+    }
+}
+
+impl Record for TenantRecord {
+    const PREFIX: &'static str = "tenants/";
+    fn id(&self) -> String {
+        self.id.clone()
+    }
+}
+
+/// Makes a name unique over all tenants.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct TenantNameRecord {
+    pub(crate) name: String,
+    pub(crate) tenant_id: String,
+}
+
+impl Record for TenantNameRecord {
+    const PREFIX: &'static str = "tenant-names/";
+    fn id(&self) -> String {
+        self.name.clone()
     }
 }
 
@@ -168,7 +190,16 @@ impl State {
 
     /// Commits a new value of a record alone, and returns it with its new revision.
     pub(crate) async fn update<T: Record>(&self, stored: Stored<T>) -> Result<Stored<T>, StoreError> {
-        let change = Change::default().replace(&stored);
+        self.update_and(stored, Change::default()).await
+    }
+
+    /// As `update`, together with another change.
+    pub(crate) async fn update_and<T: Record>(
+        &self,
+        stored: Stored<T>,
+        more: Change,
+    ) -> Result<Stored<T>, StoreError> {
+        let change = more.replace(&stored);
         let revision = self.0.txn(change.checks, change.ops).await?;
         Ok(Stored { value: stored.value, revision })
     }

@@ -11,6 +11,7 @@ pub(crate) mod secret;
 pub(crate) mod snapshot;
 pub(crate) mod target;
 pub(crate) mod task;
+pub(crate) mod tenant;
 pub(crate) mod tls_key;
 pub(crate) mod volume;
 

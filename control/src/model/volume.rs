@@ -6,7 +6,7 @@ use dataplane::node::{BlockSize, RateLimits};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{GIB, snapshot::SnapshotRecord};
+use super::GIB;
 
 /// The stored form of a volume.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -128,25 +128,46 @@ pub(crate) struct Reserved {
 
 impl Reserved {
     pub(crate) fn by<'a>(volumes: impl Iterator<Item = &'a VolumeRecord>) -> Self {
-        let mut sum = Self::default();
-        for volume in volumes {
-            let class = &volume.class;
-            for _ in &volume.replicas {
-                sum.bytes = sum.bytes.saturating_add(volume.size.reserved_bytes);
-                sum.iops = sum.iops.saturating_add(volume.scaled(class.desired_iops_per_gib));
-                let rate = volume.scaled(class.desired_bytes_per_second_per_gib);
-                sum.bytes_per_second = sum.bytes_per_second.saturating_add(rate);
-            }
-        }
-        sum
+        volumes.map(Self::of).fold(Self::default(), Self::plus)
     }
 
-    /// Adds what snapshots take: their own reserve.
-    pub(crate) fn and_snapshots<'a>(mut self, snapshots: impl Iterator<Item = &'a SnapshotRecord>) -> Self {
-        for snapshot in snapshots {
-            self.bytes = self.bytes.saturating_add(snapshot.size.reserved_bytes);
+    /// All copies of one volume; while it is being expanded, with the size that it will have.
+    pub(crate) fn of(volume: &VolumeRecord) -> Self {
+        let size = match volume.phase {
+            Phase::Expanding { to } => to,
+            Phase::Creating | Phase::Ready | Phase::Deleting => volume.size,
+        };
+        Self::of_copies(&volume.class, size, volume.replicas.len() as u64)
+    }
+
+    pub(crate) fn of_copies(class: &StorageClass, size: Size, copies: u64) -> Self {
+        let rate = |per_gib: u64| per_gib.saturating_mul(size.capacity_gib).saturating_mul(copies);
+        Self {
+            bytes: size.reserved_bytes.saturating_mul(copies),
+            iops: rate(class.desired_iops_per_gib),
+            bytes_per_second: rate(class.desired_bytes_per_second_per_gib),
         }
-        self
+    }
+
+    /// Space alone, as a snapshot takes.
+    pub(crate) fn bytes(bytes: u64) -> Self {
+        Self { bytes, ..Self::default() }
+    }
+
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.saturating_add(other.bytes),
+            iops: self.iops.saturating_add(other.iops),
+            bytes_per_second: self.bytes_per_second.saturating_add(other.bytes_per_second),
+        }
+    }
+
+    pub(crate) fn minus(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.saturating_sub(other.bytes),
+            iops: self.iops.saturating_sub(other.iops),
+            bytes_per_second: self.bytes_per_second.saturating_sub(other.bytes_per_second),
+        }
     }
 }
 
@@ -249,6 +270,17 @@ pub(crate) mod tests {
                 assert_eq!(from.may_become(*next), allowed, "{from:?} -> {next:?}");
             }
         }
+    }
+
+    #[test]
+    fn every_copy_counts_and_an_expansion_counts_at_once() {
+        let mut record = volume(1, 2);
+        (record.class.desired_iops_per_gib, record.class.desired_bytes_per_second_per_gib) = (3, 5);
+        assert_eq!(Reserved::of(&record), Reserved { bytes: 2 * GIB, iops: 6, bytes_per_second: 10 });
+        record.replicas.push(Replica { uuid: Uuid::from_u128(2), backend: "02:00:00:00:00:02".to_owned() });
+        assert_eq!(Reserved::of(&record), Reserved { bytes: 4 * GIB, iops: 12, bytes_per_second: 20 });
+        record.enter(Phase::Expanding { to: Size { capacity_gib: 3, reserved_bytes: 3 * GIB } });
+        assert_eq!(Reserved::of(&record), Reserved { bytes: 6 * GIB, iops: 18, bytes_per_second: 30 });
     }
 
     #[test]

@@ -30,6 +30,15 @@ pub(crate) struct Numbered {
     id: Option<u64>,
 }
 
+/// The verdict, with the id of the tenant that was made.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TenantCreated {
+    status: String,
+    description: String,
+    tenant_id: String,
+}
+
 /// What was asked for, or why it cannot be had: a refusal comes with HTTP 200, too (provisioner D5).
 #[derive(ToSchema)]
 #[serde(untagged)]

@@ -19,7 +19,7 @@ use utoipa::{
     },
 };
 
-pub(crate) use answers::{Answer, Created, Numbered, Problem, SessionProblem, Status};
+pub(crate) use answers::{Answer, Created, Numbered, Problem, SessionProblem, Status, TenantCreated};
 
 /// The document as it is sent.
 #[derive(Clone)]

@@ -19,5 +19,6 @@ mod secrets;
 mod session;
 mod snapshots;
 mod tasks;
+mod tenants;
 mod tls_keys;
 mod volumes;

@@ -45,7 +45,9 @@ impl From<Failure> for BasaltError {
     fn from(failure: Failure) -> Self {
         let (status, code) = match failure.code {
             Code::InvalidInput | Code::InvalidSize => (StatusCode::BAD_REQUEST, "invalid_input"),
-            Code::NotExists | Code::DeviceNotFound => (StatusCode::NOT_FOUND, "not_found"),
+            Code::NotExists | Code::DeviceNotFound | Code::TenantNotFound => {
+                (StatusCode::NOT_FOUND, "not_found")
+            }
             Code::AlreadyExists => (StatusCode::CONFLICT, "already_exists"),
             Code::VolumeIsInUse => (StatusCode::CONFLICT, "in_use"),
             Code::NoFreeSpace => (StatusCode::INSUFFICIENT_STORAGE, "no_free_space"),

@@ -13,12 +13,12 @@ use uuid::Uuid;
 
 use super::error::BasaltError;
 use crate::{
-    api::snapshots::take,
+    api::{snapshots::take, tenants::Tenant},
     app::{SharedApp, retry},
     envelope::{ApiError, Code, Failure},
     fields::{Fields, parse_uuid},
     limits,
-    model::{DEFAULT_TENANT, reserve::percent, snapshot::Wanted},
+    model::{reserve::percent, snapshot::Wanted},
     openapi::bodies::SnapshotGroupCreate,
     request::JsonBody,
 };
@@ -32,13 +32,16 @@ pub(crate) async fn create(
     State(app): State<SharedApp>,
     body: Result<JsonBody, ApiError>,
 ) -> Result<Response, BasaltError> {
-    let wanted = parse(&body?.0)?;
+    let body = body?.0;
+    let wanted = parse(&body)?;
+    let tenant_id = Fields::new(&body).text("tenantId", limits::NAME_CHARS)?.unwrap_or_default();
+    let tenant = Tenant::find(&app, tenant_id).await?;
     let taken: Vec<Value> = wanted
         .iter()
         .map(|w| json!({ "snapshotID": w.snapshot, "volumeID": w.volume, "alias": w.alias }))
         .collect();
     let this = SharedApp::clone(&app);
-    app.complete(async move { retry(|| take(&this, DEFAULT_TENANT, &wanted)).await }).await?;
+    app.complete(async move { retry(|| take(&this, tenant.id(), &wanted)).await }).await?;
     Ok((StatusCode::CREATED, Json(json!({ "snapshots": taken }))).into_response())
 }
 

@@ -18,7 +18,6 @@ use crate::{
     envelope::{ApiError, Code, Failure},
     events::Kind,
     fields::Fields,
-    model::DEFAULT_TENANT,
     openapi::bodies::PathStateSet,
     request::{JsonBody, Params},
 };
@@ -92,7 +91,7 @@ fn word(state: AnaState) -> &'static str {
 /// The volume, and what the node has of it.
 async fn find(app: &App, id: &str) -> Result<(Uuid, Uuid), ApiError> {
     let missing = || Failure::new(Code::NotExists, format!("there is no volume {id:?}"));
-    let volume = volumes::find(app, DEFAULT_TENANT, id).await?.ok_or_else(missing)?.value;
+    let volume = volumes::find_of_any_tenant(app, id).await?.ok_or_else(missing)?.value;
     let replica = volume.replicas.first().ok_or_else(missing)?;
     Ok((volume.uuid, replica.uuid))
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     api::{
-        tenants::Tenant,
+        tenants::{Admission, Tenant, admit},
         volumes::{self, refuse_taken_uuid, reserve_floor_gib, settled},
     },
     app::{App, SharedApp, now_ms, retry},
@@ -18,12 +18,12 @@ use crate::{
     model::{
         reserve::{percent, thin_reserve},
         snapshot::{SnapshotPhase, SnapshotRecord, Wanted},
-        volume::VolumeRecord,
+        volume::{Reserved, VolumeRecord},
     },
     openapi::{Answer, Created, bodies::SnapshotCreate},
     reconcile::undo_take,
     request::JsonBody,
-    state::{Change, Stored},
+    state::Stored,
 };
 
 /// Op 24.
@@ -62,16 +62,21 @@ pub(crate) async fn take(app: &App, tenant: &str, wanted: &[Wanted]) -> Result<(
     }
     let floor_gib = reserve_floor_gib(app, &app.observe().await).await?;
     let now = now_ms();
-    let mut change = Change::default();
     let mut records = Vec::with_capacity(wanted.len());
     for (one, volume) in wanted.iter().zip(&sources) {
         let reserved = thin_reserve(volume.value.size.capacity_bytes(), one.reserve_percent, floor_gib);
         records.push(SnapshotRecord::of(&volume.value, one, reserved, now));
+    }
+    let more = records.iter().map(|r| Reserved::bytes(r.size.reserved_bytes));
+    let Admission { mut change, turn } =
+        admit(app, tenant, more.fold(Reserved::default(), Reserved::plus)).await?;
+    for (one, volume) in wanted.iter().zip(&sources) {
         // Written unchanged, so that a deletion that has not seen this snapshot fails and looks again.
         change = change.replace(volume).absent::<VolumeRecord>(&one.snapshot.to_string());
     }
     let specs = records.iter().map(|r| SnapshotSpec { volume: r.replica.uuid, snapshot: r.uuid }).collect();
     let stored = app.state.create_all(records, change).await?;
+    drop(turn);
     match app.node.create_snapshots(specs).await {
         Ok(_) => finish(app, stored).await,
         Err(error) => {

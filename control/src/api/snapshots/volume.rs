@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{find, not_exists};
 use crate::{
     api::{
-        tenants::Tenant,
+        tenants::{Tenant, admit},
         volumes::{create_as, refuse_taken, reserve_floor_gib},
     },
     app::{App, SharedApp, retry},
@@ -20,11 +20,10 @@ use crate::{
     model::{
         reserve::{percent, thin_reserve},
         snapshot::{SnapshotPhase, SnapshotRecord},
-        volume::{Phase, Protocol, Provisioning, Replica, Size, StorageClass, VolumeRecord},
+        volume::{Phase, Protocol, Provisioning, Replica, Reserved, Size, StorageClass, VolumeRecord},
     },
     openapi::{Answer, Created, bodies::SnapshotVolumeCreate},
     request::JsonBody,
-    state::Change,
 };
 
 /// What a request for a snapshot volume asks for.
@@ -130,10 +129,11 @@ async fn make(app: &App, tenant: &str, request: &SnapshotVolumeRequest) -> Resul
         size_bytes: whole,
         reserved_bytes,
     };
-    // Written unchanged, so that a deletion that has not seen this volume fails and looks again.
-    let change = Change::default().replace(&snapshot);
     let record = record(&snapshot.value, request, size);
-    create_as(app, record, change, app.node.create_snapshot_volume(spec)).await
+    let mut admission = admit(app, tenant, Reserved::of(&record)).await?;
+    // Written unchanged, so that a deletion that has not seen this volume fails and looks again.
+    admission.change = admission.change.replace(&snapshot);
+    create_as(app, record, admission, app.node.create_snapshot_volume(spec)).await
 }
 
 fn record(snapshot: &SnapshotRecord, request: &SnapshotVolumeRequest, size: Size) -> VolumeRecord {

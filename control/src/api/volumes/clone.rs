@@ -13,18 +13,17 @@ use super::{
     request::MAX_CAPACITY_GIB,
 };
 use crate::{
-    api::tenants::Tenant,
+    api::tenants::{Tenant, admit},
     app::{App, SharedApp, retry},
     envelope::{ApiError, Code, Failure, Reply, created},
     fields::{Fields, parse_uuid},
     limits,
     model::{
         reserve::{percent, thin_reserve},
-        volume::{Phase, Provisioning, Replica, Size, VolumeRecord},
+        volume::{Phase, Provisioning, Replica, Reserved, Size, VolumeRecord},
     },
     openapi::{Answer, Created, bodies::VolumeClone},
     request::JsonBody,
-    state::Change,
 };
 
 /// What a clone request asks for.
@@ -103,8 +102,10 @@ async fn make(app: &App, tenant: &str, request: &CloneRequest) -> Result<(), Api
         size_bytes: size.capacity_bytes(),
         reserved_bytes: size.reserved_bytes,
     };
+    let mut admission = admit(app, tenant, Reserved::of(&record)).await?;
     // The source must not be deleted before the node has the clone.
-    create_as(app, record, Change::default().rest_on(&source), app.node.clone_volume(spec)).await
+    admission.change = admission.change.rest_on(&source);
+    create_as(app, record, admission, app.node.clone_volume(spec)).await
 }
 
 /// Inherits the source's class, limits and backend; writable even if the source is not.

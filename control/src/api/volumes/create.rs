@@ -11,7 +11,10 @@ use super::{
     request::CreateRequest,
 };
 use crate::{
-    api::{backends::backends, tenants::Tenant},
+    api::{
+        backends::backends,
+        tenants::{Tenant, admit},
+    },
     app::{App, Observed, SharedApp, retry},
     envelope::{ApiError, Reply, created},
     model::{
@@ -22,7 +25,6 @@ use crate::{
     },
     openapi::{Answer, Created, bodies::VolumeCreate},
     request::JsonBody,
-    state::Change,
 };
 
 /// Op 14. All or nothing: the intent is recorded, the node makes the volume, the record becomes Ready.
@@ -43,6 +45,8 @@ async fn make(app: &App, tenant: &str, uuid: Uuid, request: &CreateRequest) -> R
     request.check_replicas()?;
     let observed = app.observe().await;
     let size = size(app, request, &observed).await?;
+    let takes = Reserved::of_copies(&request.class, size, request.class.num_replicas);
+    let admission = admit(app, tenant, takes).await?;
     let place = choose(app, request, size, &observed).await?;
     let record = record(tenant, uuid, request, size, place.backend);
     let spec = VolumeSpec {
@@ -52,7 +56,7 @@ async fn make(app: &App, tenant: &str, uuid: Uuid, request: &CreateRequest) -> R
         reserved_bytes: size.reserved_bytes,
         drives: place.drives,
     };
-    create_as(app, record, Change::default(), app.node.create_volume(spec)).await
+    create_as(app, record, admission, app.node.create_volume(spec)).await
 }
 
 async fn size(app: &App, request: &CreateRequest, observed: &Observed) -> Result<Size, ApiError> {

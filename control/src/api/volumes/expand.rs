@@ -9,7 +9,7 @@ use super::{
     record::{reserve_floor_gib, settled},
 };
 use crate::{
-    api::tenants::Tenant,
+    api::tenants::{Admission, Tenant, admit},
     app::{App, SharedApp, retry},
     envelope::{ApiError, Code, Failure, Reply, success},
     events::Kind,
@@ -17,7 +17,7 @@ use crate::{
     model::{
         GIB,
         reserve::thin_reserve,
-        volume::{Phase, Provisioning, Size},
+        volume::{Phase, Provisioning, Reserved, Size},
     },
     openapi::{Status, bodies::VolumeExpand},
     reconcile::finish_expand,
@@ -83,8 +83,11 @@ async fn enlarge(app: &App, tenant: &str, uuid: Uuid, capacity_gib: u64) -> Resu
     };
     let to = Size { capacity_gib, reserved_bytes };
     let expanded = format!("expanded volume {} to {capacity_gib} GiB", volume.value.alias);
+    let before = Reserved::of(&volume.value);
     volume.value.enter(Phase::Expanding { to });
-    let volume = app.state.update(volume).await?;
+    let Admission { change, turn } = admit(app, tenant, Reserved::of(&volume.value).minus(before)).await?;
+    let volume = app.state.update_and(volume, change).await?;
+    drop(turn);
     finish_expand(app, volume, to).await?;
     app.events.add(Kind::VolumeExpanded, uuid, expanded).await;
     Ok(())

@@ -26,9 +26,17 @@ pub(crate) async fn find(
     tenant: &str,
     id: &str,
 ) -> Result<Option<Stored<VolumeRecord>>, ApiError> {
+    Ok(find_of_any_tenant(app, id).await?.filter(|v| v.value.tenant_id == tenant))
+}
+
+/// For what belongs to the node rather than to a tenant.
+pub(crate) async fn find_of_any_tenant(
+    app: &App,
+    id: &str,
+) -> Result<Option<Stored<VolumeRecord>>, ApiError> {
     let Some(uuid) = parse_uuid(id) else { return Ok(None) };
     let found = app.state.get::<VolumeRecord>(&uuid.to_string()).await?;
-    Ok(found.filter(|v| v.value.tenant_id == tenant && v.value.exists()))
+    Ok(found.filter(|v| v.value.exists()))
 }
 
 /// The `NotExists` of paths.

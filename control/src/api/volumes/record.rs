@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::find;
 use crate::{
-    api::backends::backends,
+    api::{backends::backends, tenants::Admission},
     app::{App, Observed},
     envelope::{ApiError, Code, Failure},
     events::Kind,
@@ -18,7 +18,7 @@ use crate::{
         volume::{Phase, VolumeRecord},
     },
     reconcile::{finish_create, finish_expand, undo_create},
-    state::{AliasRecord, Change, Stored, alias_id},
+    state::{AliasRecord, Stored, alias_id},
 };
 
 /// `AlreadyExists` if the UUID or the alias belongs to somebody. The caller holds the UUID's lock.
@@ -49,19 +49,20 @@ fn taken(what: String) -> ApiError {
     Failure::new(Code::AlreadyExists, format!("{what} is taken")).into()
 }
 
-/// All or nothing: the intent is recorded together with `change`, the node makes the volume, the record becomes
+/// All or nothing: the intent is recorded together with the admission's change, the node makes the volume, the record becomes
 /// Ready. The caller holds the UUID's lock, and tries again from the beginning if it lost a race (`Conflict`).
 pub(crate) async fn create_as(
     app: &App,
     record: VolumeRecord,
-    change: Change,
+    admission: Admission<'_>,
     on_node: impl Future<Output = Result<VolumeInfo, NodeError>>,
 ) -> Result<(), ApiError> {
     assert_eq!(record.phase, Phase::Creating);
     let uuid = record.uuid;
     let created = format!("created volume {} of {} GiB", record.alias, record.size.capacity_gib);
-    let change = change.create(&AliasRecord::of(&record)).absent::<SnapshotRecord>(&uuid.to_string());
-    let stored = app.state.create(record, change).await?;
+    let change = admission.change.create(&AliasRecord::of(&record));
+    let stored = app.state.create(record, change.absent::<SnapshotRecord>(&uuid.to_string())).await?;
+    drop(admission.turn);
     if let Err(error) = on_node.await {
         undo_create(app, stored).await?;
         return Err(error.into());

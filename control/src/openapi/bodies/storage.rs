@@ -126,6 +126,42 @@ pub(crate) struct Unpublish {
     vol_id: String,
 }
 
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TenantCreate {
+    /// 1 to 255 characters, no `/`; unique over all tenants.
+    #[schema(example = "acme")]
+    name: String,
+    /// Stands in paths. Chosen by the server if absent.
+    tenant_id: Option<String>,
+    /// GiB; 0: none.
+    #[schema(example = 1024)]
+    capacity: u64,
+    /// Of all `desiredIOPSPerGB` together; 0: no limit.
+    #[schema(rename = "totalIOPS")]
+    total_iops: u64,
+    /// Bytes per second, of all `desiredBWPerGB` together; 0: no limit.
+    #[schema(rename = "totalBW")]
+    total_bw: u64,
+}
+
+/// Not less than is consumed.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TenantUpdate {
+    /// As in the path.
+    tenant_id: Option<String>,
+    /// GiB; 0: none.
+    #[schema(example = 1024)]
+    capacity: u64,
+    /// 0: no limit.
+    #[schema(rename = "totalIOPS")]
+    total_iops: u64,
+    /// Bytes per second; 0: no limit.
+    #[schema(rename = "totalBW")]
+    total_bw: u64,
+}
+
 /// Absent is unchanged, `""` clears (provisioner D11).
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -188,6 +224,8 @@ pub(crate) struct SnapshotGroupCreate {
     #[schema(min_items = 1, max_items = 64)]
     volumes: Vec<Uuid>,
     reserved_space_percentage: Option<i64>,
+    /// Whose the volumes are; absent: the default tenant's.
+    tenant_id: Option<String>,
 }
 
 /// `hostSecret`, or `generate` for new ones.
