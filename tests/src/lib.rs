@@ -8,6 +8,7 @@ pub mod command;
 pub mod file_system;
 pub mod initiator;
 pub mod lab;
+mod link;
 pub mod report;
 pub mod scenarios;
 pub mod server;

@@ -56,7 +56,7 @@ pub type Scenario = (&'static str, fn(Stage<'_>) -> Result<()>);
 pub type PowerScenario = (&'static str, fn(&Lab, &Bootable, &Path) -> Result<()>);
 
 /// The whole of a host's life, in the order in which it runs.
-pub const ALL: [Scenario; 35] = [
+pub const ALL: [Scenario; 36] = [
     ("harness_with_the_kernels_own_target", kernel_target::run),
     ("conformance_of_the_kernels_own_target", conformance::kernel_target),
     ("discover_connect_list_identify", attach::run),
@@ -87,6 +87,7 @@ pub const ALL: [Scenario; 35] = [
     ("tls_refuses_everybody_else", tls::refuses_others),
     ("reservations_keep_hosts_apart", reservations::run),
     ("paths_go_and_come_under_load", multipath::run),
+    ("connections_are_cut_by_the_hundred", multipath::cuts),
     ("full_drive_fails_new_writes_only", full_drive::run),
     ("idle_costs_nothing", idle::run),
     ("process_death_loses_nothing", process_death::file),
@@ -94,10 +95,19 @@ pub const ALL: [Scenario; 35] = [
     ("process_death_test_can_fail", process_death::late_records_are_noticed),
 ];
 
-/// What every other kernel has to manage.
-pub const SMOKE: [Scenario; 2] = [
+/// What an older kernel has to manage: what it has of the protocol's features, each by its own nvme-cli.
+pub const OLDER: [Scenario; 11] = [
     ("harness_with_the_kernels_own_target", kernel_target::run),
     ("connect_mkfs_fio_disconnect", smoke::run),
+    ("discover_connect_list_identify", attach::run),
+    ("discovery_stays_and_follows", discovery::persistent),
+    ("discovery_connects_all", discovery::connect_all),
+    ("nvme_cli_compares_verifies_copies_and_clears", commands::data),
+    ("nvme_cli_reads_the_logs", logs::run),
+    ("nvme_reset_under_load", logs::reset),
+    ("reservations_keep_hosts_apart", reservations::run),
+    ("paths_go_and_come_under_load", multipath::run),
+    ("connections_are_cut_by_the_hundred", multipath::cuts),
 ];
 
 /// Scenarios with boots of their own.
