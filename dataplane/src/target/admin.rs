@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::{BTreeMap, BTreeSet},
     rc::Rc,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -25,7 +26,7 @@ use super::{
     health, lba_status,
     queue::{Answer, End, Flow, Queue},
     reservations,
-    subsystem::describe,
+    subsystem::{Visible, describe},
     telemetry,
     wait::{Either, WakeSlot, race},
 };
@@ -54,14 +55,17 @@ struct Known {
 
 impl Known {
     fn of(shared: &Shared, association: &Association) -> Self {
-        match association.kind {
-            ControllerKind::Io => {
-                Self { namespaces: namespaces(association), discovery: DiscoveryLog::default() }
-            }
-            ControllerKind::Discovery => {
-                Self { namespaces: Vec::new(), discovery: shared.discovery_log(association) }
-            }
-        }
+        let exports = association.subsystem.exports();
+        let namespaces = exports.visible_to(&association.host.nqn).iter().map(describe).collect();
+        Self { namespaces, discovery: discovery_log(shared, association) }
+    }
+}
+
+/// Of an I/O controller it is empty.
+fn discovery_log(shared: &Shared, association: &Association) -> DiscoveryLog {
+    match association.kind {
+        ControllerKind::Io => DiscoveryLog::default(),
+        ControllerKind::Discovery => shared.discovery_log(association),
     }
 }
 
@@ -112,7 +116,8 @@ pub(super) async fn execute(
     let association = &queue.association;
     let mut data = Vec::new();
     let reply = {
-        let known = Known::of(&admin.shared, association);
+        let exports = association.subsystem.exports();
+        let discovery = discovery_log(&admin.shared, association);
         let telemetry = match command {
             AdminCommand::GetLogPage(GetLogPage { page: LogPageId::TELEMETRY_HOST, lsp, .. })
                 if lsp & TELEMETRY_CREATE != 0 =>
@@ -123,12 +128,12 @@ pub(super) async fn execute(
         };
         let view = View {
             subsystem: &association.subsystem.description,
-            namespaces: &known.namespaces,
+            namespaces: &Visible(exports.visible_to(&association.host.nqn)),
             health: admin.health(association, &command),
             has_io_queues: association.open_io_queues() > 0,
             telemetry: telemetry.as_bytes(),
-            discovery: &known.discovery.records,
-            discovery_generation: known.discovery.generation,
+            discovery: &discovery.records,
+            discovery_generation: discovery.generation,
         };
         let mut controller = admin.controller.borrow_mut();
         take_in(&mut controller, association);
@@ -252,11 +257,6 @@ async fn answer_events(queue: &Queue, admin: &AdminQueue) {
     }
 }
 
-pub(super) fn namespaces(association: &Association) -> Vec<Namespace> {
-    let exports = association.subsystem.exports();
-    exports.visible_to(&association.host.nqn).iter().map(describe).collect()
-}
-
 /// The task that looks after a controller: tells the host of changes, and ends it when the host falls silent or
 /// has nothing left here.
 pub(super) async fn look_after(queue: Rc<Queue>) {
@@ -310,7 +310,7 @@ async fn notice_changes(queue: &Rc<Queue>, admin: &AdminQueue) {
         let association = association.clone();
         rt::spawn(async move {
             rt::sleep(limits::UNPUBLISH_GRACE).await;
-            if namespaces(&association).is_empty() {
+            if association.subsystem.exports().visible_to(&association.host.nqn).is_empty() {
                 association.end();
             }
         });
@@ -324,12 +324,11 @@ fn changed_namespaces(old: &[Namespace], new: &[Namespace]) -> Vec<u32> {
         let Namespace { used_blocks, reservations_persist, ana_state, .. } = *b;
         Namespace { used_blocks, reservations_persist, ana_state, ..*a } == *b
     };
-    let missing =
-        |from: &[Namespace], namespace: &Namespace| !from.iter().any(|other| same(other, namespace));
-    let gone = old.iter().filter(|namespace| missing(new, namespace));
-    let came = new.iter().filter(|namespace| missing(old, namespace));
-    let mut nsids: Vec<u32> = gone.chain(came).map(|namespace| namespace.nsid).collect();
-    nsids.sort_unstable();
-    nsids.dedup();
-    nsids
+    let [old, new] = [old, new].map(|all| all.iter().map(|ns| (ns.nsid, ns)).collect::<BTreeMap<_, _>>());
+    let is_changed = |nsid: &u32| match (old.get(nsid), new.get(nsid)) {
+        (Some(old), Some(new)) => !same(old, new),
+        _ => true,
+    };
+    let nsids: BTreeSet<u32> = old.keys().chain(new.keys()).copied().collect();
+    nsids.into_iter().filter(is_changed).collect()
 }

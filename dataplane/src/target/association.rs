@@ -231,7 +231,7 @@ impl Association {
 
     /// I/O queue pairs that are open now.
     pub(super) fn open_io_queues(&self) -> usize {
-        self.io_queue_handles().len()
+        self.queues().open.range(1..).count()
     }
 
     /// A command of an I/O queue failed. Off the fast path, so a lock will do; a flood is cut off.

@@ -3,14 +3,17 @@
 //! Set rarely, read by every command: readers keep a snapshot and compare one number, so that a command takes no
 //! lock and touches no line that others write.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use nvmeof::{
     Nqn,
-    controller::{Namespace, Subsystem},
+    controller::{Namespace, Namespaces, Subsystem},
     limits::NAMESPACES_MAX,
 };
 use uuid::Uuid;
@@ -54,6 +57,7 @@ impl Exports {
         paths: &AllPaths,
     ) -> Result<Self, NodeError> {
         let mut exports = Self::default();
+        let volumes: BTreeMap<Uuid, &Volume> = volumes.iter().map(|volume| (volume.uuid(), volume)).collect();
         for host in &spec.allowed_hosts {
             let nqn = Nqn::new(host.as_str()).map_err(|error| NodeError::Invalid(error.to_string()))?;
             exports.allowed_hosts.push(nqn);
@@ -62,19 +66,12 @@ impl Exports {
             if nsid == 0 || nsid > NAMESPACES_MAX {
                 return Err(NodeError::Invalid(format!("NSID {nsid} is not between 1 and {NAMESPACES_MAX}")));
             }
-            let found = volumes.iter().find(|known| known.uuid() == volume);
-            let found = found.ok_or(NodeError::NotFound("volume"))?.clone();
+            let found = *volumes.get(&volume).ok_or(NodeError::NotFound("volume"))?;
             let limiter = limiter_of(volume);
-            let reservations = reservations.of(&found)?;
+            let reservations = reservations.of(found)?;
             let path = paths.of(volume);
-            exports.namespaces.push(TargetNamespace {
-                nsid,
-                uuid,
-                volume: found,
-                limiter,
-                reservations,
-                path,
-            });
+            let volume = found.clone();
+            exports.namespaces.push(TargetNamespace { nsid, uuid, volume, limiter, reservations, path });
         }
         exports.namespaces.sort_by_key(|namespace| namespace.nsid);
         if exports.namespaces.windows(2).any(|pair| pair[0].nsid == pair[1].nsid) {
@@ -156,6 +153,21 @@ impl TargetSubsystem {
     /// Makes everybody look again.
     pub(super) fn touch(&self) {
         self.generation.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// Namespaces that a host may use, ascending by NSID; each is described when it is asked for.
+#[derive(Debug)]
+pub(super) struct Visible<'a>(pub(super) &'a [TargetNamespace]);
+
+impl Namespaces for Visible<'_> {
+    fn nsids(&self) -> Vec<u32> {
+        self.0.iter().map(|namespace| namespace.nsid).collect()
+    }
+
+    fn get(&self, nsid: u32) -> Option<Namespace> {
+        let index = self.0.binary_search_by_key(&nsid, |namespace| namespace.nsid).ok()?;
+        Some(describe(&self.0[index]))
     }
 }
 

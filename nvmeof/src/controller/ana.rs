@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use zerocopy::{IntoBytes, little_endian::U32};
 
-use super::{Namespace, View, feature_table::Scope};
+use super::{Namespace, Namespaces, View, feature_table::Scope};
 use crate::{
     Status, limits,
     wire::{
@@ -76,26 +76,32 @@ struct Group {
 }
 
 impl AnaLog {
+    /// Whether nobody has looked at the namespaces yet: a change is one from a first look on.
+    pub(super) fn is_new(&self) -> bool {
+        self.groups.is_none()
+    }
+
     /// Looks at the namespaces as they are now. True if one that was there before has another state: one that only
     /// came or went is told as a namespace (Base §5.1.2.1).
-    pub(super) fn observe(&mut self, namespaces: &[Namespace]) -> bool {
-        let new = |namespace: &Namespace| Group { state: namespace.ana_state, change_count: 0 };
+    pub(super) fn observe(&mut self, namespaces: &dyn Namespaces) -> bool {
+        let state = |nsid| Some((nsid, namespaces.get(nsid)?.ana_state));
+        let states: BTreeMap<u32, AnaState> = namespaces.nsids().into_iter().filter_map(state).collect();
+        let new = |state| Group { state, change_count: 0 };
         let Some(groups) = &mut self.groups else {
-            self.groups = Some(namespaces.iter().map(|namespace| (namespace.nsid, new(namespace))).collect());
+            self.groups = Some(states.into_iter().map(|(nsid, state)| (nsid, new(state))).collect());
             return false;
         };
         let before = groups.len();
-        groups.retain(|nsid, _| namespaces.binary_search_by_key(nsid, |namespace| namespace.nsid).is_ok());
+        groups.retain(|nsid, _| states.contains_key(nsid));
         let mut came_or_went = groups.len() != before;
         let mut state_changed = false;
-        for namespace in namespaces {
-            let group = groups.entry(namespace.nsid).or_insert_with(|| {
+        for (nsid, state) in states {
+            let group = groups.entry(nsid).or_insert_with(|| {
                 came_or_went = true;
-                new(namespace)
+                new(state)
             });
-            if group.state != namespace.ana_state {
-                *group =
-                    Group { state: namespace.ana_state, change_count: group.change_count.wrapping_add(1) };
+            if group.state != state {
+                *group = Group { state, change_count: group.change_count.wrapping_add(1) };
                 state_changed = true;
             }
         }
@@ -141,8 +147,8 @@ pub(super) fn check_get_features(namespace: &Namespace) -> Result<(), Status> {
 
 /// Whether Set Features may be executed (Base §8.1.1.10).
 pub(super) fn check_set_features(scope: Scope, nsid: u32, view: &View<'_>) -> Result<(), Status> {
-    let is_meant = |namespace: &&Namespace| nsid == NSID_ALL || namespace.nsid == nsid;
-    for namespace in view.namespaces.iter().filter(is_meant) {
+    let meant = if nsid == NSID_ALL { view.namespaces.nsids() } else { vec![nsid] };
+    for namespace in meant.into_iter().filter_map(|nsid| view.namespaces.get(nsid)) {
         let state = namespace.ana_state;
         let is_kept_away = nsid == NSID_ALL || scope == Scope::Namespace || state == AnaState::PersistentLoss;
         if is_kept_away && let Some(status) = state.refusal() {

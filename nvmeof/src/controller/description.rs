@@ -48,6 +48,26 @@ pub struct Namespace {
     pub reservations_persist: bool,
 }
 
+/// What a host may use, looked at only as far as a command asks: there may be a thousand.
+pub trait Namespaces: std::fmt::Debug {
+    /// Ascending.
+    fn nsids(&self) -> Vec<u32>;
+    /// The namespace as it is now, if the host may use it.
+    fn get(&self, nsid: u32) -> Option<Namespace>;
+}
+
+/// In ascending order of their NSIDs.
+impl Namespaces for Vec<Namespace> {
+    fn nsids(&self) -> Vec<u32> {
+        self.iter().map(|namespace| namespace.nsid).collect()
+    }
+
+    fn get(&self, nsid: u32) -> Option<Namespace> {
+        let index = self.binary_search_by_key(&nsid, |namespace| namespace.nsid).ok()?;
+        Some(self[index])
+    }
+}
+
 /// Real counters and conditions for the SMART log: of the subsystem, over its whole life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Health {
@@ -117,8 +137,8 @@ pub enum DiscoveryKind {
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a> {
     pub subsystem: &'a Subsystem,
-    /// Ascending by NSID; only what this host may use.
-    pub namespaces: &'a [Namespace],
+    /// Only what this host may use.
+    pub namespaces: &'a dyn Namespaces,
     pub health: Health,
     /// An I/O queue is connected.
     pub has_io_queues: bool,
@@ -127,12 +147,4 @@ pub struct View<'a> {
     /// For a discovery controller: what this host may see, and the number of changes so far.
     pub discovery: &'a [DiscoveryRecord],
     pub discovery_generation: u64,
-}
-
-impl View<'_> {
-    /// The active namespace `nsid`.
-    pub fn namespace(&self, nsid: u32) -> Option<&Namespace> {
-        let index = self.namespaces.binary_search_by_key(&nsid, |namespace| namespace.nsid).ok()?;
-        self.namespaces.get(index)
-    }
 }

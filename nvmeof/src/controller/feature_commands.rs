@@ -60,9 +60,9 @@ impl Controller {
             return done(0);
         }
         if feature.scope == Scope::Namespace {
-            let namespace = view.namespace(question.nsid).ok_or(Status::INVALID_NAMESPACE_OR_FORMAT)?;
-            ana::check_get_features(namespace)?;
-            return done(if is_current { self.feature_of_namespace(feature.id, namespace) } else { 0 });
+            let namespace = view.namespaces.get(question.nsid).ok_or(Status::INVALID_NAMESPACE_OR_FORMAT)?;
+            ana::check_get_features(&namespace)?;
+            return done(if is_current { self.feature_of_namespace(feature.id, &namespace) } else { 0 });
         }
         let features = if is_current { self.features } else { Features::new() };
         if let Some(value) = features.get(feature.id, question.choice)? {
@@ -132,8 +132,8 @@ impl Controller {
         view: &View<'_>,
     ) -> Result<AdminReply, Status> {
         let meant: Vec<u32> = match setting.nsid {
-            NSID_ALL => view.namespaces.iter().map(|namespace| namespace.nsid).collect(),
-            one => vec![view.namespace(one).ok_or(Status::INVALID_NAMESPACE_OR_FORMAT)?.nsid],
+            NSID_ALL => view.namespaces.nsids(),
+            one => vec![view.namespaces.get(one).ok_or(Status::INVALID_NAMESPACE_OR_FORMAT)?.nsid],
         };
         if setting.feature == FeatureId::RESERVATION_PERSISTENCE {
             return Ok(AdminReply::PersistReservations { nsids: meant, persistent: setting.value & 1 != 0 });

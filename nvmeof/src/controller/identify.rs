@@ -46,11 +46,11 @@ pub(super) fn identify(
     match command.cns {
         Cns::CONTROLLER => out.extend_from_slice(controller(kind, identity, view).as_bytes()),
         Cns::NAMESPACE => match active(command.nsid, view)? {
-            Some(namespace) => out.extend_from_slice(nvm_namespace(namespace).as_bytes()),
+            Some(namespace) => out.extend_from_slice(nvm_namespace(&namespace).as_bytes()),
             None => zeros(out),
         },
         Cns::INDEPENDENT_NAMESPACE => match active(command.nsid, view)? {
-            Some(namespace) => out.extend_from_slice(independent_namespace(namespace).as_bytes()),
+            Some(namespace) => out.extend_from_slice(independent_namespace(&namespace).as_bytes()),
             None => zeros(out),
         },
         // What it would say is about protection information alone.
@@ -76,8 +76,8 @@ pub(super) fn identify(
             active_namespaces(command.nsid, view, out)?;
         }
         Cns::NAMESPACE_DESCRIPTORS => {
-            let namespace = view.namespace(command.nsid).ok_or(Status::INVALID_NAMESPACE_OR_FORMAT)?;
-            descriptors(namespace, out);
+            let namespace = view.namespaces.get(command.nsid).ok_or(Status::INVALID_NAMESPACE_OR_FORMAT)?;
+            descriptors(&namespace, out);
         }
         Cns::COMMAND_SETS => {
             // One combination: the NVM command set alone.
@@ -107,12 +107,11 @@ fn nvm_command_set(csi: u8) -> Result<(), Status> {
 }
 
 /// The namespace, or `None` for an inactive one, whose structures are all zero.
-fn active<'a>(nsid: u32, view: &View<'a>) -> Result<Option<&'a Namespace>, Status> {
+fn active(nsid: u32, view: &View<'_>) -> Result<Option<Namespace>, Status> {
     if nsid == 0 || nsid > limits::NAMESPACES_MAX {
         return Err(Status::INVALID_NAMESPACE_OR_FORMAT);
     }
-    let index = view.namespaces.binary_search_by_key(&nsid, |namespace| namespace.nsid);
-    Ok(index.ok().and_then(|index| view.namespaces.get(index)))
+    Ok(view.namespaces.get(nsid))
 }
 
 fn active_namespaces(above: u32, view: &View<'_>, out: &mut Vec<u8>) -> Result<(), Status> {
@@ -120,8 +119,7 @@ fn active_namespaces(above: u32, view: &View<'_>, out: &mut Vec<u8>) -> Result<(
         return Err(Status::INVALID_NAMESPACE_OR_FORMAT);
     }
     let start = out.len();
-    let nsids = view.namespaces.iter().map(|namespace| namespace.nsid).filter(|&nsid| nsid > above);
-    for nsid in nsids.take(1024) {
+    for nsid in view.namespaces.nsids().into_iter().filter(|&nsid| nsid > above).take(1024) {
         out.extend_from_slice(U32::new(nsid).as_bytes());
     }
     out.resize(start + 4096, 0);

@@ -30,7 +30,7 @@ use std::time::Duration;
 pub use ana::AnaState;
 pub use connect::{ConnectRefusal, ConnectRequest, HostIdentity, JoinView};
 pub use description::{
-    DiscoveryKind, DiscoveryRecord, Health, Namespace, Subsystem, TransportSecurity, View,
+    DiscoveryKind, DiscoveryRecord, Health, Namespace, Namespaces, Subsystem, TransportSecurity, View,
 };
 pub use error_log::ErrorRecord;
 pub use events::{Event, EventCompletion};
@@ -198,7 +198,11 @@ impl Controller {
         view: &View<'_>,
         out: &mut Vec<u8>,
     ) -> AdminReply {
-        self.observe_paths(view.namespaces);
+        let reads_paths =
+            matches!(request.command, AdminCommand::GetLogPage(log) if log.page == LogPageId::ANA);
+        if reads_paths || self.ana.is_new() {
+            self.observe_paths(view.namespaces);
+        }
         match self.dispatch(now, request, view, out) {
             Ok(reply) => reply,
             Err(status) => AdminReply::Complete { status, result: 0 },
@@ -252,7 +256,7 @@ impl Controller {
                 Err(Status::INVALID_OPCODE)
             }
             AdminCommand::GetLbaStatus(query) => {
-                view.namespace(query.nsid).ok_or(Status::INVALID_NAMESPACE_OR_FORMAT)?;
+                view.namespaces.get(query.nsid).ok_or(Status::INVALID_NAMESPACE_OR_FORMAT)?;
                 Ok(AdminReply::LbaStatus(query))
             }
             AdminCommand::CrossControllerReset { cntlid, .. }
@@ -354,8 +358,9 @@ impl Controller {
         self.events.wants_warnings()
     }
 
-    /// Looks at the ANA states of the namespaces, ascending by NSID: a change is told if the host wants to know.
-    pub fn observe_paths(&mut self, namespaces: &[Namespace]) {
+    /// Looks at the ANA states of the namespaces: a change is told if the host wants to know. To be called when one
+    /// may have changed; commands look only where they need it.
+    pub fn observe_paths(&mut self, namespaces: &dyn Namespaces) {
         if self.kind == ControllerKind::Io && self.ana.observe(namespaces) {
             self.events.raise(Event::AnaChange);
         }

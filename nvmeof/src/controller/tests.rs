@@ -2,6 +2,7 @@
 
 mod ana;
 mod features;
+mod namespaces;
 
 use std::time::Duration;
 

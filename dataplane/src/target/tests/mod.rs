@@ -3,8 +3,10 @@
 
 mod admin;
 mod authentication;
+mod crowd;
 mod crowding;
 mod discovery;
+mod held;
 mod host;
 mod life;
 mod limits;
@@ -112,12 +114,16 @@ impl Node {
 
 /// A drive in memory with one volume of 512-byte blocks.
 async fn make_volume() -> (Drive, Volume) {
-    let disk = Disk::memory(DRIVE_BYTES).unwrap();
-    Drive::format(&disk, FormatOptions::default()).await.unwrap();
-    let options = DriveOptions { write_through: None, torn: None, map_memory_bytes: 1 << 20, fault: None };
-    let drive = Drive::open(disk, options).await.unwrap();
+    let drive = make_drive(DRIVE_BYTES).await;
     let volume = drive.create_volume(Uuid::from_u128(7), VOLUME_BYTES, 512, 0).await.unwrap();
     (drive, volume.into())
+}
+
+async fn make_drive(size_bytes: u64) -> Drive {
+    let disk = Disk::memory(size_bytes).unwrap();
+    Drive::format(&disk, FormatOptions::default()).await.unwrap();
+    let options = DriveOptions { write_through: None, torn: None, map_memory_bytes: 1 << 20, fault: None };
+    Drive::open(disk, options).await.unwrap()
 }
 
 fn on_core_0<T: Send + 'static, F: Future<Output = T> + 'static>(

@@ -1,11 +1,6 @@
 //! Hosts that die at every point of a connection's life, again and again: all that they had comes back, counted.
 
-use std::{
-    env, fs,
-    net::SocketAddr,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{env, net::SocketAddr, process::Command};
 
 use nvmeof::{
     Nqn, Status,
@@ -19,13 +14,14 @@ use uuid::Uuid;
 use super::{
     super::wait::race,
     HOST, NQN, Node, authentication,
+    held::{Count, resident_bytes, settled},
     host::{HostQueue, bring_up, io_queue},
     on_core_0,
 };
 use crate::{
     host::{HostController, HostOptions, Payload},
     node::HostTls,
-    rt::{self, Buf, CoreId, InUse, Runtime, net::TcpStream},
+    rt::{self, Buf, Runtime, net::TcpStream},
 };
 
 /// Has to authenticate.
@@ -73,16 +69,6 @@ const DEATHS: [Death; 15] = [
     Death::AuthenticatedWithCommandsUnderWay,
 ];
 
-/// All that a host's connection takes.
-#[derive(Debug, PartialEq, Eq)]
-struct Held {
-    cores: Vec<InUse>,
-    controllers: usize,
-    places: usize,
-    handshakes: usize,
-    descriptors: usize,
-}
-
 #[test]
 fn two_hundred_hosts_that_die_leave_nothing() {
     const ALONE: &str = "BASALT_TEST_ALONE";
@@ -109,10 +95,10 @@ fn soak() {
     };
     // What is made at first use and kept is made now.
     (0..2 * DEATHS.len()).for_each(die);
-    let before = settled(&node, None);
+    let before = settled(&node, Count::Process, None);
     let resident_before = resident_bytes();
     (0..CYCLES).for_each(die);
-    assert_eq!(settled(&node, Some(&before)), before);
+    assert_eq!(settled(&node, Count::Process, Some(&before)), before);
     let grown = resident_bytes().saturating_sub(resident_before);
     assert!(grown < RESIDENT_SLACK_BYTES, "{grown} more bytes of memory");
 }
@@ -132,48 +118,6 @@ fn admit_hosts(node: &Node) -> RetainedPsk {
 
 fn credentials() -> Credentials {
     Credentials { host: authentication::secret(1), controller: None }
-}
-
-/// What is held once it no longer changes: once it is `expected`, or else the same for a while. It is given as it is
-/// when that takes too long.
-fn settled(node: &Node, expected: Option<&Held>) -> Held {
-    const LOOKS: usize = 20;
-    let patience = Instant::now() + Duration::from_secs(30);
-    let mut equal = 0;
-    let mut last = held(node);
-    loop {
-        std::thread::sleep(Duration::from_millis(10));
-        let now = held(node);
-        equal = if now == last { equal + 1 } else { 0 };
-        let done = expected.map_or(equal == LOOKS, |expected| now == *expected);
-        if done || Instant::now() > patience {
-            return now;
-        }
-        last = now;
-    }
-}
-
-fn held(node: &Node) -> Held {
-    let cores = (0..CORES as u16).map(|core| {
-        let (tell, told) = std::sync::mpsc::channel();
-        node.runtime.handle().spawn_on(CoreId(core), move || async move { tell.send(rt::in_use()).unwrap() });
-        told.recv().unwrap()
-    });
-    let cores = cores.collect();
-    let shared = &node.target.0;
-    Held {
-        cores,
-        controllers: shared.controllers().by_id.len(),
-        places: shared.places.taken(),
-        handshakes: shared.handshakes.in_all(),
-        descriptors: fs::read_dir("/proc/self/fd").unwrap().count(),
-    }
-}
-
-fn resident_bytes() -> usize {
-    let pages = fs::read_to_string("/proc/self/statm").unwrap();
-    let resident: usize = pages.split(' ').nth(1).unwrap().parse().unwrap();
-    resident * 4096
 }
 
 /// A host's life, which ends with all its sockets closed.
