@@ -10,8 +10,9 @@ pub const RING_COMPLETIONS: u32 = 4096;
 pub const TICK_TASKS: usize = 512;
 /// Longest watch of the ring before blocking (rule H4).
 pub const SPIN_MAX: Duration = Duration::from_micros(50);
-/// Longest block; ends early for completions, messages and timers. A safety net, not a poll.
-pub const BLOCK_MAX: Duration = Duration::from_secs(60);
+/// Longest block; ends early for completions, messages and timers. What comes meanwhile counts as old as the block
+/// (H1, `rt::net::arrival`): a small part of [`WRITE_WAIT_MAX`], and so long that an idle core costs nothing.
+pub const BLOCK_MAX: Duration = Duration::from_secs(1);
 /// Pieces that one send gathers; the kernel takes at most 1024.
 pub const SEND_PIECES: usize = 512;
 /// Connections that the kernel may queue before they are accepted.
@@ -58,7 +59,8 @@ pub const CORE_STACK_BYTES: usize = 8 << 20;
 pub const CONTROLLERS: usize = 4096;
 /// Subsystems that are gone and whose counters are still kept, in case they come back.
 pub const PAST_SUBSYSTEMS: usize = 1024;
-/// A write that has waited longer before its start is answered with an error, never executed late (H1).
+/// A write that may have waited longer before its start is answered with an error, never executed late (H1). How long it
+/// may have waited is known up to [`BLOCK_MAX`] and one round of a core's tasks, by which one may be refused early.
 pub const WRITE_WAIT_MAX: Duration = Duration::from_secs(10);
 /// A peer that takes no answer, or sends no data that it was asked for, for this long is cut off (E7).
 pub const STALL_MAX: Duration = Duration::from_secs(30);

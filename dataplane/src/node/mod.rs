@@ -101,6 +101,7 @@ impl Node {
             controller_ids: config.controller_ids,
             stall_max: limits::STALL_MAX,
             authentication_max: limits::AUTHENTICATION_MAX,
+            write_wait_max: limits::WRITE_WAIT_MAX,
             connections_per_address: limits::CONNECTIONS_PER_ADDRESS,
         };
         let target = Target::start(&handle, &target_config)?;

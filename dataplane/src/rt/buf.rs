@@ -204,6 +204,19 @@ pub(super) fn in_use_bytes() -> usize {
     POOL.with_borrow(|pool| pool.in_use_bytes)
 }
 
+/// Takes all of this core's budget that is free, down to the smallest block.
+#[cfg(test)]
+pub(super) fn all_free() -> Vec<Buf> {
+    let take = |size| POOL.with_borrow_mut(|pool| pool.poll_take(size, Waker::noop()));
+    let blocks_of = |size| {
+        std::iter::from_fn(move || match take(size) {
+            Poll::Ready(buf) => Some(buf),
+            Poll::Pending => None,
+        })
+    };
+    (0..CLASSES).rev().map(class_bytes).flat_map(blocks_of).collect()
+}
+
 fn class_bytes(class: usize) -> usize {
     SMALLEST_BYTES << class
 }

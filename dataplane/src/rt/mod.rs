@@ -54,7 +54,8 @@ pub fn core_count() -> usize {
     core::with(|c| c.peers.len())
 }
 
-/// Monotonic time since some fixed point, the same on all cores; virtual in the simulator.
+/// Time since the machine started, its sleep included; it never goes back, and is the same on all cores. Virtual in the
+/// simulator.
 pub fn now() -> Nanos {
     core::with(core::Core::now)
 }
@@ -158,6 +159,12 @@ pub(crate) fn in_use() -> InUse {
         },
         buffer_bytes: buf::in_use_bytes(),
     })
+}
+
+/// All payload memory that the calling core has left, for tests of those who wait for some.
+#[cfg(test)]
+pub(crate) fn all_free_memory() -> Vec<Buf> {
+    buf::all_free()
 }
 
 #[cfg(test)]

@@ -164,8 +164,9 @@ fn run(core: &Core, stop: &AtomicBool) {
             }
         }
         let idle = core.executor.borrow().ready_len() == 0 && !core.inbox.is_filled();
-        let deadline = core.timers.borrow().next_due().map(|due| due.since(core.now()));
-        uring.borrow_mut().turn(core, idle && deadline != Some(Duration::ZERO), deadline);
+        let now = core.now();
+        let deadline = core.timers.borrow().next_due().map(|due| due.since(now));
+        uring.borrow_mut().turn(core, now, idle && deadline != Some(Duration::ZERO), deadline);
     }
     // Tasks end here, at their last await; what the kernel still holds is waited for.
     let tasks = core.executor.borrow_mut().take_all();

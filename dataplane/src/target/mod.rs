@@ -95,6 +95,8 @@ pub struct TargetConfig {
     pub stall_max: Duration,
     /// A host that has not authenticated a queue after this long, where it has to, is cut off.
     pub authentication_max: Duration,
+    /// A write that may have waited longer before it begins is not executed (H1); well above `limits::BLOCK_MAX`.
+    pub write_wait_max: Duration,
     /// Connected queue pairs of one address; more are answered with Controller Busy.
     pub connections_per_address: usize,
 }
@@ -112,6 +114,7 @@ pub(crate) struct Shared {
     acceptor: TlsAcceptor,
     stall_max: Duration,
     authentication_max: Duration,
+    write_wait_max: Duration,
     portals: Vec<Portal>,
     discovery: Discovery,
     subsystems: Mutex<BTreeMap<Nqn, Arc<TargetSubsystem>>>,
@@ -142,6 +145,7 @@ impl Target {
             keys,
             stall_max: config.stall_max,
             authentication_max: config.authentication_max,
+            write_wait_max: config.write_wait_max,
             portals,
             discovery: Discovery::new(discovery, config.referrals.clone()),
             subsystems: Mutex::default(),

@@ -1,5 +1,6 @@
 //! TCP over the core's ring.
 
+mod arrival;
 mod batch;
 mod stream;
 pub mod tls;
@@ -15,11 +16,12 @@ use std::{
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
+use self::arrival::{Arrival, Later};
 pub use self::batch::SendBatch;
 pub(super) use self::batch::SocketAddress;
 pub use self::stream::Stream;
 use super::{
-    Buf,
+    Buf, Nanos, now,
     uring::{Op, Resource},
 };
 use crate::limits;
@@ -36,6 +38,7 @@ pub struct TcpListener {
 #[derive(Debug)]
 pub struct TcpStream {
     fd: OwnedFd,
+    arrival: Arrival,
 }
 
 impl TcpListener {
@@ -69,7 +72,7 @@ impl TcpStream {
     fn new(fd: OwnedFd) -> io::Result<Self> {
         // Answers are gathered by us; waiting for more would only delay them.
         sockopt::set_tcp_nodelay(&fd, true)?;
-        Ok(Self { fd })
+        Ok(Self { fd, arrival: Arrival::default() })
     }
 
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
@@ -82,9 +85,15 @@ impl TcpStream {
 
     /// Receives into `buf[range]`, as much as is there; 0 bytes is the end of the stream.
     pub async fn recv(&self, buf: Buf, range: Range<usize>) -> (Buf, io::Result<usize>) {
-        let (resource, result) = Op::receive(self.fd.as_fd(), buf, range).await;
+        let asked = range.len();
+        let (resource, received) = self.receive(asked, Op::receive(self.fd.as_fd(), buf, range)).await;
         let Resource::Buf(buf) = resource else { unreachable!("a receive gives its buffer back") };
-        (buf, check(result))
+        (buf, received)
+    }
+
+    /// Nothing that the last receive brought came to the socket before.
+    fn received_since(&self) -> Nanos {
+        self.arrival.received_since()
     }
 
     /// Sends all of a batch; it comes back empty, its buffers given up, or as it was when the socket failed.
@@ -104,9 +113,26 @@ impl TcpStream {
 
     /// Receives ciphertext, as much as is there and fits.
     async fn recv_bytes(&self, bytes: Box<[u8]>) -> (Box<[u8]>, io::Result<usize>) {
-        let (resource, result) = Op::receive_bytes(self.fd.as_fd(), bytes).await;
+        let asked = bytes.len();
+        let (resource, received) = self.receive(asked, Op::receive_bytes(self.fd.as_fd(), bytes)).await;
         let Resource::Bytes(bytes) = resource else { unreachable!("a receive gives its buffer back") };
-        (bytes, check(result))
+        (bytes, received)
+    }
+
+    async fn receive(&self, asked: usize, mut operation: Op<'_>) -> (Resource, io::Result<usize>) {
+        let (resource, result) = (&mut operation).await;
+        let received = check(result);
+        if let Ok(count @ 1..) = received {
+            self.arrival.received(asked, count, operation.collection(), || self.look());
+        }
+        (resource, received)
+    }
+
+    /// How much the socket holds.
+    fn look(&self) -> Option<Later> {
+        let from = now();
+        let after_bytes = rustix::io::ioctl_fionread(&self.fd).ok()?;
+        Some(Later { after_bytes, from })
     }
 
     /// Sends the first `count` bytes.

@@ -3,7 +3,7 @@
 use std::{io, ops::Range};
 
 use super::{SendBatch, TcpStream, tls::TlsStream};
-use crate::rt::Buf;
+use crate::rt::{Buf, Nanos};
 
 /// A connected stream. At most one receive and one send may be in flight at a time.
 #[derive(Debug)]
@@ -18,6 +18,16 @@ impl Stream {
         match self {
             Self::Plain(tcp) => tcp.recv(buf, range).await,
             Self::Tls(tls) => tls.recv(buf, range).await,
+        }
+    }
+
+    /// A lower bound of when the bytes of the last receive came: see [`Arrival`](super::arrival::Arrival).
+    pub fn received_since(&self) -> Nanos {
+        match self {
+            Self::Plain(tcp) => tcp.received_since(),
+            // What it brought was decrypted from its socket's last receive, or from an earlier one's leftover that is
+            // read before there is another.
+            Self::Tls(tls) => tls.tcp().received_since(),
         }
     }
 

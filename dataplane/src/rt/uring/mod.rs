@@ -13,8 +13,8 @@ use io_uring::{IoUring, opcode, squeue, types};
 use slab::Slab;
 
 use self::op::OpState;
-pub(super) use self::op::{Op, Resource};
-use super::core::Core;
+pub(super) use self::op::{Collection, Op, Resource};
+use super::{Nanos, core::Core};
 use crate::limits;
 
 /// Marks completions of the bell's own read.
@@ -31,6 +31,16 @@ pub(super) struct Uring {
     /// The bell's read has completed and must be started again.
     bell_rang: bool,
     spin: Spin,
+    turns: Turns,
+}
+
+/// What is known of the past: when completions can have become ready.
+#[derive(Debug, Clone, Copy, Default)]
+struct Turns {
+    /// The present turn, or the last one, began then.
+    began: Nanos,
+    /// Whatever was ready then has been collected: the last turn that left nothing behind began then.
+    collected: Nanos,
 }
 
 /// Whether watching the ring for a moment pays (rule H4): only while completions came closer together than the
@@ -56,7 +66,14 @@ impl Uring {
         // Spares the kernel a look-up per call; older kernels go without.
         let _ = ring.submitter().register_ring_fd();
         let spin = Spin { last_arrival: Instant::now(), mean_gap: Duration::from_secs(1) };
-        Ok(Self { ring, ops: Slab::with_capacity(1024), bell_count: Box::new(0), bell_rang: false, spin })
+        Ok(Self {
+            ring,
+            ops: Slab::with_capacity(1024),
+            bell_count: Box::new(0),
+            bell_rang: false,
+            spin,
+            turns: Turns::default(),
+        })
     }
 
     #[cfg(test)]
@@ -100,12 +117,15 @@ impl Uring {
 
     /// One turn: submit, then give completions to their waiters. With `idle`, waits until there is one, a
     /// message, or `deadline` from now.
-    pub(super) fn turn(&mut self, core: &Core, idle: bool, deadline: Option<Duration>) {
+    pub(super) fn turn(&mut self, core: &Core, now: Nanos, idle: bool, deadline: Option<Duration>) {
+        self.turns.began = now;
         if !self.ring.submission().is_empty() || self.ring.submission().taskrun() {
             self.submit();
         }
         let mut reaped = self.reap();
         if reaped == 0 && idle {
+            // What is ready at the end of the wait was not before it.
+            self.note_collected();
             if !self.spin(core, deadline) {
                 self.block(core, deadline);
             }
@@ -121,11 +141,20 @@ impl Uring {
                 more => reaped += more,
             }
         }
+        self.note_collected();
         if reaped > 0 {
             self.spin.arrived();
         }
         if std::mem::take(&mut self.bell_rang) {
             self.arm_bell(core);
+        }
+    }
+
+    /// Remembers that this turn left nothing behind that was ready when it began, unless it did.
+    fn note_collected(&mut self) {
+        let submission = self.ring.submission();
+        if submission.is_empty() && !submission.taskrun() && !submission.cq_overflow() {
+            self.turns.collected = self.turns.began;
         }
     }
 
@@ -178,7 +207,7 @@ impl Uring {
             if completion.user_data() == BELL {
                 self.bell_rang = true;
             } else {
-                op::complete(&mut self.ops, completion.user_data() as usize, completion.result());
+                op::complete(&mut self.ops, completion.user_data() as usize, completion.result(), self.turns);
             }
         }
         reaped

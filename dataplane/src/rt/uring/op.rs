@@ -12,9 +12,9 @@ use std::{
 use io_uring::{opcode, squeue, types};
 use slab::Slab;
 
-use super::Uring;
+use super::{Turns, Uring};
 use crate::rt::{
-    Buf,
+    Buf, Nanos,
     core::{self, Driver},
     net::{SendBatch, SocketAddress},
 };
@@ -35,7 +35,16 @@ pub(super) enum OpState {
     /// Submitted, and nobody waits any more: the resource is dropped when the kernel is done.
     Abandoned { _resource: Resource },
     /// The kernel is done; the future takes both.
-    Done { resource: Resource, result: i32 },
+    Done { resource: Resource, result: i32, turns: Turns },
+}
+
+/// When the kernel carried out an operation.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::rt) struct Collection {
+    /// Not before this.
+    pub(in crate::rt) after: Nanos,
+    /// At this time it had been submitted or was just being, and was not ready. `None`: that is not known of any time.
+    pub(in crate::rt) not_ready_at: Option<Nanos>,
 }
 
 /// An operation under way. Resolves to its resource and the kernel's result (a count, or a negative errno).
@@ -44,15 +53,17 @@ pub(super) enum OpState {
 #[must_use = "futures do nothing unless awaited"]
 pub(in crate::rt) struct Op<'fd> {
     key: usize,
+    /// The turn before it.
+    started: Turns,
     /// The entry names the descriptor by number until it is submitted: it must not be closed before.
     fd: PhantomData<BorrowedFd<'fd>>,
 }
 
-pub(super) fn complete(ops: &mut Slab<OpState>, key: usize, result: i32) {
+pub(super) fn complete(ops: &mut Slab<OpState>, key: usize, result: i32, turns: Turns) {
     let state = ops.get_mut(key).expect("a completion has its operation");
-    match std::mem::replace(state, OpState::Done { resource: Resource::Nothing, result }) {
+    match std::mem::replace(state, OpState::Done { resource: Resource::Nothing, result, turns }) {
         OpState::InFlight { resource, waker } => {
-            *state = OpState::Done { resource, result };
+            *state = OpState::Done { resource, result, turns };
             if let Some(waker) = waker {
                 waker.wake();
             }
@@ -128,14 +139,29 @@ impl<'fd> Op<'fd> {
     }
 
     fn start(entry: squeue::Entry, resource: Resource) -> Self {
-        let key = with_uring(|uring| {
+        let (key, started) = with_uring(|uring| {
             let key = uring.ops.insert(OpState::InFlight { resource, waker: None });
             // SAFETY: every entry made above points into its resource's heap memory, which moving the resource
             // into the slab does not move, and which the slab keeps until the completion.
             unsafe { uring.push(&entry.user_data(key as u64)) };
-            key
+            (key, uring.turns)
         });
-        Self { key, fd: PhantomData }
+        Self { key, started, fd: PhantomData }
+    }
+
+    /// When the kernel carried it out.
+    ///
+    /// # Panics
+    /// If it has not resolved yet.
+    pub(in crate::rt) fn collection(&self) -> Collection {
+        with_uring(|uring| match uring.ops[self.key] {
+            OpState::Done { turns, .. } => Collection {
+                after: turns.began,
+                // Submitted at the latest by the first turn after it was started.
+                not_ready_at: (turns.collected > self.started.began).then_some(turns.collected),
+            },
+            _ => unreachable!("asked of what has resolved"),
+        })
     }
 }
 
@@ -148,7 +174,7 @@ impl Future for Op<'_> {
                 *waker = Some(cx.waker().clone());
                 Poll::Pending
             }
-            OpState::Done { resource, result } => {
+            OpState::Done { resource, result, .. } => {
                 Poll::Ready((std::mem::replace(resource, Resource::Nothing), *result))
             }
             OpState::Abandoned { .. } => unreachable!("only drop abandons"),

@@ -138,7 +138,7 @@ async fn understand(queue: &Rc<Queue>, bytes: &[u8]) -> Result<Flow, TermReq> {
 async fn on_capsule(queue: &Rc<Queue>, slot: Slot, sqe: &Sqe, in_capsule_len: u32) -> Flow {
     queue.handle.counters.commands.add(1);
     queue.sqhd.set((queue.sqhd.get() + 1) % queue.entries);
-    queue.slots.arrive(slot, sqe);
+    queue.slots.arrive(slot, sqe, queue.stream.received_since());
     if !queue.authentication.lets_pass(sqe) {
         return on_authentication(queue, slot, sqe, in_capsule_len).await;
     }

@@ -17,7 +17,6 @@ use super::{
     solicit::{Share, ask},
 };
 use crate::{
-    limits,
     rt::{self, Buf, Charge, Nanos},
     target::{
         io_command::{Caller, IoWork},
@@ -75,6 +74,12 @@ struct Place {
 }
 
 impl Place {
+    /// It may have waited for so long that the host has given it up, sent it again on another path, and overwritten
+    /// since what it wrote (H1).
+    fn is_too_late(&self, queue: &Queue, work: &IoWork) -> bool {
+        work.is_write() && rt::now().since(self.arrived.get()) > queue.shared.write_wait_max
+    }
+
     /// An I/O command's data has not come yet.
     fn awaits_data(&self) -> bool {
         let pending = self.pending.take();
@@ -92,10 +97,11 @@ impl Slots {
         Self((0..entries).map(|_| Place::default()).collect())
     }
 
-    /// A capsule came: from now on its command ages.
-    pub(super) fn arrive(&self, slot: Slot, sqe: &Sqe) {
+    /// A capsule was received. Its command ages since it came, which was `since` or later; when its data comes makes no
+    /// difference.
+    pub(super) fn arrive(&self, slot: Slot, sqe: &Sqe, since: Nanos) {
         let place = &self.0[slot.index()];
-        place.arrived.set(rt::now());
+        place.arrived.set(since);
         let rw: RwSqe = zerocopy::transmute!(*sqe);
         place.subject.set(Subject { opcode: rw.opcode, nsid: rw.nsid.get(), lba: rw.slba.get() });
     }
@@ -196,6 +202,10 @@ async fn slot_task(queue: Rc<Queue>, slot: Slot) {
         }
         let (work, share) = match task {
             _ if queue.stopping.get() => return,
+            Task::Solicit { work, .. } if place.is_too_late(&queue, &work) => {
+                end_held(&queue, slot, place, too_late()).await;
+                continue;
+            }
             Task::Solicit { work, len_bytes } => {
                 match held(&queue, place, Share::take(&queue, len_bytes as usize)).await {
                     Held::Over(share) => {
@@ -219,10 +229,9 @@ async fn slot_task(queue: Rc<Queue>, slot: Slot) {
             }
             Held::Stopping => return,
         };
-        let (data, arrived) = (place.data.take(), place.arrived.get());
+        let data = place.data.take();
         queue.begin_executing();
-        let waited = rt::now().since(arrived);
-        let answer = if work.is_write() && waited > limits::WRITE_WAIT_MAX {
+        let answer = if place.is_too_late(&queue, &work) {
             too_late()
         } else {
             execute(&queue, slot, work, data).await
@@ -255,7 +264,7 @@ async fn hold(queue: &Queue, place: &Place, task: &mut Task) -> Option<Answer> {
     let (Task::Execute { work, .. } | Task::Solicit { work, .. }) = task;
     loop {
         let (lane, bytes) = work.next_lane(place.data.borrow().as_deref())?;
-        let give_up = work.is_write().then(|| place.arrived.get().after(limits::WRITE_WAIT_MAX));
+        let give_up = work.is_write().then(|| place.arrived.get().after(queue.shared.write_wait_max));
         match held(queue, place, lane.leave(bytes, give_up)).await {
             Held::Aborted => return Some(Answer::status(Status::ABORT_REQUESTED)),
             Held::Over(Leave::TooLate) => return Some(too_late()),
@@ -311,7 +320,6 @@ async fn end_held(queue: &Queue, slot: Slot, place: &Place, answer: Answer) {
     }
 }
 
-/// The host may long have sent it again on another path.
 fn too_late() -> Answer {
     Answer::status(Status::INTERNAL_PATH_ERROR)
 }

@@ -13,6 +13,7 @@ mod limits;
 mod serve;
 mod soak;
 mod stall;
+mod stopped_core;
 mod tls;
 
 use uuid::Uuid;
@@ -68,6 +69,7 @@ impl Node {
             controller_ids: CONTROLLER_IDS,
             stall_max: crate::limits::STALL_MAX,
             authentication_max: crate::limits::AUTHENTICATION_MAX,
+            write_wait_max: crate::limits::WRITE_WAIT_MAX,
             connections_per_address: crate::limits::CONNECTIONS_PER_ADDRESS,
         };
         change(&mut config);
