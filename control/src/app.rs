@@ -1,7 +1,7 @@
 //! What every handler shares.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     future::Future,
     hash::{DefaultHasher, Hash, Hasher},
     net::SocketAddr,
@@ -9,9 +9,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use dataplane::node::{DriveInfo, Node, SnapshotInfo, VolumeInfo};
+use dataplane::node::{ControllerInfo, DriveInfo, SnapshotInfo, VolumeInfo};
 use tokio::{
     sync::{Mutex, MutexGuard, Semaphore},
+    task::JoinSet,
     time::{Instant, timeout},
 };
 use uuid::Uuid;
@@ -21,9 +22,8 @@ use crate::{
     auth::Authenticator,
     envelope::{ApiError, Code, Failure},
     events::Events,
-    known_drives::KnownDrives,
     limits,
-    reconcile::Liveness,
+    nodes::{Nodes, Observation},
     sealed::Seal,
     state::State,
     store::StoreError,
@@ -31,17 +31,14 @@ use crate::{
 
 pub(crate) struct App {
     pub(crate) config: ControlConfig,
-    pub(crate) node: Node,
+    pub(crate) nodes: Nodes,
     /// persistentID of the node in this process.
     pub(crate) node_id: String,
-    /// Held while drives come, grow and go.
-    pub(crate) known_drives: Mutex<KnownDrives>,
     pub(crate) state: State,
     /// Of what the store keeps of hosts' secrets.
     pub(crate) seal: Seal,
     pub(crate) events: Events,
     pub(crate) auth: Authenticator,
-    pub(crate) liveness: Liveness,
     /// Addresses that the API listens on, ports resolved.
     pub(crate) listeners: Vec<SocketAddr>,
     pub(crate) started: Instant,
@@ -95,14 +92,37 @@ impl Locks {
     }
 }
 
-/// What the node says it has, now; nothing if it does not answer.
+/// What the nodes say they have, now; nothing of those that do not answer.
 #[derive(Default)]
 pub(crate) struct Observed {
-    /// The node answered in time.
-    pub(crate) available: bool,
-    pub(crate) drives: Vec<DriveInfo>,
+    /// By persistentID, those that do not answer included.
+    pub(crate) nodes: BTreeMap<String, ObservedNode>,
     pub(crate) volumes: HashMap<Uuid, VolumeInfo>,
     pub(crate) snapshots: HashMap<Uuid, SnapshotInfo>,
+}
+
+#[derive(Default)]
+pub(crate) struct ObservedNode {
+    /// It answered in time.
+    pub(crate) available: bool,
+    pub(crate) portals: Vec<SocketAddr>,
+    pub(crate) drives: Vec<DriveInfo>,
+}
+
+impl Observed {
+    pub(crate) fn is_available(&self, backend: &str) -> bool {
+        self.nodes.get(backend).is_some_and(|node| node.available)
+    }
+
+    /// Of one node.
+    pub(crate) fn drives_of(&self, backend: &str) -> &[DriveInfo] {
+        self.nodes.get(backend).map_or(&[], |node| &node.drives)
+    }
+
+    /// Of all nodes.
+    pub(crate) fn drives(&self) -> impl Iterator<Item = &DriveInfo> {
+        self.nodes.values().flat_map(|node| &node.drives)
+    }
 }
 
 impl App {
@@ -132,18 +152,38 @@ impl App {
         }
     }
 
+    /// Asks all nodes at once.
     pub(crate) async fn observe(&self) -> Observed {
-        let ask =
-            async { (self.node.drives().await, self.node.volumes().await, self.node.snapshots().await) };
-        match timeout(limits::NODE_ANSWER, ask).await {
-            Ok((drives, volumes, snapshots)) => Observed {
-                available: self.liveness.is_alive(),
-                drives,
-                volumes: volumes.into_iter().map(|v| (v.uuid, v)).collect(),
-                snapshots: snapshots.into_iter().map(|s| (s.uuid, s)).collect(),
-            },
-            Err(_) => Observed::default(),
+        let mut answers = JoinSet::new();
+        for member in self.nodes.all() {
+            answers.spawn(async move {
+                let answer = timeout(limits::NODE_ANSWER, member.handle.observe()).await;
+                (member, answer)
+            });
         }
+        let mut observed = Observed::default();
+        for (member, answer) in answers.join_all().await {
+            let node = match answer {
+                Ok(Ok(Observation { portals, drives, volumes, snapshots })) => {
+                    observed.volumes.extend(volumes.into_iter().map(|v| (v.uuid, v)));
+                    observed.snapshots.extend(snapshots.into_iter().map(|s| (s.uuid, s)));
+                    member.saw(drives.clone());
+                    ObservedNode { available: member.liveness.is_alive(), portals, drives }
+                }
+                Ok(Err(_)) | Err(_) => ObservedNode::default(),
+            };
+            observed.nodes.insert(member.persistent_id.clone(), node);
+        }
+        observed
+    }
+
+    /// The controllers of hosts at all nodes that answer.
+    pub(crate) async fn controllers(&self) -> Vec<ControllerInfo> {
+        let mut answers = JoinSet::new();
+        for member in self.nodes.all() {
+            answers.spawn(async move { timeout(limits::NODE_ANSWER, member.handle.controllers()).await });
+        }
+        answers.join_all().await.into_iter().flatten().flatten().flatten().collect()
     }
 }
 

@@ -135,7 +135,7 @@ impl From<NodeError> for Failure {
             NodeError::Invalid(_) => Code::InvalidInput,
             NodeError::NoFreeSpace { .. } => Code::NoFreeSpace,
             NodeError::InUse(_) | NodeError::NotEmpty { .. } => Code::VolumeIsInUse,
-            NodeError::Drive(_) | NodeError::ShuttingDown => Code::NotAvailable,
+            NodeError::Drive(_) | NodeError::ShuttingDown | NodeError::NoAnswer(_) => Code::NotAvailable,
         };
         Self::new(code, error.to_string())
     }

@@ -1,7 +1,5 @@
 //! Keeping the inventory: looked at whenever the drives are, and whenever it is asked for.
 
-use dataplane::node::DriveInfo;
-
 use crate::{
     api::backends::backends,
     app::{App, now_ms, retry},
@@ -31,11 +29,10 @@ async fn put(app: &App, stored: Option<Stored<Inventory>>, value: Inventory) -> 
     }
 }
 
-/// Takes a sample if something has changed, and returns the inventory. `drives`: of the node in this process.
-pub(crate) async fn look(app: &App, drives: &[DriveInfo]) -> Result<Inventory, ApiError> {
+/// Takes a sample if something has changed, and returns the inventory.
+pub(crate) async fn look(app: &App) -> Result<Inventory, ApiError> {
     retry(async || {
-        let sighting = |backend: Stored<_>| sighting(app, backend, drives);
-        let seen = backends(app).await?.into_iter().map(sighting).collect();
+        let seen = backends(app).await?.into_iter().map(|backend| sighting(app, backend)).collect();
         let stored = stored(app).await?;
         let mut inventory = stored.as_ref().map(|s| s.value.clone()).unwrap_or_default();
         if inventory.see(seen, now_ms()) {
@@ -46,12 +43,14 @@ pub(crate) async fn look(app: &App, drives: &[DriveInfo]) -> Result<Inventory, A
     .await
 }
 
-fn sighting(app: &App, backend: Stored<BackendRecord>, drives: &[DriveInfo]) -> Sighting {
+fn sighting(app: &App, backend: Stored<BackendRecord>) -> Sighting {
+    let persistent_id = backend.value.persistent_id;
+    let member = app.nodes.find(&persistent_id);
     Sighting {
-        persistent_id: backend.value.persistent_id,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        available: app.liveness.is_alive(),
-        drives: drives.len(),
+        available: member.as_ref().is_some_and(|member| member.liveness.is_alive()),
+        drives: member.map_or(0, |member| member.last_drives().len()),
+        persistent_id,
     }
 }
 

@@ -19,6 +19,7 @@ mod known_drives;
 mod limits;
 mod model;
 mod monitor;
+mod nodes;
 mod open;
 mod openapi;
 mod random;

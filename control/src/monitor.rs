@@ -1,4 +1,4 @@
-//! Watches the drives, remembers how far they are, and makes events of what changes: states, and a pool that is getting full.
+//! Watches the drives of all nodes and makes events of what changes: states, and a pool that is getting full.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -14,31 +14,25 @@ use crate::{
         GIB,
         capacity::{Gauge, Move, percent},
     },
-    usage_file::{UsageFile, Written},
 };
 
 const LOOK: Duration = Duration::from_secs(1);
-/// Of looks, one in so many writes the usage counters down: a kill costs at most a minute of them.
-const LOOKS_PER_USAGE: u64 = 60;
 
 /// Looks until dropped.
 pub(crate) async fn run(app: Arc<App>) {
     let mut monitor = Monitor::default();
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let usage_file = UsageFile::of(&app.config.data_dir);
-    for look in 1_u64.. {
+    loop {
         looks.tick().await;
-        if look.is_multiple_of(LOOKS_PER_USAGE)
-            && let Err(error) = usage_file.write(&app.node.usage().await, Written::Running)
-        {
-            tracing::warn!(%error, "usage counters could not be written down");
+        for member in app.nodes.all() {
+            if let Ok(drives) = member.handle.drives().await {
+                member.saw(drives);
+            }
         }
-        let drives = app.node.drives().await;
-        if let Err(error) = app.known_drives.lock().await.see(&drives) {
-            tracing::warn!(%error, "how far the drives are could not be written down");
-        }
-        if let Err(error) = inventory::look(&app, &drives).await {
+        // A node that is away has lost no drive.
+        let drives: Vec<DriveInfo> = app.nodes.all().iter().flat_map(|member| member.last_drives()).collect();
+        if let Err(error) = inventory::look(&app).await {
             tracing::warn!(?error, "the inventory could not be written down");
         }
         for News { kind, object, message } in monitor.look(&drives) {

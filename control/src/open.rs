@@ -19,7 +19,7 @@ use crate::{
     known_drives::KnownDrives,
     limits,
     model::target::TargetRecord,
-    reconcile::Liveness,
+    nodes::{Liveness, LocalNode, Member, NodeHandle, Nodes},
     sealed::Seal,
     state::{Record, State},
     store::{LeaseId, MetaStore, RedbStore, Watch},
@@ -28,8 +28,11 @@ use crate::{
 
 pub(crate) struct Opened {
     pub(crate) app: SharedApp,
+    /// The node in this process.
+    pub(crate) own: LocalNode,
     pub(crate) credentials: Credentials,
-    /// The node's, if it answered.
+    /// The node's, and its lease if it answered.
+    pub(crate) liveness: Liveness,
     pub(crate) lease: Option<LeaseId>,
     /// Hears of every change of the targets from the opening on.
     pub(crate) targets: Watch,
@@ -59,21 +62,22 @@ pub(crate) async fn open(
         tokens,
         accounts: Accounts::open(state.clone(), &credentials.dir, config.auth.session_seconds * 1000).await?,
     };
-    let liveness = Liveness::new(Arc::clone(&store), &node_id);
-    let lease = liveness.beat(&node, None).await;
     let targets = store.watch(TargetRecord::PREFIX);
-    let mut known_drives = KnownDrives::load(&config.data_dir)?;
-    known_drives.see(&node.drives().await)?;
+    let own = LocalNode::new(node, KnownDrives::load(&config.data_dir)?);
+    own.remember_drives().await?;
+    let handle = NodeHandle::Local(own.clone());
+    let liveness = Liveness::new(Arc::clone(&store), &node_id);
+    let lease = liveness.beat(&handle, None).await;
+    let nodes = Nodes::default();
+    nodes.put(Arc::new(Member::new(&node_id, handle, liveness.clone())));
     let app = Arc::new(App {
-        known_drives: Mutex::new(known_drives),
         config,
-        node,
+        nodes,
         node_id,
         events: Events::new(state.clone()),
         state,
         seal,
         auth,
-        liveness,
         listeners: listeners.to_vec(),
         started: Instant::now(),
         subsystems: Mutex::default(),
@@ -83,5 +87,5 @@ pub(crate) async fn open(
         tenant_locks: Locks::new(),
         changes: Arc::new(Semaphore::new(limits::CHANGES)),
     });
-    Ok(Opened { app, credentials, lease, targets })
+    Ok(Opened { app, own, liveness, credentials, lease, targets })
 }

@@ -16,6 +16,7 @@ use crate::{
     app::{App, SharedApp},
     events::Kind,
     limits, monitor,
+    nodes::{NodeHandle, keep_up},
     open::{Opened, open},
     reconcile,
     router::router,
@@ -49,11 +50,15 @@ impl std::fmt::Debug for AppHandle {
 pub async fn serve(config: ControlConfig, node: Node) -> Result<ControlServer, ControlError> {
     let sockets = bind(&config.api)?;
     let listeners: Vec<SocketAddr> = sockets.iter().map(|(_, address)| *address).collect();
-    let Opened { app, lease, targets, credentials } = open(config, node, &listeners).await?;
+    let Opened { app, own, liveness, lease, targets, credentials } = open(config, node, &listeners).await?;
     let acceptor = tls::Acceptor::new(tls::server_config(&credentials)?);
     bring_back(&app).await.map_err(|e| ControlError::bad_file(&app.config.data_dir, e))?;
     // Not before: a host that comes back must find what it was published.
-    app.node.open_portals();
+    for member in app.nodes.all() {
+        if let Err(error) = member.handle.open_portals().await {
+            tracing::warn!(node = member.persistent_id, %error, "hosts are not let in yet");
+        }
+    }
 
     let handle = Handle::new();
     let serving = sockets
@@ -65,7 +70,8 @@ pub async fn serve(config: ControlConfig, node: Node) -> Result<ControlServer, C
         serving: serving.collect::<Result<_, _>>()?,
         handle,
         background: vec![
-            tokio::spawn(app.liveness.clone().run(app.node.clone(), lease)),
+            tokio::spawn(liveness.run(NodeHandle::Local(own.clone()), lease)),
+            tokio::spawn(keep_up(own, app.config.data_dir.clone())),
             tokio::spawn(reconcile::background(Arc::clone(&app), targets)),
             tokio::spawn(monitor::run(Arc::clone(&app))),
         ],

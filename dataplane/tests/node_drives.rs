@@ -7,7 +7,7 @@ use std::{
 
 use dataplane::node::{
     BlockSize, DriveConfig, DriveIdentity, DriveInfo, DriveMedium, DriveState, Node, NodeConfig, NodeError,
-    SnapshotSpec, VolumeSpec, VolumeState,
+    NodeObject, SnapshotSpec, VolumeSpec, VolumeState,
 };
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -97,9 +97,9 @@ fn a_drive_comes_grows_and_goes() {
     assert!(matches!(wait(node.remove_drive(added.uuid)), Err(NodeError::NotEmpty { .. })), "its snapshot");
     wait(node.delete_snapshot(snapshot.snapshot)).expect("delete");
     wait(node.remove_drive(added.uuid)).expect("it is empty");
-    assert!(matches!(wait(node.remove_drive(added.uuid)), Err(NodeError::NotFound("drive"))));
+    assert!(matches!(wait(node.remove_drive(added.uuid)), Err(NodeError::NotFound(NodeObject::Drive))));
     let elsewhere = wait(node.create_volume(volume(4, Some(added.uuid))));
-    assert!(matches!(elsewhere, Err(NodeError::NotFound("drive"))), "{elsewhere:?}");
+    assert!(matches!(elsewhere, Err(NodeError::NotFound(NodeObject::Drive))), "{elsewhere:?}");
     let left: Vec<_> = wait(node.drives()).iter().map(|info| info.uuid).collect();
     assert_eq!(left, [first.uuid]);
 
@@ -113,7 +113,10 @@ fn a_drive_comes_grows_and_goes() {
 fn what_cannot_be_added() {
     let place = Place::new();
     let node = node(vec![place.drive("a")]).expect("starts");
-    assert!(matches!(wait(node.add_drive(place.drive("a"))), Err(NodeError::AlreadyExists("drive"))));
+    assert!(matches!(
+        wait(node.add_drive(place.drive("a"))),
+        Err(NodeError::AlreadyExists(NodeObject::Drive))
+    ));
     let refused = |config: DriveConfig| match wait(node.add_drive(config)) {
         Err(NodeError::Invalid(reason)) => reason,
         other => panic!("{other:?}"),
@@ -138,7 +141,7 @@ fn what_cannot_be_added() {
     assert!(!place.path("small").exists());
     assert!(refused(place.drive("no/such/directory")).contains("no/such/directory"));
     assert_eq!(wait(node.drives()).len(), 2);
-    assert!(matches!(wait(node.grow_drive(Uuid::nil(), None)), Err(NodeError::NotFound("drive"))));
+    assert!(matches!(wait(node.grow_drive(Uuid::nil(), None)), Err(NodeError::NotFound(NodeObject::Drive))));
     wait(node.shutdown());
 }
 

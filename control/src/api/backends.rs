@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::{
-    app::{App, SharedApp, retry},
+    app::{App, Observed, SharedApp, retry},
     envelope::{ApiError, Code, Failure, Reply, success},
     fields::Fields,
     limits,
@@ -20,8 +20,8 @@ use crate::{
         backend::{self, BackendRecord},
         volume::{Reserved, VolumeRecord},
     },
+    nodes::Liveness,
     openapi::{Answer, Status, bodies::BackendUpdate},
-    reconcile::Liveness,
     request::{JsonBody, Params},
     state::{Change, Stored},
     store::StoreError,
@@ -116,46 +116,50 @@ async fn views(
 ) -> Result<Response, ApiError> {
     let records = backends(app).await?.into_iter().map(|b| b.value).filter(wanted);
     let observed = app.observe().await;
-    let space = backend::space(&observed.drives);
     let volumes = app.state.list::<VolumeRecord>().await?;
-    let reserved = Reserved::by(volumes.iter().map(|v| &v.value));
-    let num_volumes = volumes.iter().filter(|v| v.value.exists()).count();
-    let views = records.map(|record| BackendView {
-        persistent_id: record.persistent_id,
-        mgmt_ips: management_ips(app, peer),
-        mgmt_port: record.mgmt_port.unwrap_or(peer.local.port()),
-        rack: record.rack,
-        zone: record.zone,
-        region: record.region,
-        in_use: record.in_use,
-        state: if observed.available { "Available" } else { "Unavailable" },
-        total_capacity: space.total_bytes,
-        available_capacity: space.available_bytes,
-        num_volumes,
-        last_prob_time: Some(app.liveness.last_answer_ms()).filter(|ms| *ms > 0),
-        probe_interval: Liveness::INTERVAL_SECONDS,
-        total_bw: app.config.declared_bytes_per_second,
-        available_bw: app.config.declared_bytes_per_second.saturating_sub(reserved.bytes_per_second),
-        total_iops: app.config.declared_iops,
-        available_iops: app.config.declared_iops.saturating_sub(reserved.iops),
-        version: env!("CARGO_PKG_VERSION"),
-        number_of_ssds: observed.drives.len(),
-        // There is no list of approved drives to be on.
-        certified: false,
-        portals: portals(app, peer),
-        host_id: record.host_id,
-        name: app.config.node_name.clone(),
-        authentication_mode: "LOCAL",
+    let views = records.map(|record| {
+        let id = record.persistent_id.clone();
+        let drives = observed.drives_of(&id);
+        let space = backend::space(drives);
+        let here = || volumes.iter().map(|v| &v.value).filter(|v| v.is_on(&id));
+        let reserved = Reserved::by(here());
+        BackendView {
+            persistent_id: record.persistent_id,
+            mgmt_ips: management_ips(app, peer),
+            mgmt_port: record.mgmt_port.unwrap_or(peer.local.port()),
+            rack: record.rack,
+            zone: record.zone,
+            region: record.region,
+            in_use: record.in_use,
+            state: if observed.is_available(&id) { "Available" } else { "Unavailable" },
+            total_capacity: space.total_bytes,
+            available_capacity: space.available_bytes,
+            num_volumes: here().filter(|v| v.exists()).count(),
+            last_prob_time: app.nodes.find(&id).map(|m| m.liveness.last_answer_ms()).filter(|ms| *ms > 0),
+            probe_interval: Liveness::INTERVAL_SECONDS,
+            total_bw: app.config.declared_bytes_per_second,
+            available_bw: app.config.declared_bytes_per_second.saturating_sub(reserved.bytes_per_second),
+            total_iops: app.config.declared_iops,
+            available_iops: app.config.declared_iops.saturating_sub(reserved.iops),
+            version: env!("CARGO_PKG_VERSION"),
+            number_of_ssds: drives.len(),
+            // There is no list of approved drives to be on.
+            certified: false,
+            portals: portals(&observed, &id, peer),
+            host_id: record.host_id,
+            name: app.config.node_name.clone(),
+            authentication_mode: "LOCAL",
+        }
     });
     Ok(Json(views.collect::<Vec<_>>()).into_response())
 }
 
 /// Where hosts connect. Without an advertised address it is the one that this client came in on: never 0.0.0.0.
-pub(crate) fn portals(app: &App, peer: &Peer) -> Vec<PortalView> {
-    app.node
-        .portals()
-        .into_iter()
-        .map(|portal: SocketAddr| PortalView {
+pub(crate) fn portals(observed: &Observed, backend: &str, peer: &Peer) -> Vec<PortalView> {
+    let portals = observed.nodes.get(backend).map_or(&[][..], |node| &node.portals);
+    portals
+        .iter()
+        .map(|portal: &SocketAddr| PortalView {
             ip: reachable(portal.ip(), peer),
             port: portal.port(),
             transport: "TCP_IP",

@@ -32,7 +32,7 @@ pub(crate) async fn home(State(app): State<SharedApp>, headers: HeaderMap) -> Re
     if !accepts.contains("text/html") {
         return health::links();
     }
-    let health = if app.liveness.is_alive() { "ready" } else { "the storage node does not answer" };
+    let health = if app.nodes.are_all_alive() { "ready" } else { "the storage node does not answer" };
     let page = HOME
         .replace("{node}", &escaped(&app.config.node_name))
         .replace("{version}", env!("CARGO_PKG_VERSION"))

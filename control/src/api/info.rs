@@ -4,7 +4,6 @@ use axum::{Json, extract::State, response::IntoResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::backends::backends;
 use crate::{app::SharedApp, envelope::Reply, model::backend};
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -22,9 +21,8 @@ struct InfoView {
     responses((status = 200, body = InfoView, description = "done")))]
 pub(crate) async fn info(State(app): State<SharedApp>) -> Reply {
     let observed = app.observe().await;
-    let count = backends(&app).await?.len() as u64;
     let view = InfoView {
-        total_free_space: backend::space(&observed.drives).available_bytes * count,
+        total_free_space: backend::space(observed.drives()).available_bytes,
         version: "1.1",
         authentication_mode: "JWT",
     };

@@ -99,7 +99,8 @@ fn sample_view(sample: &Sample, before: &[Sighting]) -> SampleView {
 #[utoipa::path(get, path = "/inventory", tag = "Backends", summary = "Which storage nodes there were",
     responses((status = 200, body = InventoryView, description = "done")))]
 pub(crate) async fn get(State(app): State<SharedApp>) -> Reply {
-    let inventory = inventory::look(&app, &app.observe().await.drives).await?;
+    app.observe().await;
+    let inventory = inventory::look(&app).await?;
     tasks::note_done(&app.state, TaskType::FetchInventory, "the inventory was fetched").await?;
     Ok(Json(view(&inventory)).into_response())
 }
@@ -108,8 +109,8 @@ pub(crate) async fn get(State(app): State<SharedApp>) -> Reply {
 #[utoipa::path(delete, path = "/reset_inventory", tag = "Backends", summary = "Forget the inventory's samples",
     responses((status = 200, body = Numbered, description = "done")))]
 pub(crate) async fn reset(State(app): State<SharedApp>) -> Reply {
-    if !app.observe().await.available {
-        return Err(Failure::new(Code::CommunicationError, "the storage node does not answer").into());
+    if !app.observe().await.nodes.values().all(|node| node.available) {
+        return Err(Failure::new(Code::CommunicationError, "a storage node does not answer").into());
     }
     let this = SharedApp::clone(&app);
     let number = app

@@ -22,7 +22,7 @@ use crate::{
         backend::{self, BackendRecord},
         host::HostRecord,
         target::TargetRecord,
-        volume::{Protocol, Provisioning, Reserved, VolumeRecord},
+        volume::{Protocol, Provisioning, Replica, Reserved, VolumeRecord},
     },
 };
 
@@ -125,6 +125,7 @@ impl<'a> Scrape<'a> {
                 let nqn = nqn.map(|t| t.nqn.clone()).unwrap_or_default();
                 let states: Vec<ReplicaState> =
                     volume.replicas.iter().map(|r| replica_state(self.app, r, &self.observed)).collect();
+                let copies = || volume.replicas.iter().zip(&states);
                 let about_host = |with: Vec<(&'static str, String)>| {
                     let host =
                         [("hostId", host.id.clone()), ("hostname", host.name.clone()), ("nqn", nqn.clone())];
@@ -134,11 +135,11 @@ impl<'a> Scrape<'a> {
                     || vec![("uuid", volume.uuid.to_string()), ("alias", volume.alias.clone())];
                 let mut labels = about_host(about_volume());
                 labels.push(("version", host.version.clone()));
-                volumes.sample(labels, u64::from(!states.iter().any(|s| self.is_usable(*s))));
-                for (replica, state) in volume.replicas.iter().zip(states) {
+                volumes.sample(labels, u64::from(!copies().any(|(r, s)| self.is_usable(r, *s))));
+                for (replica, state) in copies() {
                     let mut labels = about_volume();
                     labels.push(("repUUID", replica.uuid.to_string()));
-                    replicas.sample(about_host(labels), state_number(state));
+                    replicas.sample(about_host(labels), state_number(*state));
                 }
             }
         }
@@ -146,56 +147,56 @@ impl<'a> Scrape<'a> {
     }
 
     /// Nobody reports simple volumes in `host` mode: an Available backend is enough (D48).
-    fn is_usable(&self, state: ReplicaState) -> bool {
+    fn is_usable(&self, replica: &Replica, state: ReplicaState) -> bool {
         match state {
             ReplicaState::Available => true,
-            ReplicaState::Unknown => self.observed.available,
+            ReplicaState::Unknown => self.observed.is_available(&replica.backend),
             ReplicaState::Missing => false,
         }
     }
 
-    fn nodes(&self) -> Vec<Family> {
-        let space = backend::space(&self.observed.drives);
-        let reserved = Reserved::by(self.volumes.iter());
+    /// Free and used bytes, IOPS and bytes per second of a node.
+    fn figures(&self, backend: &str) -> [u64; 6] {
+        let space = backend::space(self.observed.drives_of(backend));
+        let reserved = Reserved::by(self.volumes.iter().filter(|v| v.is_on(backend)));
         let config = &self.app.config;
-        let figures = [
-            ("ks_node_free_capacity_bytes", "Free bytes of a node.", space.available_bytes),
-            (
-                "ks_node_used_capacity_bytes",
-                "Used bytes of a node.",
-                space.total_bytes - space.available_bytes,
-            ),
-            ("ks_node_free_iops", "IOPS not reserved.", config.declared_iops.saturating_sub(reserved.iops)),
-            ("ks_node_used_iops", "IOPS reserved.", reserved.iops),
-            (
-                "ks_node_free_bw_bytes_per_sec",
-                "Bandwidth not reserved, in bytes per second.",
-                config.declared_bytes_per_second.saturating_sub(reserved.bytes_per_second),
-            ),
-            (
-                "ks_node_used_bw_bytes_per_sec",
-                "Bandwidth reserved, in bytes per second.",
-                reserved.bytes_per_second,
-            ),
-        ];
+        [
+            space.available_bytes,
+            space.total_bytes - space.available_bytes,
+            config.declared_iops.saturating_sub(reserved.iops),
+            reserved.iops,
+            config.declared_bytes_per_second.saturating_sub(reserved.bytes_per_second),
+            reserved.bytes_per_second,
+        ]
+    }
+
+    fn nodes(&self) -> Vec<Family> {
+        let config = &self.app.config;
         let name = |node: &BackendRecord| {
             vec![("node", node.persistent_id.clone()), ("name", config.node_name.clone())]
         };
-        let mut families: Vec<Family> = figures
-            .into_iter()
-            .map(|(metric, help, value)| {
-                let mut family = Family::new(metric, help);
-                self.backends.iter().for_each(|node| family.sample(name(node), value));
-                family
-            })
-            .collect();
+        let mut families = [
+            ("ks_node_free_capacity_bytes", "Free bytes of a node."),
+            ("ks_node_used_capacity_bytes", "Used bytes of a node."),
+            ("ks_node_free_iops", "IOPS not reserved."),
+            ("ks_node_used_iops", "IOPS reserved."),
+            ("ks_node_free_bw_bytes_per_sec", "Bandwidth not reserved, in bytes per second."),
+            ("ks_node_used_bw_bytes_per_sec", "Bandwidth reserved, in bytes per second."),
+        ]
+        .map(|(metric, help)| Family::new(metric, help));
+        for node in &self.backends {
+            for (family, value) in families.iter_mut().zip(self.figures(&node.persistent_id)) {
+                family.sample(name(node), value);
+            }
+        }
+        let mut families = families.to_vec();
         let mut states = Family::new("ks_node_state", "State of a node: 1 Available, 2 Unavailable.");
         for node in &self.backends {
             let mut labels = name(node);
             for (label, value) in [("rack", &node.rack), ("zone", &node.zone), ("region", &node.region)] {
                 labels.push((label, value.clone().unwrap_or_else(|| "null".to_owned())));
             }
-            states.sample(labels, if self.observed.available { 1 } else { 2 });
+            states.sample(labels, if self.observed.is_available(&node.persistent_id) { 1 } else { 2 });
         }
         families.push(states);
         families

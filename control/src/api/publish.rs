@@ -62,8 +62,9 @@ pub(crate) async fn publish(State(app): State<SharedApp>, tenant: Tenant, JsonBo
     app.complete(async move {
         let _volume = this.volume_locks.lock(pair.uuid()).await;
         let _host = this.host_locks.lock(&host).await;
-        let nqns = retry(|| record_publish(&this, tenant.id(), &host, &pair)).await?;
-        let Err(failure) = exported(Code::PublishFailed, &nqns, reconcile::subsystems(&this).await?) else {
+        let exports = retry(|| record_publish(&this, tenant.id(), &host, &pair)).await?;
+        let Err(failure) = exported(Code::PublishFailed, &exports, reconcile::subsystems(&this).await?)
+        else {
             let published = format!("published volume {} to host {host}", pair.volume);
             this.events.add(Kind::VolumePublished, &pair.volume, published).await;
             return Ok(());
@@ -75,21 +76,24 @@ pub(crate) async fn publish(State(app): State<SharedApp>, tenant: Tenant, JsonBo
     Ok(success())
 }
 
-/// The node's reason if it did not do its part for one of the targets.
-fn exported(code: Code, nqns: &[String], mut failed: Unexported) -> Result<(), Failure> {
-    match nqns.iter().find_map(|nqn| failed.remove(nqn)) {
+/// A subsystem by its NQN, and the backend that exports the volume in it.
+type Export = (String, String);
+
+/// The node's reason if it did not do its part for one of the exports.
+fn exported(code: Code, exports: &[Export], mut failed: Unexported) -> Result<(), Failure> {
+    match exports.iter().find_map(|export| failed.remove(export)) {
         Some(error) => Err(Failure::new(code, error.to_string())),
         None => Ok(()),
     }
 }
 
-/// Returns the NQN through which the host now gets the volume; none for a Local one.
+/// Returns through what the host now gets the volume; nothing for a Local one.
 async fn record_publish(
     app: &App,
     tenant: &str,
     host_id: &str,
     pair: &Pair,
-) -> Result<Vec<String>, ApiError> {
+) -> Result<Vec<Export>, ApiError> {
     let host = find_host(app, host_id).await?;
     let mut volume = find_volume(app, tenant, pair).await?;
     if volume.value.protocol == Protocol::Local {
@@ -100,14 +104,15 @@ async fn record_publish(
         return Err(Failure::new(Code::AlreadyPublished, why).into());
     }
     let mut change = Change::default().replace(&volume).rest_on(&host);
-    let mut nqns = Vec::new();
+    let mut exports = Vec::new();
     if volume.value.protocol == Protocol::Nvmeof {
         let (target, with_target) = add_to_target(app, &volume.value, host_id, change).await?;
-        nqns.push(target.nqn);
+        let backends = volume.value.replicas.iter().map(|replica| replica.backend.clone());
+        exports.extend(backends.map(|backend| (target.nqn.clone(), backend)));
         change = with_target;
     }
     app.state.commit(change).await?;
-    Ok(nqns)
+    Ok(exports)
 }
 
 async fn add_to_target(
@@ -121,7 +126,7 @@ async fn add_to_target(
         unreachable!("volumes have one replica: create refuses more");
     };
     let observed = app.observe().await;
-    if !observed.available {
+    if !observed.is_available(&replica.backend) {
         return fail(format!("backend {} is unavailable", replica.backend));
     }
     if !observed.volumes.contains_key(&replica.uuid) {
@@ -166,9 +171,9 @@ pub(crate) async fn unpublish(
             Some(host) => Some(this.host_locks.lock(host).await),
             None => None,
         };
-        let nqns = retry(|| record_unpublish(&this, tenant.id(), &pair)).await?;
+        let exports = retry(|| record_unpublish(&this, tenant.id(), &pair)).await?;
         // Once recorded it is not taken back: the node is told again until it has done it.
-        exported(Code::UnpublishFailed, &nqns, reconcile::subsystems(&this).await?)?;
+        exported(Code::UnpublishFailed, &exports, reconcile::subsystems(&this).await?)?;
         let host = pair.host.as_ref().map_or("every host".to_owned(), |host| format!("host {host}"));
         let unpublished = format!("unpublished volume {} from {host}", pair.volume);
         this.events.add(Kind::VolumeUnpublished, &pair.volume, unpublished).await;
@@ -178,8 +183,8 @@ pub(crate) async fn unpublish(
     Ok(success())
 }
 
-/// Returns the NQNs that no longer export the volume.
-async fn record_unpublish(app: &App, tenant: &str, pair: &Pair) -> Result<Vec<String>, ApiError> {
+/// Returns what no longer exports the volume.
+async fn record_unpublish(app: &App, tenant: &str, pair: &Pair) -> Result<Vec<Export>, ApiError> {
     if let Some(host) = &pair.host {
         find_host(app, host).await?;
     }
@@ -197,9 +202,9 @@ async fn record_unpublish(app: &App, tenant: &str, pair: &Pair) -> Result<Vec<St
         let why = format!("volume {} is not published to {to}", pair.volume);
         return Err(Failure::new(Code::VolumeNotPublished, why).into());
     }
-    let (nqns, change) = removal(app, volume, &hosts).await?;
+    let (exports, change) = removal(app, volume, &hosts).await?;
     app.state.commit(change).await?;
-    Ok(nqns)
+    Ok(exports)
 }
 
 /// Undoes a publish that the node refused.
@@ -214,20 +219,21 @@ async fn removal(
     app: &App,
     mut volume: Stored<VolumeRecord>,
     hosts: &[String],
-) -> Result<(Vec<String>, Change), ApiError> {
+) -> Result<(Vec<Export>, Change), ApiError> {
     let mut change = Change::default();
-    let mut nqns = Vec::new();
+    let mut exports = Vec::new();
     for host in hosts {
         volume.value.published_to.remove(host);
         for mut target in app.state.list_under::<TargetRecord>(&format!("{host}/")).await? {
             if target.value.unpublish(volume.value.uuid) {
-                nqns.push(target.value.nqn.clone());
+                let backends = volume.value.replicas.iter().map(|replica| replica.backend.clone());
+                exports.extend(backends.map(|backend| (target.value.nqn.clone(), backend)));
                 change =
                     if target.value.is_empty() { change.remove(&target) } else { change.replace(&target) };
             }
         }
     }
-    Ok((nqns, change.replace(&volume)))
+    Ok((exports, change.replace(&volume)))
 }
 
 async fn find_host(app: &App, id: &str) -> Result<Stored<HostRecord>, ApiError> {

@@ -3,6 +3,8 @@
 use dataplane::node::{DriveInfo, DriveState};
 use serde::{Deserialize, Serialize};
 
+use crate::{app::Observed, state::Stored};
+
 /// The stored form: what people decided about a backend. What it has is observed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct BackendRecord {
@@ -39,7 +41,7 @@ pub(crate) struct Space {
     pub(crate) available_bytes: u64,
 }
 
-pub(crate) fn space(drives: &[DriveInfo]) -> Space {
+pub(crate) fn space<'a>(drives: impl IntoIterator<Item = &'a DriveInfo>) -> Space {
     let mut space = Space::default();
     for drive in drives {
         match drive.state {
@@ -52,6 +54,12 @@ pub(crate) fn space(drives: &[DriveInfo]) -> Space {
         }
     }
     space
+}
+
+/// Of all backends that take new volumes.
+pub(crate) fn pool(backends: &[Stored<BackendRecord>], observed: &Observed) -> Space {
+    let in_use = backends.iter().filter(|b| b.value.in_use);
+    space(in_use.flat_map(|b| observed.drives_of(&b.value.persistent_id)))
 }
 
 #[cfg(test)]

@@ -183,6 +183,11 @@ impl VolumeRecord {
         self.phase != Phase::Creating
     }
 
+    /// Whether one of its copies is there.
+    pub(crate) fn is_on(&self, backend: &str) -> bool {
+        self.replicas.iter().any(|replica| replica.backend == backend)
+    }
+
     /// What the node may give it, as the storage class says for its size.
     pub(crate) fn limits(&self) -> RateLimits {
         RateLimits {

@@ -23,6 +23,7 @@ use crate::{
 
 struct Crashed {
     app: SharedApp,
+    node: Node,
     _dir: TempDir,
 }
 
@@ -40,8 +41,10 @@ impl Crashed {
         };
         let node = Node::start(node).unwrap();
         let dir = tempfile::tempdir().unwrap();
+        // That of the test volumes' backend.
+        std::fs::write(dir.path().join("persistent-id"), "02:00:00:00:00:01\n").unwrap();
         let opened = open(ControlConfig::new(dir.path()), node, &[]).await.unwrap();
-        Self { app: opened.app, _dir: dir }
+        Self { app: opened.app, node: opened.own.node, _dir: dir }
     }
 
     /// What the store says after the crash.
@@ -61,7 +64,7 @@ impl Crashed {
             reserved_bytes: gib * GIB,
             drives: Vec::new(),
         };
-        self.app.node.create_volume(spec).await.unwrap();
+        self.node.create_volume(spec).await.unwrap();
     }
 
     /// A ready volume with a snapshot in that phase, which the node has or not.
@@ -73,7 +76,7 @@ impl Crashed {
         self.app.state.create(record.clone(), Change::default()).await.unwrap();
         if node_has_it {
             let spec = SnapshotSpec { volume: volume.uuid, snapshot: record.uuid };
-            self.app.node.create_snapshots(vec![spec]).await.unwrap();
+            self.node.create_snapshots(vec![spec]).await.unwrap();
         }
         record
     }
@@ -81,13 +84,13 @@ impl Crashed {
     /// How many snapshots are recorded, and how many the node has.
     async fn snapshots(&self) -> (usize, usize) {
         let recorded = self.app.state.list::<SnapshotRecord>().await.unwrap().len();
-        (recorded, self.app.node.snapshots().await.len())
+        (recorded, self.node.snapshots().await.len())
     }
 
     /// The recorded volume, its node's GiB, and how many aliases there are.
     async fn after(&self) -> (Option<VolumeRecord>, Vec<u64>, usize) {
         let mut records = self.app.state.list::<VolumeRecord>().await.unwrap();
-        let sizes = self.app.node.volumes().await.iter().map(|v| v.size_bytes / GIB).collect();
+        let sizes = self.node.volumes().await.iter().map(|v| v.size_bytes / GIB).collect();
         let aliases = self.app.state.list::<AliasRecord>().await.unwrap().len();
         (records.pop().map(|r| r.value), sizes, aliases)
     }
@@ -153,10 +156,10 @@ async fn targets_come_back_and_forgotten_ones_go() {
     target.publish(record.uuid, record.uuid).unwrap();
     let mut forgotten = target.subsystem(&host);
     forgotten.nqn.push_str("-old");
-    crashed.app.node.set_subsystem(forgotten).await.unwrap();
+    crashed.node.set_subsystem(forgotten).await.unwrap();
     crashed.app.state.commit(Change::default().create(&host).create(&target)).await.unwrap();
     assert!(subsystems(&crashed.app).await.unwrap().is_empty());
-    assert_eq!(crashed.app.node.subsystems().await, [target.subsystem(&host)]);
+    assert_eq!(crashed.node.subsystems().await, [target.subsystem(&host)]);
 }
 
 #[tokio::test]
@@ -192,9 +195,9 @@ async fn a_forced_deletion_that_was_cut_leaves_clones() {
             size_bytes: GIB,
             reserved_bytes: 0,
         };
-        crashed.app.node.create_snapshot_volume(spec).await.unwrap();
+        crashed.node.create_snapshot_volume(spec).await.unwrap();
         if !node_has_it {
-            crashed.app.node.delete_snapshot(taken.uuid).await.unwrap();
+            crashed.node.delete_snapshot(taken.uuid).await.unwrap();
         }
         assert!(storage(&crashed.app).await.unwrap().is_empty());
         assert_eq!(crashed.snapshots().await, (0, 0), "{node_has_it}");
@@ -212,6 +215,6 @@ async fn limits_that_the_node_forgot_are_set_again() {
     crashed.app.state.create(record.clone(), Change::default()).await.unwrap();
     crashed.on_node(&record, 2).await;
     storage(&crashed.app).await.unwrap();
-    let limits = crashed.app.node.volume(record.uuid).await.unwrap().limits;
+    let limits = crashed.node.volume(record.uuid).await.unwrap().limits;
     assert_eq!(limits, RateLimits { max_iops: 20, max_bytes_per_second: 0 });
 }

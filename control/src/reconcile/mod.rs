@@ -2,7 +2,6 @@
 
 #[cfg(test)]
 mod crash_test;
-mod live;
 mod plan;
 #[cfg(test)]
 mod plan_test;
@@ -11,7 +10,6 @@ mod run;
 mod snapshot;
 mod volume;
 
-pub(crate) use live::Liveness;
 pub(crate) use plan::{Desired, Object, OnNode, Problem, plan_storage};
 pub(crate) use run::{Unexported, background, storage, subsystems};
 pub(crate) use snapshot::{finish_delete_snapshot, undo_take};

@@ -8,9 +8,12 @@ use std::{
 use dataplane::node::{SnapshotInfo, SubsystemSpec, VolumeInfo, VolumeState};
 use uuid::Uuid;
 
-use crate::model::{
-    snapshot::{SnapshotPhase, SnapshotRecord},
-    volume::{Phase, Size, VolumeRecord},
+use crate::{
+    app::Observed,
+    model::{
+        snapshot::{SnapshotPhase, SnapshotRecord},
+        volume::{Phase, Replica, Size, VolumeRecord},
+    },
 };
 
 /// What the store says.
@@ -20,11 +23,30 @@ pub(crate) struct Desired {
     pub(crate) snapshots: Vec<SnapshotRecord>,
 }
 
-/// What the node says.
+/// What the nodes say.
 #[derive(Debug, Default)]
 pub(crate) struct OnNode {
+    /// Backends that do not answer: what they have is not known, so nothing that has a copy there is touched.
+    pub(crate) away: HashSet<String>,
     pub(crate) volumes: Vec<VolumeInfo>,
     pub(crate) snapshots: Vec<SnapshotInfo>,
+}
+
+impl OnNode {
+    pub(crate) fn new(observed: &Observed, desired: &Desired) -> Self {
+        let of_volumes = desired.volumes.iter().flat_map(|v| &v.replicas);
+        let replicas = of_volumes.chain(desired.snapshots.iter().map(|s| &s.replica));
+        let away = replicas.map(|r| &r.backend).filter(|backend| !observed.is_available(backend));
+        Self {
+            away: away.cloned().collect(),
+            volumes: observed.volumes.values().cloned().collect(),
+            snapshots: observed.snapshots.values().cloned().collect(),
+        }
+    }
+
+    fn is_away(&self, replica: &Replica) -> bool {
+        self.away.contains(&replica.backend)
+    }
 }
 
 /// Finishes what a crash or a failing node cut short.
@@ -72,7 +94,7 @@ pub(crate) enum SubsystemAction {
 /// What no action can heal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub(crate) enum Problem {
-    #[error("{0} {1} is recorded but on no drive of this node: is a drive missing?")]
+    #[error("{0} {1} is recorded but on no drive of its node: is a drive missing?")]
     Missing(Object, Uuid),
     /// Never deleted by itself: it may be all that is left of somebody's data.
     #[error("{0} {1} is on a drive but not recorded here: was the drive used by another server?")]
@@ -104,18 +126,21 @@ pub(crate) struct StoragePlan {
 
 pub(crate) fn plan_storage(desired: &Desired, observed: &OnNode) -> StoragePlan {
     let mut plan = StoragePlan::default();
-    plan_volumes(&mut plan, &desired.volumes, &observed.volumes);
-    plan_snapshots(&mut plan, &desired.snapshots, &observed.snapshots);
+    plan_volumes(&mut plan, &desired.volumes, observed);
+    plan_snapshots(&mut plan, &desired.snapshots, observed);
     plan.problems.sort();
     plan
 }
 
-fn plan_volumes(plan: &mut StoragePlan, desired: &[VolumeRecord], observed: &[VolumeInfo]) {
-    let on_node: HashMap<Uuid, &VolumeInfo> = observed.iter().map(|v| (v.uuid, v)).collect();
+fn plan_volumes(plan: &mut StoragePlan, desired: &[VolumeRecord], observed: &OnNode) {
+    let on_node: HashMap<Uuid, &VolumeInfo> = observed.volumes.iter().map(|v| (v.uuid, v)).collect();
     let mut recorded = HashSet::new();
     for volume in desired {
+        recorded.extend(volume.replicas.iter().map(|r| r.uuid));
+        if volume.replicas.iter().any(|r| observed.is_away(r)) {
+            continue;
+        }
         let replicas = || volume.replicas.iter().map(|r| (r.uuid, on_node.get(&r.uuid)));
-        recorded.extend(replicas().map(|(uuid, _)| uuid));
         let limits = volume.limits();
         match volume.phase {
             Phase::Creating => plan.volumes.push(VolumeAction::UndoCreate(volume.uuid)),
@@ -131,14 +156,15 @@ fn plan_volumes(plan: &mut StoragePlan, desired: &[VolumeRecord], observed: &[Vo
             plan.problems.extend(missing.map(|(uuid, _)| Problem::Missing(Object::Volume, uuid)));
         }
     }
-    let unknown = observed.iter().filter(|v| v.state != VolumeState::Deleting && !recorded.contains(&v.uuid));
+    let there = observed.volumes.iter();
+    let unknown = there.filter(|v| v.state != VolumeState::Deleting && !recorded.contains(&v.uuid));
     plan.problems.extend(unknown.map(|v| Problem::Unknown(Object::Volume, v.uuid)));
 }
 
-fn plan_snapshots(plan: &mut StoragePlan, desired: &[SnapshotRecord], observed: &[SnapshotInfo]) {
-    let on_node: HashSet<Uuid> = observed.iter().map(|s| s.uuid).collect();
+fn plan_snapshots(plan: &mut StoragePlan, desired: &[SnapshotRecord], observed: &OnNode) {
+    let on_node: HashSet<Uuid> = observed.snapshots.iter().map(|s| s.uuid).collect();
     let recorded: HashSet<Uuid> = desired.iter().map(|s| s.uuid).collect();
-    for snapshot in desired {
+    for snapshot in desired.iter().filter(|s| !observed.is_away(&s.replica)) {
         match snapshot.phase {
             SnapshotPhase::Creating => plan.snapshots.push(SnapshotAction::UndoTake(snapshot.uuid)),
             SnapshotPhase::Deleting => plan.snapshots.push(SnapshotAction::FinishDelete(snapshot.uuid)),
@@ -148,7 +174,8 @@ fn plan_snapshots(plan: &mut StoragePlan, desired: &[SnapshotRecord], observed: 
             SnapshotPhase::Ready => {}
         }
     }
-    let unknown = observed.iter().filter(|s| s.state != VolumeState::Deleting && !recorded.contains(&s.uuid));
+    let there = observed.snapshots.iter();
+    let unknown = there.filter(|s| s.state != VolumeState::Deleting && !recorded.contains(&s.uuid));
     plan.problems.extend(unknown.map(|s| Problem::Unknown(Object::Snapshot, s.uuid)));
 }
 

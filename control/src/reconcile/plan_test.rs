@@ -135,6 +135,7 @@ fn limits_are_set_where_they_differ() {
 #[test]
 fn what_nobody_recorded_is_reported_and_left_alone() {
     let observed = |state: VolumeState| OnNode {
+        away: HashSet::new(),
         volumes: vec![VolumeInfo { state: state.clone(), ..on_node(9) }],
         snapshots: vec![SnapshotInfo { state, ..snapshot_on_node(8) }],
     };
@@ -171,4 +172,19 @@ fn a_host_that_changed_its_nqn_is_a_difference() {
     let moved = SubsystemSpec { allowed_hosts: vec!["new".to_owned()], ..spec("a", &[1]) };
     let actions = plan_subsystems(vec![moved.clone()], vec![spec("a", &[1])], &volumes);
     assert_eq!(actions, [SubsystemAction::Set(moved)]);
+}
+
+#[test]
+fn what_has_a_copy_on_a_node_that_is_away_is_left_alone() {
+    let size = Size { capacity_gib: 2, reserved_bytes: 0 };
+    let phases = [Phase::Creating, Phase::Ready, Phase::Expanding { to: size }, Phase::Deleting];
+    let volumes =
+        phases.iter().zip(1..).map(|(phase, uuid)| VolumeRecord { phase: *phase, ..volume(uuid, 1) });
+    let snapshots = [SnapshotPhase::Creating, SnapshotPhase::Ready, SnapshotPhase::Deleting];
+    let snapshots = snapshots.map(|phase| SnapshotRecord { phase, ..snapshot(5) });
+    let desired = Desired { volumes: volumes.collect(), snapshots: snapshots.to_vec() };
+    let backend = desired.volumes[0].replicas[0].backend.clone();
+    let away = OnNode { away: HashSet::from([backend]), ..OnNode::default() };
+    assert_eq!(plan_storage(&desired, &away), StoragePlan::default());
+    assert_ne!(plan_storage(&desired, &OnNode::default()), StoragePlan::default());
 }

@@ -8,11 +8,12 @@ use std::{
     fmt,
 };
 
-use dataplane::node::{HostTls, Node, Requirement};
+use dataplane::node::{HostTls, NodeError, Requirement};
 
 use crate::{
     app::App,
     model::{host::HostRecord, secret::HostSecretRecord, tls_key::TlsKeyRecord},
+    nodes::NodeHandle,
     store::StoreError,
 };
 
@@ -90,19 +91,19 @@ impl Proofs {
     }
 
     /// Before anything is exported. Whoever is not known, or barred, still has to prove what it had to.
-    pub(super) async fn demand(&self, node: &Node) {
+    pub(super) async fn demand(&self, node: &NodeHandle) -> Result<(), NodeError> {
         let secrets = self.secrets.clone().into_iter().filter(|(nqn, _)| !self.bars(nqn));
-        node.update_requirements(secrets.collect()).await;
+        node.update_requirements(secrets.collect()).await?;
         let keys = self.keys.clone().into_iter().filter(|(nqn, _)| !self.bars(nqn));
-        node.update_host_tls(keys.collect()).await.expect("each key was opened for its own host");
+        node.update_host_tls(keys.collect()).await
     }
 
     /// Once nothing is exported to others any more.
-    pub(super) async fn demand_of_no_others(self, node: &Node) {
-        let secrets = self.secrets.into_iter().filter_map(|(nqn, secret)| Some((nqn, secret?)));
-        node.set_requirements(secrets.collect()).await;
-        let keys = self.keys.into_iter().filter_map(|(nqn, tls)| Some((nqn, tls?)));
-        node.set_host_tls(keys.collect()).await.expect("each key was opened for its own host");
+    pub(super) async fn demand_of_no_others(&self, node: &NodeHandle) -> Result<(), NodeError> {
+        let secrets = self.secrets.clone().into_iter().filter_map(|(nqn, secret)| Some((nqn, secret?)));
+        node.set_requirements(secrets.collect()).await?;
+        let keys = self.keys.clone().into_iter().filter_map(|(nqn, tls)| Some((nqn, tls?)));
+        node.set_host_tls(keys.collect()).await
     }
 }
 

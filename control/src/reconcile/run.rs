@@ -7,8 +7,11 @@ use std::{
     time::Duration,
 };
 
-use dataplane::node::{NodeError, VolumeInfo, VolumeState};
-use tokio::time::{MissedTickBehavior, interval};
+use dataplane::node::{NodeError, SubsystemSpec, VolumeInfo, VolumeState};
+use tokio::{
+    task::JoinSet,
+    time::{MissedTickBehavior, interval},
+};
 use uuid::Uuid;
 
 use super::{
@@ -26,6 +29,7 @@ use crate::{
         target::TargetRecord,
         volume::{Phase, VolumeRecord},
     },
+    nodes::Member,
     store::{StoreError, Watch},
 };
 
@@ -39,8 +43,7 @@ pub(crate) async fn storage(app: &App) -> Result<Vec<Problem>, StoreError> {
         volumes: app.state.list().await?.into_iter().map(|v| v.value).collect(),
         snapshots: app.state.list().await?.into_iter().map(|s| s.value).collect(),
     };
-    let observed = OnNode { volumes: app.node.volumes().await, snapshots: app.node.snapshots().await };
-    let plan = plan_storage(&desired, &observed);
+    let plan = plan_storage(&desired, &OnNode::new(&app.observe().await, &desired));
     for action in plan.volumes {
         report(action, heal_volume(app, action.volume()).await);
     }
@@ -81,32 +84,74 @@ async fn heal_snapshot(app: &App, snapshot: Uuid) -> Result<(), ApiError> {
     }
 }
 
-/// What the node could not export, by NQN.
-pub(crate) type Unexported = BTreeMap<String, NodeError>;
+/// What could not be exported, by NQN and the backend that should.
+pub(crate) type Unexported = BTreeMap<(String, String), NodeError>;
 
-/// Makes the node's subsystems what the targets say; called after every change of targets or hosts. One that
+/// Makes the nodes' subsystems what the targets say; called after every change of targets or hosts. One that
 /// fails does not keep the others back.
 pub(crate) async fn subsystems(app: &App) -> Result<Unexported, StoreError> {
     let _one_at_a_time = app.subsystems.lock().await;
     let hosts = app.state.list::<HostRecord>().await?.into_iter();
     let hosts: HashMap<String, HostRecord> = hosts.map(|h| (h.value.id.clone(), h.value)).collect();
-    let proofs = Proofs::read(app, hosts.values()).await?;
-    proofs.demand(&app.node).await;
+    let proofs = Arc::new(Proofs::read(app, hosts.values()).await?);
     let targets = app.state.list::<TargetRecord>().await?.into_iter().map(|t| t.value);
-    let desired = targets.filter_map(|target| {
-        let host = hosts.get(&target.host_id).filter(|host| !proofs.bars(&host.nqn))?;
-        Some(target.subsystem(host))
-    });
+    let desired: Vec<SubsystemSpec> = targets
+        .filter_map(|target| {
+            let host = hosts.get(&target.host_id).filter(|host| !proofs.bars(&host.nqn))?;
+            Some(target.subsystem(host))
+        })
+        .collect();
+    let volumes = app.state.list::<VolumeRecord>().await?;
+    let replicas = volumes.iter().flat_map(|v| &v.value.replicas);
+    let backends: HashMap<Uuid, &str> = replicas.map(|r| (r.uuid, r.backend.as_str())).collect();
+    let mut exports = JoinSet::new();
+    for member in app.nodes.all() {
+        let desired =
+            part_of(&desired, |volume| backends.get(&volume) == Some(&member.persistent_id.as_str()));
+        exports.spawn(export(member, desired, Arc::clone(&proofs)));
+    }
+    Ok(exports.join_all().await.into_iter().flatten().collect())
+}
+
+/// Of each subsystem what one node has to export.
+fn part_of(desired: &[SubsystemSpec], is_there: impl Fn(Uuid) -> bool) -> Vec<SubsystemSpec> {
+    let mut part = desired.to_vec();
+    part.iter_mut().for_each(|spec| spec.namespaces.retain(|namespace| is_there(namespace.volume)));
+    part.retain(|spec| !spec.namespaces.is_empty());
+    part
+}
+
+/// Brings one node to what it has to export.
+async fn export(member: Arc<Member>, desired: Vec<SubsystemSpec>, proofs: Arc<Proofs>) -> Unexported {
+    let failed_at = |nqn: &str, error| ((nqn.to_owned(), member.persistent_id.clone()), error);
+    let nqns: Vec<String> = desired.iter().map(|spec| spec.nqn.clone()).collect();
+    match export_all(&member, desired, &proofs).await {
+        Ok(failed) => failed.into_iter().map(|(nqn, error)| failed_at(&nqn, error)).collect(),
+        Err(error) => {
+            tracing::warn!(node = member.persistent_id, %error, "the node does not hear what it shall export");
+            nqns.iter().map(|nqn| failed_at(nqn, error.clone())).collect()
+        }
+    }
+}
+
+/// What failed, by NQN; an error concerns all of them.
+async fn export_all(
+    member: &Member,
+    desired: Vec<SubsystemSpec>,
+    proofs: &Proofs,
+) -> Result<BTreeMap<String, NodeError>, NodeError> {
+    let node = &member.handle;
+    proofs.demand(node).await?;
     let can_be_exported = |v: &VolumeInfo| v.complete && v.state != VolumeState::Deleting;
-    let there = app.node.volumes().await.into_iter().filter(can_be_exported);
+    let there = node.volumes().await?.into_iter().filter(can_be_exported);
     let volumes: HashSet<Uuid> = there.map(|v| v.uuid).collect();
-    let mut failed = Unexported::new();
-    for action in plan_subsystems(desired.collect(), app.node.subsystems().await, &volumes) {
+    let mut failed = BTreeMap::new();
+    for action in plan_subsystems(desired, node.subsystems().await?, &volumes) {
         match action {
-            SubsystemAction::Remove(nqn) => app.node.remove_subsystem(&nqn).await,
+            SubsystemAction::Remove(nqn) => node.remove_subsystem(nqn).await?,
             SubsystemAction::Set(spec) => {
                 let nqn = spec.nqn.clone();
-                if let Err(error) = app.node.set_subsystem(spec).await {
+                if let Err(error) = node.set_subsystem(spec).await {
                     tracing::warn!(nqn, %error, "the node does not export this subsystem as it shall");
                     failed.insert(nqn, error);
                 }
@@ -114,7 +159,7 @@ pub(crate) async fn subsystems(app: &App) -> Result<Unexported, StoreError> {
         }
     }
     if failed.is_empty() {
-        proofs.demand_of_no_others(&app.node).await;
+        proofs.demand_of_no_others(node).await?;
     }
     Ok(failed)
 }

@@ -3,6 +3,7 @@
 
 use dataplane::node::{NodeError, VolumeState};
 
+use super::volume::Left;
 use crate::{
     app::{App, retry},
     envelope::ApiError,
@@ -16,35 +17,39 @@ use crate::{
 /// Takes back a snapshot that was not finished; afterwards neither store nor node has it.
 pub(crate) async fn undo_take(app: &App, snapshot: Stored<SnapshotRecord>) -> Result<(), ApiError> {
     assert_eq!(snapshot.value.phase, SnapshotPhase::Creating);
-    remove_everywhere(app, &snapshot).await
+    match remove_from_node(app, &snapshot.value).await {
+        Ok(()) => retry(|| forget(app, &snapshot)).await,
+        Err(Left::Untouched(error) | Left::Unknown(error)) => Err(error.into()),
+    }
 }
 
 /// Deletes the snapshot from the node, then the record. If the node cannot, the record is Ready again, and the
-/// error says why.
+/// error says why. If the node was told and did not answer, the record stays as it is, as for a volume.
 pub(crate) async fn finish_delete_snapshot(
     app: &App,
     mut snapshot: Stored<SnapshotRecord>,
 ) -> Result<(), ApiError> {
     assert_eq!(snapshot.value.phase, SnapshotPhase::Deleting);
-    match remove_everywhere(app, &snapshot).await {
-        Err(ApiError::Domain(failure)) => {
+    match remove_from_node(app, &snapshot.value).await {
+        Ok(()) => retry(|| forget(app, &snapshot)).await,
+        Err(Left::Unknown(error)) => Err(error.into()),
+        Err(Left::Untouched(error)) => {
             snapshot.value.enter(SnapshotPhase::Ready);
             app.state.update(snapshot).await?;
-            Err(failure.into())
+            Err(error.into())
         }
-        done => done,
     }
 }
 
-async fn remove_everywhere(app: &App, snapshot: &Stored<SnapshotRecord>) -> Result<(), ApiError> {
-    let uuid = snapshot.value.uuid;
-    match app.node.snapshot(uuid).await {
-        Err(NodeError::NotFound(_)) => {}
+async fn remove_from_node(app: &App, snapshot: &SnapshotRecord) -> Result<(), Left> {
+    let node = app.nodes.of(&snapshot.replica.backend).map_err(Left::Untouched)?;
+    match node.snapshot(snapshot.uuid).await {
+        Err(NodeError::NotFound(_)) => Ok(()),
         // Told before a crash: the node remembers, and needs nobody to go on.
-        Ok(found) if found.state == VolumeState::Deleting => {}
-        Ok(_) | Err(_) => app.node.delete_snapshot(uuid).await?,
+        Ok(found) if found.state == VolumeState::Deleting => Ok(()),
+        Err(error @ NodeError::NoAnswer(_)) => Err(Left::Untouched(error)),
+        Ok(_) | Err(_) => node.delete_snapshot(snapshot.uuid).await.map_err(Left::after_deletion),
     }
-    retry(|| forget(app, snapshot)).await
 }
 
 /// The volumes that showed it live on as clones (D64).

@@ -9,7 +9,7 @@ use crate::{
     envelope::ApiError,
     model::{
         placement::CandidateDrive,
-        volume::{Phase, Size, VolumeRecord},
+        volume::{Phase, Replica, Size, VolumeRecord},
     },
     state::{AliasRecord, Change, Stored},
 };
@@ -27,10 +27,13 @@ pub(crate) async fn finish_create(app: &App, mut volume: Stored<VolumeRecord>) -
 pub(super) async fn set_limits(app: &App, volume: &VolumeRecord) {
     let limits = volume.limits();
     for replica in &volume.replicas {
-        let there = app.node.volume(replica.uuid).await;
+        let there = match app.nodes.of(&replica.backend) {
+            Ok(node) => node.volume(replica.uuid).await.map(|there| (node, there)),
+            Err(error) => Err(error),
+        };
         let set = match there {
-            Ok(there) if there.limits == limits => Ok(()),
-            Ok(_) => app.node.set_limits(replica.uuid, limits).await,
+            Ok((_, there)) if there.limits == limits => Ok(()),
+            Ok((node, _)) => node.set_limits(replica.uuid, limits).await,
             Err(error) => Err(error),
         };
         if let Err(error) = set {
@@ -40,43 +43,82 @@ pub(super) async fn set_limits(app: &App, volume: &VolumeRecord) {
 }
 
 /// Takes back a create that was not finished; afterwards neither store nor node has the volume.
+/// A node that does not answer leaves it for the next look at everything.
 pub(crate) async fn undo_create(app: &App, volume: Stored<VolumeRecord>) -> Result<(), ApiError> {
     assert_eq!(volume.value.phase, Phase::Creating);
-    remove_everywhere(app, &volume).await
-}
-
-/// Deletes the volume from the node, then the record. If the node cannot, the record is Ready again, and the
-/// error says why.
-pub(crate) async fn finish_delete(app: &App, mut volume: Stored<VolumeRecord>) -> Result<(), ApiError> {
-    assert_eq!(volume.value.phase, Phase::Deleting);
-    match remove_everywhere(app, &volume).await {
-        Err(ApiError::Domain(failure)) => {
-            volume.value.enter(Phase::Ready);
-            app.state.update(volume).await?;
-            Err(failure.into())
-        }
-        done => done,
+    match remove_everywhere(app, &volume.value).await {
+        Ok(()) => forget(app, &volume).await,
+        Err(Left::Untouched(error) | Left::Unknown(error)) => Err(error.into()),
     }
 }
 
-async fn remove_everywhere(app: &App, volume: &Stored<VolumeRecord>) -> Result<(), ApiError> {
-    for replica in &volume.value.replicas {
-        match app.node.volume(replica.uuid).await {
+/// Deletes the volume from its nodes, then the record. If a node cannot, the record is Ready again, and the error says
+/// why. If a node was told and did not answer, the record stays as it is, and the deletion is finished when the node
+/// answers again.
+pub(crate) async fn finish_delete(app: &App, mut volume: Stored<VolumeRecord>) -> Result<(), ApiError> {
+    assert_eq!(volume.value.phase, Phase::Deleting);
+    match remove_everywhere(app, &volume.value).await {
+        Ok(()) => forget(app, &volume).await,
+        Err(Left::Unknown(error)) => Err(error.into()),
+        Err(Left::Untouched(error)) => {
+            volume.value.enter(Phase::Ready);
+            app.state.update(volume).await?;
+            Err(error.into())
+        }
+    }
+}
+
+/// Why a node still has a copy, or a snapshot.
+pub(super) enum Left {
+    /// It was not deleted.
+    Untouched(NodeError),
+    /// It may be deleted.
+    Unknown(NodeError),
+}
+
+impl Left {
+    /// What the node's answer to a deletion means.
+    pub(super) fn after_deletion(error: NodeError) -> Self {
+        match error {
+            NodeError::NoAnswer(_) => Self::Unknown(error),
+            error => Self::Untouched(error),
+        }
+    }
+}
+
+async fn remove_everywhere(app: &App, volume: &VolumeRecord) -> Result<(), Left> {
+    let mut nodes = Vec::with_capacity(volume.replicas.len());
+    for replica in &volume.replicas {
+        let node = app.nodes.of(&replica.backend).map_err(Left::Untouched)?;
+        match node.volume(replica.uuid).await {
             Err(NodeError::NotFound(_)) => {}
             // Told before a crash: the node remembers, and needs nobody to go on.
             Ok(found) if found.state == VolumeState::Deleting => {}
-            Ok(_) | Err(_) => app.node.delete_volume(replica.uuid).await?,
+            Err(error @ NodeError::NoAnswer(_)) => return Err(Left::Untouched(error)),
+            Ok(_) | Err(_) => nodes.push((node, replica.uuid)),
         }
     }
+    for (node, replica) in nodes {
+        node.delete_volume(replica).await.map_err(Left::after_deletion)?;
+    }
+    Ok(())
+}
+
+async fn forget(app: &App, volume: &Stored<VolumeRecord>) -> Result<(), ApiError> {
     let change = Change::default().remove(volume).forget(&AliasRecord::of(&volume.value));
     Ok(app.state.commit(change).await?)
 }
 
-/// The drives that further parts of the volume may go to.
-async fn span(app: &App, volume: &VolumeRecord) -> Result<Vec<Uuid>, ApiError> {
+/// The drives of a copy's node that further parts of the volume may go to.
+async fn span(app: &App, volume: &VolumeRecord, replica: &Replica) -> Result<Vec<Uuid>, ApiError> {
     let (volumes, observed) = (app.state.list::<VolumeRecord>().await?, app.observe().await);
     let records = volumes.iter().map(|v| &v.value);
-    let drives = CandidateDrive::list(&observed.drives, &observed.volumes, records, Some(volume.uuid));
+    let drives = CandidateDrive::list(
+        observed.drives_of(&replica.backend),
+        &observed.volumes,
+        records,
+        Some(volume.uuid),
+    );
     Ok(volume.class.may_span(&drives))
 }
 
@@ -88,12 +130,20 @@ pub(crate) async fn finish_expand(
     to: Size,
 ) -> Result<(), ApiError> {
     assert_eq!(volume.value.phase, Phase::Expanding { to });
-    let drives = span(app, &volume.value).await?;
     let mut expanded = Ok(());
     for replica in &volume.value.replicas {
-        let done =
-            app.node.expand_volume(replica.uuid, to.capacity_bytes(), to.reserved_bytes, &drives).await;
-        expanded = expanded.and(done.map(drop));
+        let drives = span(app, &volume.value, replica).await?;
+        let done = match app.nodes.of(&replica.backend) {
+            Ok(node) => {
+                node.expand_volume(replica.uuid, to.capacity_bytes(), to.reserved_bytes, drives).await
+            }
+            Err(error) => Err(error),
+        };
+        expanded = expanded.and(done);
+    }
+    if let Err(error @ NodeError::NoAnswer(_)) = expanded {
+        // It may have grown: finished when the node answers again.
+        return Err(error.into());
     }
     if expanded.is_ok() {
         volume.value.size = to;

@@ -6,6 +6,8 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     drive::{Drive, DriveShared},
     error::EngineError,
@@ -17,7 +19,7 @@ use super::{
 };
 
 /// What a check found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckReport {
     /// Layers, those without an extent included.
     pub layers: usize,

@@ -1,10 +1,11 @@
 //! What the control plane says to a node and hears from it: plain values, no reactor type, no HTTP type.
 //! Sizes are bytes unless the name says otherwise.
 
-use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf};
+use std::{fmt, net::SocketAddr, ops::RangeInclusive, path::PathBuf};
 
 pub use nvmeof::controller::AnaState;
 use nvmeof::tls::RetainedPsk;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use crate::target::CONTROLLER_IDS;
@@ -50,7 +51,7 @@ impl NodeConfig {
 }
 
 /// Where a drive lives and how far its word is trusted.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DriveConfig {
     pub medium: DriveMedium,
     /// Size for creation only; an existing drive keeps its own.
@@ -89,7 +90,7 @@ impl DriveConfig {
 }
 
 /// Tells a drive from every other, and from its own past.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DriveIdentity {
     pub uuid: Uuid,
     /// Of its superblock: grows with every checkpoint, so an older copy has a smaller one.
@@ -97,7 +98,7 @@ pub struct DriveIdentity {
 }
 
 /// A defect on request, which the tests of durability must notice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TestFault {
     /// Flushes promise everything and do nothing.
     NoFlush,
@@ -105,7 +106,7 @@ pub enum TestFault {
     EarlyAnswer,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DriveMedium {
     /// A file (created on demand) or a block device.
     Path(PathBuf),
@@ -113,7 +114,7 @@ pub enum DriveMedium {
     Memory(String),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TornPolicy {
     /// The user states that 4 KiB writes are atomic.
     Assume4kAtomic,
@@ -145,7 +146,7 @@ pub struct Advertise {
     pub port: Option<u16>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DriveState {
     Online,
     /// Serves as before while its volumes move to other drives; takes no new ones.
@@ -157,7 +158,7 @@ pub enum DriveState {
 }
 
 /// How far the emptying of a drive has come.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evacuation {
     pub moved_bytes: u64,
     /// May grow while hosts write.
@@ -166,7 +167,7 @@ pub struct Evacuation {
     pub failure: Option<String>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DriveInfo {
     pub uuid: Uuid,
     /// The path or `mem:NAME`.
@@ -187,7 +188,7 @@ pub struct DriveInfo {
     pub evacuation: Option<Evacuation>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BlockSize {
     B512,
     B4096,
@@ -208,7 +209,7 @@ impl BlockSize {
 }
 
 /// What a new volume shall be. Thick: `reserved_bytes == size_bytes`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct VolumeSpec {
     pub uuid: Uuid,
     pub size_bytes: u64,
@@ -219,7 +220,7 @@ pub struct VolumeSpec {
     pub drives: Vec<Uuid>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum VolumeState {
     Online,
     /// Corruption was found: reads of whole parts go on, writes are refused. The text says what.
@@ -241,7 +242,7 @@ impl VolumeState {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumeInfo {
     pub uuid: Uuid,
     /// In the order of what they hold.
@@ -262,28 +263,28 @@ pub struct VolumeInfo {
 }
 
 /// What of a volume or snapshot lies on one drive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartInfo {
     pub drive: Uuid,
     pub size_bytes: u64,
 }
 
 /// What a volume may be given per second; 0 is unlimited.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RateLimits {
     pub max_iops: u64,
     pub max_bytes_per_second: u64,
 }
 
 /// A snapshot to be taken: `snapshot` is the new one's UUID.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotSpec {
     pub volume: Uuid,
     pub snapshot: Uuid,
 }
 
 /// A volume's content at one instant.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SnapshotInfo {
     pub uuid: Uuid,
     /// In the order of what they hold.
@@ -297,7 +298,7 @@ pub struct SnapshotInfo {
 }
 
 /// A volume that shows a snapshot: read-only, or with a head of its own.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct SnapshotVolumeSpec {
     pub uuid: Uuid,
     pub snapshot: Uuid,
@@ -309,7 +310,7 @@ pub struct SnapshotVolumeSpec {
 }
 
 /// A volume that begins with what another holds now, and is independent of it from then on.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct CloneSpec {
     pub uuid: Uuid,
     pub source: Uuid,
@@ -319,7 +320,7 @@ pub struct CloneSpec {
 }
 
 /// One namespace of a subsystem (H2: the NSID comes from the control plane).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamespaceSpec {
     pub nsid: u32,
     pub volume: Uuid,
@@ -328,7 +329,7 @@ pub struct NamespaceSpec {
 }
 
 /// One NVM subsystem as it shall be: publishing a volume to a host adds a namespace here.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubsystemSpec {
     pub nqn: String,
     /// Host NQNs that may connect; nobody else sees it, in discovery either.
@@ -346,7 +347,7 @@ pub struct HostTls {
 }
 
 /// A live controller (association) of a host.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ControllerInfo {
     pub subsystem_nqn: String,
     pub host_nqn: String,
@@ -359,18 +360,18 @@ pub struct ControllerInfo {
 }
 
 /// What went wrong with a request to a node, by whose fault it is.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, Serialize, Deserialize, thiserror::Error)]
 pub enum NodeError {
     #[error("no such {0}")]
-    NotFound(&'static str),
+    NotFound(NodeObject),
     #[error("{0} exists already")]
-    AlreadyExists(&'static str),
+    AlreadyExists(NodeObject),
     #[error("{0}")]
     Invalid(String),
     #[error("not enough free space on any drive: {needed_bytes} bytes needed, {available_bytes} available")]
     NoFreeSpace { needed_bytes: u64, available_bytes: u64 },
     #[error("{0} is in use")]
-    InUse(&'static str),
+    InUse(NodeObject),
     /// A drive that is to be removed still has these.
     #[error("the drive is not empty: {}", contents(volumes, snapshots))]
     NotEmpty { volumes: Vec<Uuid>, snapshots: Vec<Uuid> },
@@ -379,6 +380,29 @@ pub enum NodeError {
     Drive(String),
     #[error("the node is shutting down")]
     ShuttingDown,
+    /// A node in another process did not answer. Whether it has done what it was asked for is unknown.
+    #[error("the storage node does not answer: {0}")]
+    NoAnswer(String),
+}
+
+/// What an error is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NodeObject {
+    Volume,
+    Snapshot,
+    Drive,
+    Evacuation,
+}
+
+impl fmt::Display for NodeObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Volume => "volume",
+            Self::Snapshot => "snapshot",
+            Self::Drive => "drive",
+            Self::Evacuation => "evacuation",
+        })
+    }
 }
 
 fn contents(volumes: &[Uuid], snapshots: &[Uuid]) -> String {

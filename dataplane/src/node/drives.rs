@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
 
 use super::{
-    DriveConfig, DriveInfo, DriveState, Node, NodeError, StartError,
+    DriveConfig, DriveInfo, DriveState, Node, NodeError, NodeObject, StartError,
     open_drive::{self, OpenDrive},
 };
 use crate::{
@@ -77,7 +77,10 @@ impl Drives {
 
     /// The open drive of that name.
     pub(super) fn get(&self, uuid: Uuid) -> Result<Arc<OpenDrive>, NodeError> {
-        self.all().into_iter().find(|drive| drive.drive.uuid() == uuid).ok_or(NodeError::NotFound("drive"))
+        self.all()
+            .into_iter()
+            .find(|drive| drive.drive.uuid() == uuid)
+            .ok_or(NodeError::NotFound(NodeObject::Drive))
     }
 
     fn infos(&self) -> Vec<DriveInfo> {
@@ -116,13 +119,13 @@ impl Node {
     pub async fn add_drive(&self, config: DriveConfig) -> Result<DriveInfo, NodeError> {
         let name = open_drive::name_of(&config.medium);
         if self.inner.drives.all().iter().any(|drive| drive.name == name) {
-            return Err(NodeError::AlreadyExists("drive"));
+            return Err(NodeError::AlreadyExists(NodeObject::Drive));
         }
         let opened = self.inner.drives.open(&self.inner.handle, config).await;
         let drive = opened.map_err(|StartError(reason)| NodeError::Invalid(reason))?;
         if !self.inner.drives.put(&drive) {
             open_drive::close(&self.inner.handle, &drive).await;
-            return Err(NodeError::AlreadyExists("drive"));
+            return Err(NodeError::AlreadyExists(NodeObject::Drive));
         }
         self.settle_moves().await;
         self.remove_left_behind().await;

@@ -7,7 +7,7 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{DriveState, Evacuation, Node, NodeError, open_drive::OpenDrive};
+use super::{DriveState, Evacuation, Node, NodeError, NodeObject, open_drive::OpenDrive};
 use crate::{
     engine::{self, Meter, Switch, Tree, Volume},
     rt::CoreId,
@@ -55,7 +55,7 @@ impl Node {
     pub async fn prepare_evacuation(&self, uuid: Uuid) -> Result<(), NodeError> {
         let drive = self.inner.drives.get(uuid)?;
         if drive.emptying().is_some_and(|emptying| emptying.is_under_way()) {
-            return Err(NodeError::InUse("drive"));
+            return Err(NodeError::InUse(NodeObject::Drive));
         }
         if let DriveState::ReadOnly(reason) | DriveState::Failed(reason) = drive.drive.state() {
             let problem = format!("volumes leave a drive only while it takes writes: {reason}");
@@ -80,7 +80,7 @@ impl Node {
     /// [`DriveInfo::evacuation`](super::DriveInfo::evacuation) says why.
     pub async fn evacuate_drive(&self, uuid: Uuid) -> Result<(), NodeError> {
         let drive = self.inner.drives.get(uuid)?;
-        let emptying = drive.emptying().ok_or(NodeError::NotFound("evacuation"))?;
+        let emptying = drive.emptying().ok_or(NodeError::NotFound(NodeObject::Evacuation))?;
         let outcome = self.empty(&drive, &emptying).await;
         if let Err(error) = &outcome {
             emptying.fail(error);

@@ -33,6 +33,7 @@ pub use self::{
     api::*,
     usage::{NodeUsage, SubsystemUsage},
 };
+pub use crate::engine::CheckReport;
 use crate::{
     engine::Turns,
     limits,

@@ -7,7 +7,7 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{Node, NodeError, PartInfo, VolumeState, open_drive::OpenDrive};
+use super::{Node, NodeError, NodeObject, PartInfo, VolumeState, open_drive::OpenDrive};
 use crate::{
     engine::{self, EngineError, Snapshot},
     rt,
@@ -68,13 +68,13 @@ impl Node {
     pub(super) fn volume_parts(&self, uuid: Uuid) -> Result<VolumeParts, NodeError> {
         let mut parts = self.on_drives(|drive| drive.volumes());
         parts.retain(|one| one.part.uuid() == uuid);
-        group_volumes(parts).remove(&uuid).ok_or(NodeError::NotFound("volume"))
+        group_volumes(parts).remove(&uuid).ok_or(NodeError::NotFound(NodeObject::Volume))
     }
 
     pub(super) fn snapshot_parts(&self, uuid: Uuid) -> Result<SnapshotParts, NodeError> {
         let mut parts = self.on_drives(|drive| drive.snapshots());
         parts.retain(|one| one.part.uuid() == uuid);
-        group_snapshots(parts).remove(&uuid).ok_or(NodeError::NotFound("snapshot"))
+        group_snapshots(parts).remove(&uuid).ok_or(NodeError::NotFound(NodeObject::Snapshot))
     }
 
     /// Locked before any drive is looked at.

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use uuid::Uuid;
 
 use super::{
-    BlockSize, CloneSpec, Node, NodeError, SnapshotInfo, SnapshotSpec, SnapshotVolumeSpec, VolumeInfo,
+    BlockSize, CloneSpec, Node, NodeError, NodeObject, SnapshotInfo, SnapshotSpec, SnapshotVolumeSpec,
+    VolumeInfo,
     open_drive::OpenDrive,
     parts::{OnDrive, SnapshotParts, VolumeParts},
     volumes::{Creating, count},
@@ -129,9 +130,13 @@ impl Node {
     /// Volumes and snapshots share their names, over all drives.
     pub(super) fn check_unused(&self, uuid: Uuid) -> Result<(), NodeError> {
         if self.volume_parts(uuid).is_ok() {
-            return Err(NodeError::AlreadyExists("volume"));
+            return Err(NodeError::AlreadyExists(NodeObject::Volume));
         }
-        if self.snapshot_parts(uuid).is_ok() { Err(NodeError::AlreadyExists("snapshot")) } else { Ok(()) }
+        if self.snapshot_parts(uuid).is_ok() {
+            Err(NodeError::AlreadyExists(NodeObject::Snapshot))
+        } else {
+            Ok(())
+        }
     }
 }
 

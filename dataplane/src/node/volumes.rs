@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use uuid::Uuid;
 
 use super::{
-    BlockSize, DriveState, Node, NodeError, VolumeInfo, VolumeSpec,
+    BlockSize, DriveState, Node, NodeError, NodeObject, VolumeInfo, VolumeSpec,
     open_drive::OpenDrive,
     parts::{OnDrive, VolumeParts},
 };
@@ -48,7 +48,7 @@ impl Node {
         let whole = self.volume_parts(uuid)?;
         let exported = |spec: &super::SubsystemSpec| spec.namespaces.iter().any(|ns| ns.volume == uuid);
         if self.inner.target.subsystems().iter().any(exported) {
-            return Err(NodeError::InUse("volume"));
+            return Err(NodeError::InUse(NodeObject::Volume));
         }
         self.delete_parts(whole.into_all()).await?;
         self.inner.target.forget_volume(uuid);
@@ -146,7 +146,7 @@ impl<'a> Creating<'a> {
     pub(super) fn begin(node: &'a Node, uuid: Uuid) -> Result<Self, NodeError> {
         let mut creating = node.inner.creating.lock().unwrap_or_else(PoisonError::into_inner);
         if !creating.insert(uuid) {
-            return Err(NodeError::AlreadyExists("volume"));
+            return Err(NodeError::AlreadyExists(NodeObject::Volume));
         }
         Ok(Self { node, uuid })
     }
@@ -164,7 +164,7 @@ impl From<EngineError> for NodeError {
             EngineError::NoFreeSpace { needed_bytes, available_bytes } => {
                 Self::NoFreeSpace { needed_bytes, available_bytes }
             }
-            EngineError::AlreadyExists => Self::AlreadyExists("volume"),
+            EngineError::AlreadyExists => Self::AlreadyExists(NodeObject::Volume),
             EngineError::Invalid(reason) => Self::Invalid(reason.to_string()),
             other => Self::Drive(other.to_string()),
         }

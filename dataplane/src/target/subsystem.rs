@@ -24,7 +24,7 @@ use super::{
     reservations::{AllReservations, VolumeReservations},
 };
 use crate::{
-    node::{NamespaceSpec, NodeError, SubsystemSpec, SubsystemUsage, VolumeState},
+    node::{NamespaceSpec, NodeError, NodeObject, SubsystemSpec, SubsystemUsage, VolumeState},
     volume::Volume,
 };
 
@@ -66,7 +66,7 @@ impl Exports {
             if nsid == 0 || nsid > NAMESPACES_MAX {
                 return Err(NodeError::Invalid(format!("NSID {nsid} is not between 1 and {NAMESPACES_MAX}")));
             }
-            let found = *volumes.get(&volume).ok_or(NodeError::NotFound("volume"))?;
+            let found = *volumes.get(&volume).ok_or(NodeError::NotFound(NodeObject::Volume))?;
             let limiter = limiter_of(volume);
             let reservations = reservations.of(found)?;
             let path = paths.of(volume);

@@ -8,7 +8,7 @@ use std::sync::{
 
 use dataplane::{
     host::{HostController, Payload},
-    node::{BlockSize, DriveConfig, DriveMedium, DriveState, NodeError, SnapshotSpec},
+    node::{BlockSize, DriveConfig, DriveMedium, DriveState, NodeError, NodeObject, SnapshotSpec},
     rt::CoreId,
 };
 use nvmeof::{Status, host::sqe};
@@ -90,7 +90,7 @@ fn a_host_goes_on_while_its_drive_is_emptied() {
     let drives = bench.wait(bench.node.drives());
     assert_eq!((&drives[0].state, &drives[1].state), (&DriveState::Evacuating, &DriveState::Online));
     let twice = bench.wait(bench.node.prepare_evacuation(first));
-    assert!(matches!(twice, Err(NodeError::InUse("drive"))), "{twice:?}");
+    assert!(matches!(twice, Err(NodeError::InUse(NodeObject::Drive))), "{twice:?}");
     bench.wait(bench.node.evacuate_drive(first)).unwrap();
     bench.wait(bench.node.remove_drive(first)).unwrap();
     worked(2);

@@ -1,6 +1,6 @@
 //! A volume's rate limits as the control plane sets them.
 
-use dataplane::node::{BlockSize, NodeError, RateLimits};
+use dataplane::node::{BlockSize, NodeError, NodeObject, RateLimits};
 use uuid::Uuid;
 
 use crate::support::Bench;
@@ -16,7 +16,7 @@ fn limits_are_shown_changed_and_forgotten_with_the_volume() {
         assert_eq!(shown(), limits);
     }
     let unknown = bench.wait(bench.node.set_limits(Uuid::new_v4(), RateLimits::default()));
-    assert!(matches!(unknown, Err(NodeError::NotFound("volume"))), "{unknown:?}");
+    assert!(matches!(unknown, Err(NodeError::NotFound(NodeObject::Volume))), "{unknown:?}");
 
     bench.export(&[], &[]).unwrap();
     bench.wait(bench.node.delete_volume(bench.volume)).unwrap();

@@ -5,7 +5,7 @@ use std::{cell::Cell, rc::Rc};
 
 use dataplane::{
     host::{HostController, HostQueue, Payload},
-    node::{AnaState, BlockSize, Node, NodeError, VolumeSpec},
+    node::{AnaState, BlockSize, Node, NodeError, NodeObject, VolumeSpec},
     rt::{self, Buf},
 };
 use nvmeof::{
@@ -125,7 +125,7 @@ fn a_path_that_was_lost_for_good_stays_lost_while_it_is_exported() {
     }
     bench.wait(bench.node.remove_subsystem(crate::support::SUBSYSTEM));
     set(bench.volume, AnaState::Optimized).unwrap();
-    assert!(matches!(set(Uuid::new_v4(), AnaState::Optimized), Err(NodeError::NotFound("volume"))));
+    assert!(matches!(set(Uuid::new_v4(), AnaState::Optimized), Err(NodeError::NotFound(NodeObject::Volume))));
 }
 
 /// Half of a fused command is under way for as long as we like.

@@ -8,7 +8,9 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use dataplane::node::{DriveConfig, DriveInfo, DriveMedium, DriveState, Evacuation, NodeError, TornPolicy};
+use dataplane::node::{
+    DriveConfig, DriveInfo, DriveMedium, DriveState, Evacuation, NodeError, NodeObject, TornPolicy,
+};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -16,9 +18,10 @@ use uuid::Uuid;
 
 use super::error::BasaltError;
 use crate::{
-    app::{App, SharedApp},
+    app::{App, ObservedNode, SharedApp},
     envelope::{ApiError, Code, Failure},
     fields::{Fields, parse_uuid},
+    nodes::NodeHandle,
     openapi::bodies::{DriveAdd, DriveGrow},
     request::{JsonBody, Params},
 };
@@ -88,7 +91,8 @@ impl From<DriveInfo> for DriveView {
 #[utoipa::path(get, path = "/drives", tag = "Drives", summary = "List drives",
     responses((status = 200, body = Vec<DriveView>, description = "done")))]
 pub(crate) async fn list(State(app): State<SharedApp>) -> Response {
-    let drives = app.observe().await.drives.into_iter().map(DriveView::from);
+    let drives = app.observe().await;
+    let drives = drives.drives().cloned().map(DriveView::from);
     Json(drives.collect::<Vec<_>>()).into_response()
 }
 
@@ -100,15 +104,9 @@ pub(crate) async fn add(
     State(app): State<SharedApp>,
     body: Result<JsonBody, ApiError>,
 ) -> Result<Response, BasaltError> {
-    let mut config = parse(&body?.0)?;
+    let config = parse(&body?.0)?;
     let this = SharedApp::clone(&app);
-    let change = async move {
-        let mut known = this.known_drives.lock().await;
-        config.identity = known.identity(&config.medium);
-        let drive = this.node.add_drive(config.clone()).await?;
-        known.add(&config, &drive).map_err(|error| not_remembered(&error))?;
-        Ok(drive)
-    };
+    let change = async move { Ok(this.nodes.of(&this.node_id)?.add_drive(config).await?) };
     let drive = app.complete(change).await?;
     Ok((StatusCode::CREATED, Json(DriveView::from(drive))).into_response())
 }
@@ -168,22 +166,20 @@ async fn grow(app: SharedApp, drive: Uuid, body: &Map<String, Value>) -> Result<
     let size_bytes = Fields::new(body).whole("sizeBytes")?;
     let this = SharedApp::clone(&app);
     let change = async move {
-        let mut known = this.known_drives.lock().await;
-        let drive = this.node.grow_drive(drive, size_bytes).await.map_err(|error| match error {
+        let node = node_of(&this, drive).await?;
+        node.grow_drive(drive, size_bytes).await.map_err(|error| match error {
             NodeError::Invalid(reason) => {
                 Failure::of_field("sizeBytes", format!("cannot be: {reason}")).into()
             }
             other => ApiError::from(other),
-        })?;
-        known.see(std::slice::from_ref(&drive)).map_err(|error| not_remembered(&error))?;
-        Ok(drive)
+        })
     };
     Ok(Json(DriveView::from(app.complete(change).await?)).into_response())
 }
 
 /// Walks all maps of a drive; takes as long as there is metadata.
 async fn check(app: &App, drive: Uuid) -> Result<Response, BasaltError> {
-    let report = app.node.check_drive(drive).await.map_err(ApiError::from)?;
+    let report = node_of(app, drive).await?.check_drive(drive).await.map_err(ApiError::from)?;
     let findings = json!({
         "layers": report.layers,
         "ownedExtents": report.owned_extents,
@@ -203,51 +199,34 @@ async fn check(app: &App, drive: Uuid) -> Result<Response, BasaltError> {
 pub(crate) async fn remove(State(app): State<SharedApp>, params: Params) -> Result<Response, BasaltError> {
     let drive = parse_id(params.get("id"))?;
     let this = SharedApp::clone(&app);
-    match app.complete(async move { close(&this, drive).await }).await? {
-        Closing::Done => Ok(Json(json!({ "removed": drive })).into_response()),
-        Closing::NotEmpty => evacuate(&app, drive).await,
-    }
-}
-
-enum Closing {
-    Done,
-    NotEmpty,
-}
-
-async fn close(app: &App, drive: Uuid) -> Result<Closing, ApiError> {
-    let mut known = app.known_drives.lock().await;
-    match app.node.remove_drive(drive).await {
-        Ok(()) => known.forget(drive).map(|()| Closing::Done).map_err(|error| not_remembered(&error)),
-        Err(NodeError::NotEmpty { .. }) => Ok(Closing::NotEmpty),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Begins to empty a drive. It goes on whoever waits; a restart ends it, and the drive then serves as before.
-async fn evacuate(app: &SharedApp, drive: Uuid) -> Result<Response, BasaltError> {
-    app.node.prepare_evacuation(drive).await.map_err(ApiError::from)?;
-    let this = SharedApp::clone(app);
-    tokio::spawn(async move {
-        // What goes wrong in between stands in the drive's `evacuation`.
-        if this.node.evacuate_drive(drive).await.is_ok()
-            && let Err(error) = close(&this, drive).await
-        {
-            tracing::error!(%drive, ?error, "the drive is empty but was not closed");
+    let removal = async move {
+        let node = node_of(&this, drive).await?;
+        match node.remove_drive(drive).await {
+            Err(NodeError::NotEmpty { .. }) => {
+                node.begin_evacuation(drive).await?;
+                Ok(Some(node.drives().await?.into_iter().find(|other| other.uuid == drive)))
+            }
+            done => Ok(done.map(|()| None)?),
         }
-    });
-    let begun = app.node.drives().await.into_iter().find(|other| other.uuid == drive);
-    let begun = begun.map_or_else(|| json!({ "removed": drive }), |begun| json!(DriveView::from(begun)));
-    Ok((StatusCode::ACCEPTED, Json(begun)).into_response())
+    };
+    Ok(match app.complete(removal).await? {
+        Some(Some(begun)) => (StatusCode::ACCEPTED, Json(DriveView::from(begun))).into_response(),
+        // Without volumes in it any more by now, or at once.
+        Some(None) | None => Json(json!({ "removed": drive })).into_response(),
+    })
+}
+
+/// The node that has the drive.
+async fn node_of(app: &App, drive: Uuid) -> Result<NodeHandle, ApiError> {
+    let observed = app.observe().await;
+    let has = |node: &ObservedNode| node.drives.iter().any(|other| other.uuid == drive);
+    let found = observed.nodes.iter().find(|(_, node)| has(node));
+    let (id, _) = found.ok_or(NodeError::NotFound(NodeObject::Drive))?;
+    Ok(app.nodes.of(id)?)
 }
 
 fn parse_id(id: &str) -> Result<Uuid, Failure> {
     parse_uuid(id).ok_or_else(|| Failure::new(Code::NotExists, format!("there is no drive {id:?}")))
-}
-
-/// It is done, but the next start will not know.
-fn not_remembered(error: &crate::ControlError) -> ApiError {
-    tracing::error!(%error, "a change of the drives was made but not written down");
-    ApiError::internal(format!("the change was made, but it could not be written down: {error}"))
 }
 
 /// Of Linux.

@@ -18,6 +18,7 @@ use crate::{
     envelope::{ApiError, Code, Failure},
     events::Kind,
     fields::Fields,
+    model::volume::Replica,
     openapi::bodies::PathStateSet,
     request::{JsonBody, Params},
 };
@@ -45,7 +46,8 @@ const STATES: [(&str, AnaState); 5] = [
     responses((status = 200, body = PathStateView, description = "done")))]
 pub(crate) async fn show(State(app): State<SharedApp>, params: Params) -> Result<Response, BasaltError> {
     let (volume_id, replica) = find(&app, params.get("id")).await?;
-    let state = app.node.ana_state(replica).await.map_err(ApiError::from)?;
+    let node = app.nodes.of(&replica.backend).map_err(ApiError::from)?;
+    let state = node.ana_state(replica.uuid).await.map_err(ApiError::from)?;
     Ok(Json(PathStateView { volume_id, ana_state: word(state) }).into_response())
 }
 
@@ -64,12 +66,14 @@ pub(crate) async fn set(
     let (volume_id, replica) = find(&app, params.get("id")).await?;
     let this = SharedApp::clone(&app);
     let change = async move {
-        this.node.set_ana_state(replica, state).await.map_err(|error| match error {
-            NodeError::Invalid(reason) => {
-                Failure::of_field("anaState", format!("cannot be set: {reason}")).into()
-            }
-            other => ApiError::from(other),
-        })?;
+        this.nodes.of(&replica.backend)?.set_ana_state(replica.uuid, state).await.map_err(
+            |error| match error {
+                NodeError::Invalid(reason) => {
+                    Failure::of_field("anaState", format!("cannot be set: {reason}")).into()
+                }
+                other => ApiError::from(other),
+            },
+        )?;
         let text = format!("the path of volume {volume_id} through this node is {}", word(state));
         this.events.add(Kind::VolumePathChanged, &volume_id.to_string(), text).await;
         Ok::<_, ApiError>(())
@@ -89,11 +93,11 @@ fn word(state: AnaState) -> &'static str {
 }
 
 /// The volume, and what the node has of it.
-async fn find(app: &App, id: &str) -> Result<(Uuid, Uuid), ApiError> {
+async fn find(app: &App, id: &str) -> Result<(Uuid, Replica), ApiError> {
     let missing = || Failure::new(Code::NotExists, format!("there is no volume {id:?}"));
     let volume = volumes::find_of_any_tenant(app, id).await?.ok_or_else(missing)?.value;
     let replica = volume.replicas.first().ok_or_else(missing)?;
-    Ok((volume.uuid, replica.uuid))
+    Ok((volume.uuid, replica.clone()))
 }
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ pub(crate) async fn status(
         snapshots: app.state.list().await?.into_iter().map(|s| s.value).collect(),
     };
     let observed = app.observe().await;
-    let hosts = hosts(&app, &observed, &desired.volumes).await?;
+    let hosts = hosts(&app, &desired.volumes).await?;
     let wrong = problems(&app, &observed, &desired).await?;
     let existing = desired.volumes.iter().filter(|v| v.exists());
     let counts = VolumeCounts {
@@ -97,21 +97,17 @@ pub(crate) async fn status(
         persistent_id: app.node_id.clone(),
         name: app.config.node_name.clone(),
         version: env!("CARGO_PKG_VERSION"),
-        available: observed.available,
+        available: observed.is_available(&app.node_id),
         uptime_seconds: app.started.elapsed().as_secs(),
-        portals: portals(&app, &peer),
+        portals: portals(&observed, &app.node_id, &peer),
     };
-    let drives = observed.drives.into_iter().map(DriveView::from).collect();
+    let drives = observed.drives().cloned().map(DriveView::from).collect();
     let view = StatusView { node, drives, volumes: counts, hosts, problems: wrong, next };
     Ok(Json(view).into_response())
 }
 
-async fn hosts(
-    app: &App,
-    observed: &Observed,
-    volumes: &[VolumeRecord],
-) -> Result<Vec<HostView>, StoreError> {
-    let controllers = if observed.available { app.node.controllers().await } else { Vec::new() };
+async fn hosts(app: &App, volumes: &[VolumeRecord]) -> Result<Vec<HostView>, StoreError> {
+    let controllers = app.controllers().await;
     let live: HashSet<&str> = controllers.iter().map(|c| c.subsystem_nqn.as_str()).collect();
     let targets = app.state.list::<TargetRecord>().await?;
     let connected: HashSet<&str> = targets
@@ -132,15 +128,9 @@ async fn hosts(
 }
 
 async fn problems(app: &App, observed: &Observed, desired: &Desired) -> Result<Vec<String>, StoreError> {
-    if !observed.available {
-        return Ok(vec!["the storage node does not answer".to_owned()]);
-    }
-    let mut found = Vec::new();
-    let on_node = OnNode {
-        volumes: observed.volumes.values().cloned().collect(),
-        snapshots: observed.snapshots.values().cloned().collect(),
-    };
-    for problem in plan_storage(desired, &on_node).problems {
+    let away = observed.nodes.iter().filter(|(_, node)| !node.available);
+    let mut found: Vec<String> = away.map(|(id, _)| format!("storage node {id} does not answer")).collect();
+    for problem in plan_storage(desired, &OnNode::new(observed, desired)).problems {
         let (Problem::Missing(object, uuid) | Problem::Unknown(object, uuid)) = problem;
         let recorded = match object {
             Object::Volume => app.state.get::<VolumeRecord>(&uuid.to_string()).await?.is_some(),
@@ -150,7 +140,7 @@ async fn problems(app: &App, observed: &Observed, desired: &Desired) -> Result<V
             found.push(problem.to_string());
         }
     }
-    found.extend(observed.drives.iter().filter_map(|drive| match &drive.state {
+    found.extend(observed.drives().filter_map(|drive| match &drive.state {
         DriveState::Online | DriveState::Evacuating => None,
         DriveState::ReadOnly(why) => Some(format!("drive {} takes no writes: {why}", drive.name)),
         DriveState::Failed(why) => Some(format!("drive {} has failed: {why}", drive.name)),

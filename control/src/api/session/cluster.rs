@@ -63,12 +63,12 @@ pub(crate) async fn node(
 
 async fn entries(app: &App) -> Result<Vec<NodeEntry>, SessionError> {
     let observed = app.observe().await;
-    let raw: u64 = observed.drives.iter().map(|drive| drive.size_bytes).sum();
     let entry = |(id, persistent_id): (usize, String)| {
+        let raw: u64 = observed.drives_of(&persistent_id).iter().map(|drive| drive.size_bytes).sum();
         let mac = management_mac().unwrap_or_else(|| persistent_id.clone());
         NodeEntry {
             id,
-            node_status: if observed.available { "online" } else { "offline" },
+            node_status: if observed.is_available(&persistent_id) { "online" } else { "offline" },
             node_name: app.config.node_name.clone(),
             label: mac.clone(),
             model_number: dmi("product_name").unwrap_or_else(|| "Basalt".to_owned()),

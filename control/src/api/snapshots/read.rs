@@ -87,7 +87,7 @@ async fn chosen(
 /// `uniqueBytes=false`, which is ours, spares the node the walks.
 async fn views(app: &SharedApp, query: &Query, snapshots: Vec<SnapshotRecord>) -> Result<Response, ApiError> {
     let unique = match query.truth("uniqueBytes")?.unwrap_or(true) {
-        true => unique_bytes(app, snapshots.iter().map(|s| s.uuid)).await,
+        true => unique_bytes(app, snapshots.iter()).await,
         false => HashMap::new(),
     };
     let views = snapshots.iter().map(|s| SnapshotView::new(s, unique.get(&s.uuid).copied()));

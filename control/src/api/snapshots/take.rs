@@ -11,7 +11,7 @@ use crate::{
         volumes::{self, refuse_taken_uuid, reserve_floor_gib, settled},
     },
     app::{App, SharedApp, now_ms, retry},
-    envelope::{ApiError, Reply, created},
+    envelope::{ApiError, Failure, Reply, created},
     events::Kind,
     fields::{Fields, parse_uuid},
     limits,
@@ -60,6 +60,7 @@ pub(crate) async fn take(app: &App, tenant: &str, wanted: &[Wanted]) -> Result<(
     for one in wanted {
         refuse_taken_uuid(app, one.snapshot).await?;
     }
+    let node = app.nodes.of(common_backend(&sources)?)?;
     let floor_gib = reserve_floor_gib(app, &app.observe().await).await?;
     let now = now_ms();
     let mut records = Vec::with_capacity(wanted.len());
@@ -77,13 +78,25 @@ pub(crate) async fn take(app: &App, tenant: &str, wanted: &[Wanted]) -> Result<(
     let specs = records.iter().map(|r| SnapshotSpec { volume: r.replica.uuid, snapshot: r.uuid }).collect();
     let stored = app.state.create_all(records, change).await?;
     drop(turn);
-    match app.node.create_snapshots(specs).await {
+    match node.create_snapshots(specs).await {
         Ok(_) => finish(app, stored).await,
         Err(error) => {
             for snapshot in stored {
                 undo_take(app, snapshot).await?;
             }
             Err(error.into())
+        }
+    }
+}
+
+/// A node holds the writes of its own volumes together, not those of others.
+fn common_backend(sources: &[Stored<VolumeRecord>]) -> Result<&str, Failure> {
+    let mut backends = sources.iter().flat_map(|v| &v.value.replicas).map(|r| r.backend.as_str());
+    let first = backends.next().unwrap_or_default();
+    match backends.find(|other| *other != first) {
+        None => Ok(first),
+        Some(other) => {
+            Err(Failure::invalid(format!("the volumes lie on several storage nodes, {first} and {other}")))
         }
     }
 }
@@ -115,7 +128,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::envelope::{Code, Failure};
+    use crate::envelope::Code;
 
     fn parse(body: Value) -> Result<Wanted, Failure> {
         match super::parse(body.as_object().unwrap()) {

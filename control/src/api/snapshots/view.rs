@@ -61,7 +61,7 @@ impl SnapshotView {
 /// all; those that are not known in time are left out.
 pub(super) async fn unique_bytes(
     app: &SharedApp,
-    snapshots: impl Iterator<Item = Uuid>,
+    snapshots: impl Iterator<Item = &SnapshotRecord>,
 ) -> HashMap<Uuid, u64> {
     let mut waiting = snapshots.fuse();
     let mut walks = JoinSet::new();
@@ -69,9 +69,10 @@ pub(super) async fn unique_bytes(
     let end = Instant::now() + limits::NODE_ANSWER;
     loop {
         while walks.len() < limits::WALKS
-            && let Some(uuid) = waiting.next()
+            && let Some(snapshot) = waiting.next()
         {
-            let node = app.node.clone();
+            let Ok(node) = app.nodes.of(&snapshot.replica.backend) else { continue };
+            let uuid = snapshot.uuid;
             walks.spawn(async move { (uuid, node.snapshot_unique_bytes(uuid).await) });
         }
         match timeout_at(end, walks.join_next()).await {

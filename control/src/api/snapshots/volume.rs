@@ -133,7 +133,8 @@ async fn make(app: &App, tenant: &str, request: &SnapshotVolumeRequest) -> Resul
     let mut admission = admit(app, tenant, Reserved::of(&record)).await?;
     // Written unchanged, so that a deletion that has not seen this volume fails and looks again.
     admission.change = admission.change.replace(&snapshot);
-    create_as(app, record, admission, app.node.create_snapshot_volume(spec)).await
+    let node = app.nodes.of(&snapshot.value.replica.backend)?;
+    create_as(app, record, admission, node.create_snapshot_volume(spec)).await
 }
 
 fn record(snapshot: &SnapshotRecord, request: &SnapshotVolumeRequest, size: Size) -> VolumeRecord {

@@ -73,12 +73,13 @@ pub(crate) async fn list(State(app): State<SharedApp>) -> Reply {
 /// Limited by the pool only (D18).
 async fn default_tenant(app: &App) -> Result<TenantRecord, ApiError> {
     let observed = app.observe().await;
-    let in_use = backends(app).await?.iter().filter(|b| b.value.in_use).count() as u64;
+    let backends = backends(app).await?;
+    let in_use = backends.iter().filter(|b| b.value.in_use).count() as u64;
     Ok(TenantRecord {
         id: DEFAULT_TENANT.to_owned(),
         name: DEFAULT_NAME.to_owned(),
         budget: Budget {
-            capacity_gib: backend::space(&observed.drives).total_bytes * in_use / GIB,
+            capacity_gib: backend::pool(&backends, &observed).total_bytes / GIB,
             iops: app.config.declared_iops * in_use,
             bytes_per_second: app.config.declared_bytes_per_second * in_use,
         },

@@ -105,7 +105,8 @@ async fn make(app: &App, tenant: &str, request: &CloneRequest) -> Result<(), Api
     let mut admission = admit(app, tenant, Reserved::of(&record)).await?;
     // The source must not be deleted before the node has the clone.
     admission.change = admission.change.rest_on(&source);
-    create_as(app, record, admission, app.node.clone_volume(spec)).await
+    let node = app.nodes.of(&replica.backend)?;
+    create_as(app, record, admission, node.clone_volume(spec)).await
 }
 
 /// Inherits the source's class, limits and backend; writable even if the source is not.

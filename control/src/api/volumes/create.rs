@@ -48,6 +48,7 @@ async fn make(app: &App, tenant: &str, uuid: Uuid, request: &CreateRequest) -> R
     let takes = Reserved::of_copies(&request.class, size, request.class.num_replicas);
     let admission = admit(app, tenant, takes).await?;
     let place = choose(app, request, size, &observed).await?;
+    let backend = place.backend.clone();
     let record = record(tenant, uuid, request, size, place.backend);
     let spec = VolumeSpec {
         uuid,
@@ -56,7 +57,8 @@ async fn make(app: &App, tenant: &str, uuid: Uuid, request: &CreateRequest) -> R
         reserved_bytes: size.reserved_bytes,
         drives: place.drives,
     };
-    create_as(app, record, admission, app.node.create_volume(spec)).await
+    let node = app.nodes.of(&backend)?;
+    create_as(app, record, admission, node.create_volume(spec)).await
 }
 
 async fn size(app: &App, request: &CreateRequest, observed: &Observed) -> Result<Size, ApiError> {
@@ -77,21 +79,21 @@ async fn choose(
     observed: &Observed,
 ) -> Result<Place, ApiError> {
     let volumes = app.state.list::<VolumeRecord>().await?;
-    let reserved = Reserved::by(volumes.iter().map(|v| &v.value));
-    let records = volumes.iter().map(|v| &v.value);
-    let drives = CandidateDrive::list(&observed.drives, &observed.volumes, records, None);
+    let records = || volumes.iter().map(|v| &v.value);
     let candidates: Vec<Candidate> = backends(app)
         .await?
         .into_iter()
-        .map(|b| Candidate {
-            record: b.value,
-            available: observed.available,
-            free_iops: app.config.declared_iops.saturating_sub(reserved.iops),
-            free_bytes_per_second: app
-                .config
-                .declared_bytes_per_second
-                .saturating_sub(reserved.bytes_per_second),
-            drives: drives.clone(),
+        .map(|b| {
+            let id = &b.value.persistent_id;
+            let reserved = Reserved::by(records().filter(|v| v.is_on(id)));
+            let promised = app.config.declared_bytes_per_second;
+            Candidate {
+                available: observed.is_available(id),
+                drives: CandidateDrive::list(observed.drives_of(id), &observed.volumes, records(), None),
+                free_iops: app.config.declared_iops.saturating_sub(reserved.iops),
+                free_bytes_per_second: promised.saturating_sub(reserved.bytes_per_second),
+                record: b.value,
+            }
         })
         .collect();
     let wanted = Wanted {

@@ -62,7 +62,7 @@ pub(crate) async fn extended(State(app): State<SharedApp>, tenant: Tenant, param
     let volume = volume.value;
     let observed = app.observe().await;
     let targets: Vec<TargetRecord> = app.state.list().await?.into_iter().map(|t| t.value).collect();
-    let controllers = if observed.available { app.node.controllers().await } else { Vec::new() };
+    let controllers = app.controllers().await;
     let view = VolumeView::new(&app, &volume, &observed);
     Ok(Json([view.extended(&volume, &observed, &targets, &controllers)]).into_response())
 }

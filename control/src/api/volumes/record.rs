@@ -37,10 +37,12 @@ pub(crate) async fn refuse_taken_uuid(app: &App, uuid: Uuid) -> Result<(), ApiEr
     if volume || app.state.get::<SnapshotRecord>(&id).await?.is_some() {
         return Err(taken(format!("the UUID {uuid}")));
     }
-    let volume = app.node.volume(uuid).await.is_ok_and(|v| v.state != VolumeState::Deleting);
-    if volume || app.node.snapshot(uuid).await.is_ok_and(|s| s.state != VolumeState::Deleting) {
-        // Somebody's data that this store does not know: never ours to make or undo.
-        return Err(taken(format!("the UUID {uuid} is on a drive already and")));
+    for member in app.nodes.all() {
+        let volume = member.handle.volume(uuid).await.is_ok_and(|v| v.state != VolumeState::Deleting);
+        if volume || member.handle.snapshot(uuid).await.is_ok_and(|s| s.state != VolumeState::Deleting) {
+            // Somebody's data that this store does not know: never ours to make or undo.
+            return Err(taken(format!("the UUID {uuid} is on a drive already and")));
+        }
     }
     Ok(())
 }
@@ -91,7 +93,6 @@ pub(crate) async fn settled(
 
 /// D62, for the pool as it is now.
 pub(crate) async fn reserve_floor_gib(app: &App, observed: &Observed) -> Result<u64, ApiError> {
-    let in_use = backends(app).await?.iter().any(|b| b.value.in_use);
-    let pool = if in_use { backend::space(&observed.drives).total_bytes } else { 0 };
-    Ok(floor_gib(app.config.reserve_floor_gib, pool))
+    let pool = backend::pool(&backends(app).await?, observed);
+    Ok(floor_gib(app.config.reserve_floor_gib, pool.total_bytes))
 }

@@ -113,7 +113,9 @@ pub(crate) fn replica_state(app: &App, replica: &Replica, observed: &Observed) -
     match app.config.default_replication {
         Replication::Host => ReplicaState::Unknown,
         Replication::Target => match observed.volumes.get(&replica.uuid).map(|v| &v.state) {
-            Some(VolumeState::Online | VolumeState::ReadOnly(_)) if observed.available => {
+            Some(VolumeState::Online | VolumeState::ReadOnly(_))
+                if observed.is_available(&replica.backend) =>
+            {
                 ReplicaState::Available
             }
             _ => ReplicaState::Missing,
@@ -181,8 +183,7 @@ impl VolumeView {
         targets: &[TargetRecord],
         controllers: &[ControllerInfo],
     ) -> Self {
-        let drive_names: HashMap<Uuid, &str> =
-            observed.drives.iter().map(|d| (d.uuid, d.name.as_str())).collect();
+        let drive_names: HashMap<Uuid, &str> = observed.drives().map(|d| (d.uuid, d.name.as_str())).collect();
         let sub_volume = |part: &PartInfo| SubVolumeView {
             capacity: part.size_bytes,
             ssd_id: part.drive,

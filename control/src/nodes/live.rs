@@ -1,6 +1,7 @@
 //! Is the node there? It holds a lease in the store as long as it answers (D65).
 
 use std::{
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -8,9 +9,9 @@ use std::{
     time::Duration,
 };
 
-use dataplane::node::Node;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use super::NodeHandle;
 use crate::{
     app::now_ms,
     store::{LeaseId, MetaStore, Op, StoreError},
@@ -29,6 +30,12 @@ struct Inner {
     key: String,
     alive: AtomicBool,
     last_answer_ms: AtomicU64,
+}
+
+impl fmt::Debug for Liveness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Liveness").field(&self.is_alive()).finish()
+    }
 }
 
 impl Liveness {
@@ -50,8 +57,8 @@ impl Liveness {
     }
 
     /// Asks once; returns the lease that now holds.
-    pub(crate) async fn beat(&self, node: &Node, lease: Option<LeaseId>) -> Option<LeaseId> {
-        if timeout(LEASE, node.drives()).await.is_ok() {
+    pub(crate) async fn beat(&self, node: &NodeHandle, lease: Option<LeaseId>) -> Option<LeaseId> {
+        if timeout(LEASE, node.drives()).await.is_ok_and(|answer| answer.is_ok()) {
             self.0.last_answer_ms.store(now_ms(), Ordering::Relaxed);
             match self.hold(lease).await {
                 Ok(lease) => {
@@ -67,7 +74,7 @@ impl Liveness {
     }
 
     /// Beats until dropped.
-    pub(crate) async fn run(self, node: Node, mut lease: Option<LeaseId>) {
+    pub(crate) async fn run(self, node: NodeHandle, mut lease: Option<LeaseId>) {
         let mut beats = interval(BEAT);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

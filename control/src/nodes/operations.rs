@@ -1,0 +1,86 @@
+//! Everything that a node can be asked for: one table, from which the methods of [`NodeHandle`] are made.
+
+use dataplane::node::{
+    AnaState, CheckReport, CloneSpec, ControllerInfo, DriveConfig, DriveInfo, HostTls, NodeError, RateLimits,
+    Requirement, SnapshotInfo, SnapshotSpec, SnapshotVolumeSpec, SubsystemSpec, VolumeInfo, VolumeSpec,
+};
+use uuid::Uuid;
+
+use super::{NodeHandle, Observation};
+
+/// `name(arguments) -> answer { what the node in this process does }`; `$node` is that node.
+macro_rules! operations {
+    ($node:ident; $($(#[$doc:meta])* $name:ident($($argument:ident: $type:ty),*) -> $answer:ty $local:block)*) => {
+        impl NodeHandle {
+            $($(#[$doc])*
+            pub(crate) async fn $name(&self, $($argument: $type),*) -> Result<$answer, NodeError> {
+                match self {
+                    Self::Local($node) => $local,
+                }
+            })*
+        }
+    };
+}
+
+operations! { node;
+    observe() -> Observation { Ok(node.observe().await) }
+
+    drives() -> Vec<DriveInfo> { Ok(node.node.drives().await) }
+    add_drive(config: DriveConfig) -> DriveInfo { node.add_drive(config).await }
+    /// See `Node::grow_drive`.
+    grow_drive(drive: Uuid, size_bytes: Option<u64>) -> DriveInfo { node.grow_drive(drive, size_bytes).await }
+    /// Takes as long as there is metadata.
+    check_drive(drive: Uuid) -> CheckReport { node.node.check_drive(drive).await }
+    remove_drive(drive: Uuid) -> () { node.remove_drive(drive).await }
+    /// The drive is removed once all that is on it has moved.
+    begin_evacuation(drive: Uuid) -> () { node.begin_evacuation(drive).await }
+
+    volumes() -> Vec<VolumeInfo> { Ok(node.node.volumes().await) }
+    volume(volume: Uuid) -> VolumeInfo { node.node.volume(volume).await }
+    create_volume(spec: VolumeSpec) -> VolumeInfo { node.node.create_volume(spec).await }
+    clone_volume(spec: CloneSpec) -> VolumeInfo { node.node.clone_volume(spec).await }
+    create_snapshot_volume(spec: SnapshotVolumeSpec) -> VolumeInfo {
+        node.node.create_snapshot_volume(spec).await
+    }
+    /// Grows over `drives` where there is no room on its own.
+    expand_volume(volume: Uuid, size_bytes: u64, reserved_bytes: u64, drives: Vec<Uuid>) -> () {
+        node.node.expand_volume(volume, size_bytes, reserved_bytes, &drives).await.map(drop)
+    }
+    set_limits(volume: Uuid, limits: RateLimits) -> () { node.node.set_limits(volume, limits).await }
+    delete_volume(volume: Uuid) -> () { node.node.delete_volume(volume).await }
+
+    snapshot(snapshot: Uuid) -> SnapshotInfo { node.node.snapshot(snapshot).await }
+    create_snapshots(specs: Vec<SnapshotSpec>) -> Vec<SnapshotInfo> { node.node.create_snapshots(specs).await }
+    snapshot_unique_bytes(snapshot: Uuid) -> u64 { node.node.snapshot_unique_bytes(snapshot).await }
+    delete_snapshot(snapshot: Uuid) -> () { node.node.delete_snapshot(snapshot).await }
+
+    subsystems() -> Vec<SubsystemSpec> { Ok(node.node.subsystems().await) }
+    set_subsystem(spec: SubsystemSpec) -> () { node.node.set_subsystem(spec).await }
+    remove_subsystem(nqn: String) -> () {
+        node.node.remove_subsystem(&nqn).await;
+        Ok(())
+    }
+    controllers() -> Vec<ControllerInfo> { Ok(node.node.controllers().await) }
+    ana_state(volume: Uuid) -> AnaState { node.node.ana_state(volume).await }
+    set_ana_state(volume: Uuid, state: AnaState) -> () { node.node.set_ana_state(volume, state).await }
+
+    /// Of these hosts, by NQN; of others nothing changes.
+    update_requirements(hosts: Vec<(String, Option<Requirement>)>) -> () {
+        node.node.update_requirements(hosts).await;
+        Ok(())
+    }
+    /// From now on of these hosts and no others.
+    set_requirements(hosts: Vec<(String, Requirement)>) -> () {
+        node.node.set_requirements(hosts).await;
+        Ok(())
+    }
+    /// As `update_requirements`.
+    update_host_tls(hosts: Vec<(String, Option<HostTls>)>) -> () { node.node.update_host_tls(hosts).await }
+    /// As `set_requirements`.
+    set_host_tls(hosts: Vec<(String, HostTls)>) -> () { node.node.set_host_tls(hosts).await }
+    /// Lets hosts in from now on: what was published must be exported before.
+    open_portals() -> () {
+        node.node.open_portals();
+        Ok(())
+    }
+}
