@@ -2,9 +2,11 @@
 
 mod authentication;
 mod capsules;
+mod two_way;
 
 pub use authentication::authentication;
 pub use capsules::capsules;
+pub use two_way::two_way;
 
 use crate::{
     Status,

@@ -67,6 +67,19 @@ fn capsules() {
     }
 }
 
+/// Each seed with all combinations of digests.
+#[test]
+fn two_way() {
+    for (path, mut input) in corpus("two_way") {
+        println!("{}", path.display());
+        fuzz::two_way(&input);
+        for wanted in 0..4 {
+            input[0] = input[0] & !3 | wanted;
+            fuzz::two_way(&input);
+        }
+    }
+}
+
 /// Seeds one after another with bytes changed, dropped and repeated.
 fn mutate(seeds: &[(PathBuf, Vec<u8>)], picks: &[usize], edits: &[(usize, u8, u8)]) -> Vec<u8> {
     let mut input = vec![edits.first().map_or(16, |edit| edit.1)];
@@ -89,12 +102,13 @@ fn mutate(seeds: &[(PathBuf, Vec<u8>)], picks: &[usize], edits: &[(usize, u8, u8
 }
 
 /// The bodies, each with its seeds, which are read once.
-static TARGETS: LazyLock<[(Body, Seeds); 4]> = LazyLock::new(|| {
+static TARGETS: LazyLock<[(Body, Seeds); 5]> = LazyLock::new(|| {
     [
         (fuzz::controller_framing, corpus("controller_framing")),
         (fuzz::host_framing, corpus("host_framing")),
         (fuzz::capsules, corpus("capsules")),
         (fuzz::authentication, corpus("authentication")),
+        (fuzz::two_way, corpus("two_way")),
     ]
 });
 
