@@ -55,6 +55,8 @@ pub(crate) enum Kind {
     /// Users, groups and passwords.
     AccountsChanged,
     AccessTokensChanged,
+    /// Tokens that this server issues.
+    TokensChanged,
 }
 
 impl Record for Event {

@@ -7,7 +7,13 @@ use std::{
     path::Path,
 };
 
-use crate::ControlError;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use zeroize::Zeroizing;
+
+use crate::{ControlError, random};
+
+/// Of every key that is made here.
+const KEY_BYTES: usize = 32;
 
 /// Makes the directory, and its parents, with mode 0700; an existing one is narrowed to that.
 pub(crate) fn private_dir(path: &Path) -> Result<(), ControlError> {
@@ -40,4 +46,17 @@ pub(crate) fn read_if_there(path: &Path) -> Result<Option<String>, ControlError>
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(ControlError::file(path)(e)),
     }
+}
+
+/// The key of 32 bytes that the file holds in base64; made at the first call. A file that holds anything else is an
+/// error and stays as it is.
+pub(crate) fn private_key(path: &Path) -> Result<Zeroizing<Vec<u8>>, ControlError> {
+    let wrong = || ControlError::bad_file(path, "holds no key of 32 bytes in base64");
+    if let Some(text) = read_if_there(path)?.map(Zeroizing::new) {
+        let key = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| wrong())?);
+        return if key.len() == KEY_BYTES { Ok(key) } else { Err(wrong()) };
+    }
+    let key = Zeroizing::new(random::bytes::<KEY_BYTES>().to_vec());
+    write_private(path, &Zeroizing::new(format!("{}\n", STANDARD.encode(&*key))))?;
+    Ok(key)
 }

@@ -69,3 +69,6 @@ pub(crate) const TASK_TEXT_CHARS: usize = 1024;
 
 /// Entries of a task's configuration; a migration has three.
 pub(crate) const TASK_SETTINGS: usize = 64;
+
+/// Tokens that are issued and have not expired: far more than there are services that need one.
+pub(crate) const ISSUED_TOKENS: usize = 1024;

@@ -12,7 +12,7 @@ use crate::{
     ControlConfig, ControlError,
     accounts::Accounts,
     app::{App, Locks, SharedApp},
-    auth::{Authenticator, Certificates, RotateError, Tokens},
+    auth::{Authenticator, Certificates, IssuedTokens, RotateError, Tokens},
     credentials::{Credentials, ServerNames},
     events::Events,
     identity::node_id,
@@ -60,6 +60,7 @@ pub(crate) async fn open(
         settings: config.auth.clone(),
         certificates: Certificates::new(tls::own_roots(&credentials)?),
         tokens,
+        issued: IssuedTokens::open(state.clone(), &config.data_dir)?,
         accounts: Accounts::open(state.clone(), &credentials.dir, config.auth.session_seconds * 1000).await?,
     };
     let targets = store.watch(TargetRecord::PREFIX);

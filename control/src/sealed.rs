@@ -7,10 +7,9 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;
 
-use crate::{ControlError, files, random};
+use crate::{ControlError, files};
 
 const FILE: &str = "secrets.key";
-const KEY_BYTES: usize = 32;
 
 /// Seals and opens with AES-256-GCM. The key is never shown.
 pub(crate) struct Seal {
@@ -29,16 +28,8 @@ impl Seal {
     /// With the data directory's key, which is made at the first call.
     pub(crate) fn open(data_dir: &Path) -> Result<Self, ControlError> {
         let path = data_dir.join(FILE);
-        let wrong = || ControlError::bad_file(&path, "holds no key of 32 bytes in base64");
-        let bytes = match files::read_if_there(&path)?.map(Zeroizing::new) {
-            Some(text) => Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| wrong())?),
-            None => {
-                let key = Zeroizing::new(random::bytes::<KEY_BYTES>());
-                files::write_private(&path, &Zeroizing::new(format!("{}\n", STANDARD.encode(*key))))?;
-                Zeroizing::new(key.to_vec())
-            }
-        };
-        let key = RandomizedNonceKey::new(&AES_256_GCM, &bytes).map_err(|_| wrong())?;
+        let key = RandomizedNonceKey::new(&AES_256_GCM, &files::private_key(&path)?)
+            .expect("it has the length of the cipher's keys");
         Ok(Self { key, path })
     }
 

@@ -106,6 +106,7 @@ impl Role {
 
 impl Roles {
     pub(crate) const ADMINISTRATOR: Self = Self { administrator: true, observer: false };
+    pub(crate) const OBSERVER: Self = Self { administrator: false, observer: true };
 
     pub(crate) fn list(self) -> impl Iterator<Item = Role> {
         Role::ALL.into_iter().filter(move |role| match role {

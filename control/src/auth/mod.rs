@@ -2,18 +2,21 @@
 //! Observers read, Administrators change.
 
 mod certificate;
+mod issued;
 mod layer;
 mod token;
 
 use axum::http::{HeaderMap, Method, StatusCode, header};
 
 pub(crate) use certificate::Certificates;
+use issued::Judged;
+pub(crate) use issued::{IssueError, IssuedRole, IssuedToken, IssuedTokens};
 pub(crate) use layer::{authenticate, require_role};
 pub(crate) use token::{RotateError, Tokens};
 
 use crate::{
     AuthSettings, Require,
-    accounts::{Accounts, Caller},
+    accounts::{Accounts, Caller, Roles},
     store::StoreError,
     tls::Peer,
 };
@@ -23,6 +26,7 @@ pub(crate) struct Authenticator {
     pub(crate) settings: AuthSettings,
     pub(crate) certificates: Certificates,
     pub(crate) tokens: Tokens,
+    pub(crate) issued: IssuedTokens,
     pub(crate) accounts: Accounts,
 }
 
@@ -39,6 +43,10 @@ pub(crate) enum Refused {
     NoToken,
     #[error("the bearer token is not valid")]
     TokenNotValid,
+    #[error("the bearer token has expired")]
+    TokenExpired,
+    #[error("the bearer token opens GET /metrics only")]
+    MetricsOnly,
     #[error("this needs the role Administrators")]
     MayNotChange,
     #[error("this needs the role Observers or Administrators")]
@@ -50,11 +58,20 @@ pub(crate) enum Refused {
 impl Refused {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::MayNotChange | Self::MayNotRead => StatusCode::FORBIDDEN,
+            Self::MayNotChange | Self::MayNotRead | Self::MetricsOnly => StatusCode::FORBIDDEN,
             Self::Unchecked(_) => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::UNAUTHORIZED,
         }
     }
+}
+
+const METRICS: &str = "/metrics";
+
+/// Who was let in.
+enum Entrant {
+    Caller(Caller),
+    /// Holds a token that opens the metrics only.
+    Scraper,
 }
 
 /// The API that owns a path: it has its own errors, and its own idea of what a certificate is worth.
@@ -89,30 +106,51 @@ impl Authenticator {
         if self.is_open(method, path) {
             return Ok(None);
         }
-        let caller = match Api::of(path) {
-            // Certificates count on the other APIs only (D55).
-            Api::Session => self.require_token(headers).await?,
+        let entrant = match Api::of(path) {
+            // Certificates and issued tokens count on the other APIs only (D55).
+            Api::Session => self.session_token(headers).await.map(Entrant::Caller)?,
             Api::Provisioner | Api::Basalt => self.identify(headers, peer).await?,
         };
-        Ok(Some(caller))
+        match entrant {
+            Entrant::Caller(caller) => Ok(Some(caller)),
+            Entrant::Scraper if is_reading(method) && path == METRICS => Ok(None),
+            Entrant::Scraper => Err(Refused::MetricsOnly),
+        }
     }
 
-    async fn identify(&self, headers: &HeaderMap, peer: &Peer) -> Result<Caller, Refused> {
+    async fn identify(&self, headers: &HeaderMap, peer: &Peer) -> Result<Entrant, Refused> {
         let certificate = self.certificates.verify(&peer.chain);
         match (self.settings.require, certificate) {
             // It settles it whatever the token says: Cinder without one sends `Bearer Unknown`.
-            (Require::Any | Require::Certificate, true) => Ok(Caller::ADMINISTRATOR),
-            (Require::Any, false) => match self.require_token(headers).await {
+            (Require::Any | Require::Certificate, true) => Ok(Entrant::Caller(Caller::ADMINISTRATOR)),
+            (Require::Any, false) => match self.any_token(headers).await {
                 Err(Refused::NoToken) => Err(Refused::NoCredential),
                 Err(Refused::TokenNotValid) => Err(Refused::WrongToken),
                 judged => judged,
             },
             (Require::Certificate | Require::Both, false) => Err(Refused::NoCertificate),
-            (Require::Token, _) | (Require::Both, true) => self.require_token(headers).await,
+            (Require::Token, _) | (Require::Both, true) => self.any_token(headers).await,
         }
     }
 
-    async fn require_token(&self, headers: &HeaderMap) -> Result<Caller, Refused> {
+    async fn any_token(&self, headers: &HeaderMap) -> Result<Entrant, Refused> {
+        match self.session_token(headers).await {
+            Err(Refused::TokenNotValid) => {}
+            judged => return judged.map(Entrant::Caller),
+        }
+        let Some(token) = bearer(headers) else { return Err(Refused::NoToken) };
+        let roles = match self.issued.judge(token).await? {
+            Judged::Valid(IssuedRole::Admin) => Roles::ADMINISTRATOR,
+            Judged::Valid(IssuedRole::Observer) => Roles::OBSERVER,
+            Judged::Valid(IssuedRole::Metrics) => return Ok(Entrant::Scraper),
+            Judged::Expired => return Err(Refused::TokenExpired),
+            Judged::Unknown => return Err(Refused::TokenNotValid),
+        };
+        Ok(Entrant::Caller(Caller { roles, ..Caller::ADMINISTRATOR }))
+    }
+
+    /// The administrator's token, or a user's session or access token.
+    async fn session_token(&self, headers: &HeaderMap) -> Result<Caller, Refused> {
         let Some(token) = bearer(headers) else { return Err(Refused::NoToken) };
         if self.tokens.is_valid(token) {
             return Ok(Caller::ADMINISTRATOR);
@@ -131,7 +169,7 @@ impl Authenticator {
                 }
                 _ if path.starts_with("/docs/api/") => true,
                 "/info" => self.settings.open_info,
-                "/metrics" => self.settings.open_metrics,
+                METRICS => self.settings.open_metrics,
                 _ => false,
             }
     }

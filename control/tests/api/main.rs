@@ -9,6 +9,7 @@ mod data_path;
 mod docs;
 mod events;
 mod inventory;
+mod issued_tokens;
 mod kill;
 mod openapi;
 mod protocol;

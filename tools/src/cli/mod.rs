@@ -67,7 +67,7 @@ pub(crate) enum CliCommand {
     /// What the server and the hosts' agents are doing or have done
     #[command(subcommand)]
     Task(task::TaskCommand),
-    /// Replace the access token
+    /// Issue, list and revoke tokens, and replace the administrator's
     #[command(subcommand)]
     Token(token::TokenCommand),
     /// Judge any NVMe/TCP target by the specifications; exits 1 if a check fails, 2 if none could be run

@@ -60,6 +60,19 @@ pub(crate) struct TaskSetting {
     pub(crate) value: String,
 }
 
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct IssuedToken {
+    pub(crate) id: String,
+    pub(crate) role: String,
+    #[serde(default)]
+    pub(crate) name: Option<String>,
+    /// Milliseconds since the epoch.
+    pub(crate) created_ms: u64,
+    #[serde(default)]
+    pub(crate) expires_ms: Option<u64>,
+}
+
 /// How hosts see a volume through the node.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -3,7 +3,7 @@
 use super::{
     client::Client,
     error::CliError,
-    model::{Drive, Host, Snapshot, Task, Volume},
+    model::{Drive, Host, IssuedToken, Snapshot, Task, Volume},
 };
 
 /// Something with an id and a name.
@@ -68,6 +68,23 @@ impl Named for Task {
     fn name(&self) -> &str {
         &self.task_id
     }
+}
+
+impl Named for IssuedToken {
+    const WHAT: &'static str = "token";
+    const LIST: &'static str = "basalt token list";
+    fn id(&self) -> &str {
+        &self.id
+    }
+    fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.id)
+    }
+}
+
+/// The issued token with this UUID, name, or beginning of a UUID.
+pub(crate) async fn issued_token(client: &mut Client, text: &str) -> Result<IssuedToken, CliError> {
+    let tokens = client.get("/basalt/v1/tokens").await?;
+    pick(tokens, text)
 }
 
 /// The task with this UUID or beginning of a UUID.

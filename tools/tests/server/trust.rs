@@ -70,6 +70,11 @@ fn a_rotated_token_is_the_only_one() {
     };
     check(&old, 5);
     check(&new, 0);
+    let issued = place.text(&["token", "create", "--role", "observer", "--expires", "2d", "--name", "web"]);
+    check(issued.trim(), 0);
+    assert!(place.text(&["token", "list"]).contains("observer  web"));
+    place.text(&["token", "revoke", "web"]);
+    check(issued.trim(), 5);
     assert_eq!(server.terminate().code(), Some(0));
     let _server = place.serve_file();
     check(&old, 5);

@@ -28,6 +28,10 @@ impl BasaltError {
         Self { status, code, message: message.into(), field: None }
     }
 
+    pub(super) fn conflict(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, code, message)
+    }
+
     /// The server's fault: logged, too.
     pub(super) fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error, "a request failed");

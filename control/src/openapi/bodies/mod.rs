@@ -10,6 +10,6 @@ pub(crate) use session::{
 };
 pub(crate) use storage::{
     BackendUpdate, DriveAdd, DriveGrow, HostProbe, PathStateSet, Publish, SecretsPut, SnapshotCreate,
-    SnapshotGroupCreate, SnapshotVolumeCreate, TaskUpdate, TenantCreate, TenantUpdate, TlsKeyPut, Unpublish,
-    VolumeClone, VolumeCreate, VolumeExpand,
+    SnapshotGroupCreate, SnapshotVolumeCreate, TaskUpdate, TenantCreate, TenantUpdate, TlsKeyPut,
+    TokenCreate, Unpublish, VolumeClone, VolumeCreate, VolumeExpand,
 };

@@ -283,3 +283,15 @@ pub(crate) struct TaskSetting {
     name: String,
     value: String,
 }
+
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TokenCreate {
+    /// `admin`, `observer`, or `metrics`, which opens `GET /metrics` and nothing else.
+    role: String,
+    /// What it is for.
+    name: Option<String>,
+    /// 1 hour (the default) to 30 days; without it one for `metrics` never expires.
+    #[schema(minimum = 3600, maximum = 2_592_000)]
+    lifetime_seconds: Option<u64>,
+}
