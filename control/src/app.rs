@@ -22,11 +22,13 @@ use crate::{
     auth::Authenticator,
     envelope::{ApiError, Code, Failure},
     events::Events,
+    jwt_key::Key,
     limits,
     nodes::{Nodes, Observation},
     sealed::Seal,
     state::State,
     store::StoreError,
+    syslog::Syslog,
 };
 
 pub(crate) struct App {
@@ -38,6 +40,9 @@ pub(crate) struct App {
     /// Of what the store keeps of hosts' secrets.
     pub(crate) seal: Seal,
     pub(crate) events: Events,
+    pub(crate) syslog: Syslog,
+    /// Whose signature on a license counts.
+    pub(crate) license_key: Option<Key>,
     pub(crate) auth: Authenticator,
     /// Addresses that the API listens on, ports resolved.
     pub(crate) listeners: Vec<SocketAddr>,

@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use crate::syslog::SyslogUrl;
+
 /// Everything the control plane needs besides the node itself.
 #[derive(Debug, Clone)]
 pub struct ControlConfig {
@@ -26,6 +28,13 @@ pub struct ControlConfig {
     pub declared_iops: u64,
     /// What this node promises to `desiredBWPerGB` reservations, in bytes per second; not measured.
     pub declared_bytes_per_second: u64,
+    /// Who hears of events, of what was asked of this server, and of what clients forward.
+    pub syslog: Vec<SyslogUrl>,
+    /// PEM certificates of the authorities that we trust as a client, of an authorization server for one. `None`:
+    /// the operating system's.
+    pub trust_ca: Option<PathBuf>,
+    /// The public key (PEM) that licenses are signed with. `None`: no license can be installed.
+    pub license_key: Option<PathBuf>,
     /// What this program was built from.
     pub commit: String,
     /// When that was committed (RFC 3339).
@@ -81,6 +90,9 @@ impl ControlConfig {
                 open_metrics: false,
                 session_seconds: 36_000,
             },
+            syslog: Vec::new(),
+            trust_ca: None,
+            license_key: None,
             commit: "unknown".to_owned(),
             commit_date: "1970-01-01T00:00:00Z".to_owned(),
             default_replication: Replication::Target,

@@ -11,6 +11,7 @@ use crate::{
     limits,
     state::{Change, Record, State},
     store::StoreError,
+    syslog::{Logging, Severity, Syslog},
 };
 
 /// The stored form of an event, which is also what the API answers.
@@ -57,6 +58,17 @@ pub(crate) enum Kind {
     AccessTokensChanged,
     /// Tokens that this server issues.
     TokensChanged,
+    AuthServerChanged,
+    LicenseInstalled,
+}
+
+impl Kind {
+    fn severity(self) -> Severity {
+        match self {
+            Self::DriveState | Self::CapacityWarning | Self::LoginsThrottled => Severity::Warning,
+            _ => Severity::Info,
+        }
+    }
 }
 
 impl Record for Event {
@@ -74,19 +86,22 @@ fn id(sequence: u64) -> String {
 /// The events of this node.
 pub(crate) struct Events {
     state: State,
+    /// Hears of each event, too.
+    syslog: Syslog,
     /// The last number given out. `None`: to be read from the store.
     last: Mutex<Option<u64>>,
 }
 
 impl Events {
-    pub(crate) fn new(state: State) -> Self {
-        Self { state, last: Mutex::default() }
+    pub(crate) fn new(state: State, syslog: Syslog) -> Self {
+        Self { state, syslog, last: Mutex::default() }
     }
 
     /// Notes and logs an event. One that cannot be stored does not undo what happened: it is in the log.
     pub(crate) async fn add(&self, kind: Kind, object: impl Display, message: impl Into<String>) {
         let (object, message) = (object.to_string(), message.into());
         tracing::info!(?kind, object, "{message}");
+        self.tell(kind, &object, &message);
         let mut last = self.last.lock().await;
         match self.append(*last, kind, object, message).await {
             Ok(sequence) => *last = Some(sequence),
@@ -95,6 +110,14 @@ impl Events {
                 *last = None;
             }
         }
+    }
+
+    fn tell(&self, kind: Kind, object: &str, message: &str) {
+        // Its name in the API.
+        let name = serde_json::to_value(kind).ok().and_then(|name| Some(name.as_str()?.to_owned()));
+        let parameters =
+            vec![("kind".to_owned(), name.unwrap_or_default()), ("object".to_owned(), object.to_owned())];
+        self.syslog.tell(Logging::Event, kind.severity(), now_ms(), message.to_owned(), parameters);
     }
 
     async fn append(
@@ -135,7 +158,8 @@ mod tests {
     use crate::store::RedbStore;
 
     fn events(dir: &Path) -> Events {
-        Events::new(State::new(Arc::new(RedbStore::open(&dir.join("store.redb")).unwrap())))
+        let state = State::new(Arc::new(RedbStore::open(&dir.join("store.redb")).unwrap()));
+        Events::new(state, Syslog::default())
     }
 
     #[tokio::test]

@@ -72,3 +72,18 @@ pub(crate) const TASK_SETTINGS: usize = 64;
 
 /// Tokens that are issued and have not expired: far more than there are services that need one.
 pub(crate) const ISSUED_TOKENS: usize = 1024;
+
+/// Characters of a field of an authorization server's settings: a PEM key of 4096 bits has 800.
+pub(crate) const AUTH_SERVER_CHARS: usize = 8192;
+
+/// Characters of a license.
+pub(crate) const LICENSE_CHARS: usize = 8192;
+
+/// Messages that wait for one syslog server; more are dropped and counted. A burst fits, and half a MiB is no loss.
+pub(crate) const SYSLOG_QUEUE: usize = 1024;
+
+/// Characters of a message that a client forwards; many receivers cut at 8 KiB.
+pub(crate) const LOG_CHARS: usize = 4096;
+
+/// Parameters of such a message.
+pub(crate) const LOG_PARAMETERS: usize = 64;

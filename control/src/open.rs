@@ -17,12 +17,15 @@ use crate::{
     events::Events,
     identity::node_id,
     known_drives::KnownDrives,
-    limits,
+    license, limits,
     model::target::TargetRecord,
     nodes::{Liveness, LocalNode, Member, NodeHandle, Nodes},
+    oidc::Oidc,
+    outbound::Trust,
     sealed::Seal,
     state::{Record, State},
     store::{LeaseId, MetaStore, RedbStore, Watch},
+    syslog::Syslog,
     tls,
 };
 
@@ -56,10 +59,16 @@ pub(crate) async fn open(
     let tokens = Tokens::open(Arc::clone(&store), &credentials.dir).await.map_err(in_store)?;
     let seal = Seal::open(&config.data_dir)?;
     let state = State::new(Arc::clone(&store));
+    let trust = Trust { authorities: config.trust_ca.clone() };
+    let syslog = Syslog::start(&config.syslog, &config.node_name, &trust);
+    let license_key = config.license_key.as_deref().map(license::key).transpose()?;
     let auth = Authenticator {
         settings: config.auth.clone(),
         certificates: Certificates::new(tls::own_roots(&credentials)?),
         tokens,
+        oidc: Oidc::open(state.clone(), &seal, trust)
+            .await
+            .map_err(|e| ControlError::bad_file(&store_path, e))?,
         issued: IssuedTokens::open(state.clone(), &config.data_dir)?,
         accounts: Accounts::open(state.clone(), &credentials.dir, config.auth.session_seconds * 1000).await?,
     };
@@ -75,9 +84,11 @@ pub(crate) async fn open(
         config,
         nodes,
         node_id,
-        events: Events::new(state.clone()),
+        events: Events::new(state.clone(), syslog.clone()),
+        syslog,
         state,
         seal,
+        license_key,
         auth,
         listeners: listeners.to_vec(),
         started: Instant::now(),

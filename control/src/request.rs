@@ -118,7 +118,7 @@ pub(crate) async fn log(request: Request, next: Next) -> Response {
     response
 }
 
-/// Runs before routing: repeated and trailing slashes and `%3A` mean what they look like (D3).
+/// Runs before routing: repeated and trailing slashes, `%3A` and `/LICENSE` mean what they look like (D3).
 pub(crate) async fn tolerate_path(mut request: Request, next: Next) -> Response {
     if let Some(uri) = tolerated(request.uri()) {
         *request.uri_mut() = uri.clone();
@@ -136,6 +136,10 @@ fn tolerated(uri: &Uri) -> Option<Uri> {
     }
     if path.is_empty() {
         path.push('/');
+    }
+    // The one path that clients write in capitals, too.
+    if path.eq_ignore_ascii_case("/license") {
+        path.make_ascii_lowercase();
     }
     if path == uri.path() {
         return None;
@@ -159,6 +163,8 @@ mod tests {
             ("/volumes/", "/volumes"),
             ("//volumes//x/?a=%2F&b=//", "/volumes/x?a=%2F&b=//"),
             ("/", "/"),
+            ("/LICENSE", "/license"),
+            ("/LICENSE/x", "/LICENSE/x"),
             ("//", "/"),
             ("/backends/02%3Aab%3a01", "/backends/02:ab:01"),
             ("/volumes_by_alias/a%2Fb", "/volumes_by_alias/a%2Fb"),

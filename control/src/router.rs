@@ -12,8 +12,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     api::{
-        backends, basalt, docs, health, hosts, info, inventory, metrics, publish, session, snapshots,
-        targets, tasks, tenants, volumes,
+        auth_server, backends, basalt, docs, health, hosts, info, inventory, license, metrics, publish,
+        session, snapshots, syslog, targets, tasks, tenants, volumes,
     },
     app::SharedApp,
     auth::{authenticate, require_role},
@@ -47,6 +47,10 @@ fn provisioner() -> (Router<SharedApp>, OpenApi) {
         .routes(routes!(info::info))
         .routes(routes!(backends::list))
         .routes(routes!(backends::by_id, backends::update))
+        .routes(routes!(auth_server::get, auth_server::set, auth_server::clear))
+        .routes(routes!(license::get, license::install))
+        .routes(routes!(syslog::list))
+        .routes(routes!(syslog::forward))
         .routes(routes!(inventory::get))
         .routes(routes!(inventory::reset))
         .routes(routes!(tasks::list, tasks::update, tasks::remove))

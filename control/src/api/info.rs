@@ -24,7 +24,8 @@ pub(crate) async fn info(State(app): State<SharedApp>) -> Reply {
     let view = InfoView {
         total_free_space: backend::space(observed.drives()).available_bytes,
         version: "1.1",
-        authentication_mode: "JWT",
+        // As the contract's samples spell it (D49).
+        authentication_mode: if app.auth.oidc.is_set() { "OPEN_IDC" } else { "JWT" },
     };
     Ok(Json(view).into_response())
 }

@@ -1,5 +1,6 @@
-//! GET metrics: the contract's ten gauges as Prometheus text 0.0.4 (provisioner §4.9, D48).
+//! GET metrics: the contract's ten gauges (provisioner §4.9, D48) and our own, as Prometheus text 0.0.4.
 
+mod own;
 mod text;
 
 use std::collections::HashMap;
@@ -34,12 +35,14 @@ const REPLICA_LABELS: [[&str; 3]; 4] = [
     ["repUUID4", "nodeID4", "nodeName4"],
 ];
 
-/// Op 45.
+/// Op 45. `docs/metrics.md` says what each means.
 #[utoipa::path(get, path = "/metrics", tag = "About", summary = "Prometheus metrics",
     responses((status = 200, body = String, content_type = "text/plain", description = "text format 0.0.4")))]
 pub(crate) async fn metrics(State(app): State<SharedApp>) -> Result<Response, ApiError> {
     let scrape = Scrape::read(&app).await?;
-    let families = [vec![scrape.capacities()], scrape.connections(), scrape.nodes()].concat();
+    let families =
+        [vec![scrape.capacities()], scrape.connections(), scrape.nodes(), own::families(&scrape).await]
+            .concat();
     let text: String = families.iter().map(Family::text).collect();
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }

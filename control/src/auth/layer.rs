@@ -3,17 +3,18 @@
 use axum::{
     Extension,
     extract::{Request, State},
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 
-use super::{Api, Refused, may};
+use super::{Api, Refused, is_reading, may};
 use crate::{
     accounts::Caller,
     api::{basalt, session},
-    app::SharedApp,
+    app::{SharedApp, now_ms},
     envelope::ApiError,
+    syslog::{Logging, Severity, Syslog},
     tls::Peer,
 };
 
@@ -23,9 +24,10 @@ pub(crate) async fn authenticate(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let path = request.uri().path();
-    let judged = app.auth.judge(request.method(), path, request.headers(), &peer).await;
-    match judged {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let judged = app.auth.judge(&method, &path, request.headers(), &peer).await;
+    let user = judged.as_ref().ok().and_then(Option::as_ref).map(|caller| caller.user.to_string());
+    let response = match judged {
         Ok(caller) => {
             if let Some(caller) = caller {
                 request.extensions_mut().insert(caller);
@@ -33,10 +35,36 @@ pub(crate) async fn authenticate(
             next.run(request).await
         }
         Err(refused) => {
-            tracing::info!(method = %request.method(), path, peer = %peer.remote, %refused, "refused a request");
-            answer(path, &refused)
+            tracing::info!(%method, path, peer = %peer.remote, %refused, "refused a request");
+            answer(&path, &refused)
         }
+    };
+    if !is_reading(&method) {
+        audit(&app.syslog, &method, &path, &peer, user, response.status());
     }
+    response
+}
+
+/// Who asked for a change, and how that was answered: never what was in the request.
+fn audit(
+    syslog: &Syslog,
+    method: &Method,
+    path: &str,
+    peer: &Peer,
+    user: Option<String>,
+    status: StatusCode,
+) {
+    let user = user.unwrap_or_else(|| "-".to_owned());
+    let text = format!("{method} {path} of user {user} was answered {}", status.as_u16());
+    let parameters = [
+        ("method", method.to_string()),
+        ("path", path.to_owned()),
+        ("user", user),
+        ("peer", peer.remote.to_string()),
+        ("status", status.as_u16().to_string()),
+    ];
+    let parameters = parameters.map(|(name, value)| (name.to_owned(), value)).into();
+    syslog.tell(Logging::Command, Severity::Info, now_ms(), text, parameters);
 }
 
 /// Around the APIs whose operations need a role and nothing finer. It stands at their routes, not at their paths, so

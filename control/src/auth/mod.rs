@@ -17,6 +17,7 @@ pub(crate) use token::{RotateError, Tokens};
 use crate::{
     AuthSettings, Require,
     accounts::{Accounts, Caller, Roles},
+    oidc::Oidc,
     store::StoreError,
     tls::Peer,
 };
@@ -27,6 +28,7 @@ pub(crate) struct Authenticator {
     pub(crate) certificates: Certificates,
     pub(crate) tokens: Tokens,
     pub(crate) issued: IssuedTokens,
+    pub(crate) oidc: Oidc,
     pub(crate) accounts: Accounts,
 }
 
@@ -144,7 +146,7 @@ impl Authenticator {
             Judged::Valid(IssuedRole::Observer) => Roles::OBSERVER,
             Judged::Valid(IssuedRole::Metrics) => return Ok(Entrant::Scraper),
             Judged::Expired => return Err(Refused::TokenExpired),
-            Judged::Unknown => return Err(Refused::TokenNotValid),
+            Judged::Unknown => self.oidc.judge(token).await.ok_or(Refused::TokenNotValid)?,
         };
         Ok(Entrant::Caller(Caller { roles, ..Caller::ADMINISTRATOR }))
     }

@@ -1,8 +1,9 @@
 //! Everything that a node can be asked for: one table, from which the methods of [`NodeHandle`] are made.
 
 use dataplane::node::{
-    AnaState, CheckReport, CloneSpec, ControllerInfo, DriveConfig, DriveInfo, HostTls, NodeError, RateLimits,
-    Requirement, SnapshotInfo, SnapshotSpec, SnapshotVolumeSpec, SubsystemSpec, VolumeInfo, VolumeSpec,
+    AnaState, CheckReport, CloneSpec, ControllerInfo, DriveConfig, DriveInfo, HostTls, NodeError, NodeUsage,
+    RateLimits, Requirement, SnapshotInfo, SnapshotSpec, SnapshotVolumeSpec, SubsystemSpec, VolumeInfo,
+    VolumeSpec,
 };
 use uuid::Uuid;
 
@@ -60,6 +61,7 @@ operations! { node;
         node.node.remove_subsystem(&nqn).await;
         Ok(())
     }
+    usage() -> NodeUsage { Ok(node.node.usage().await) }
     controllers() -> Vec<ControllerInfo> { Ok(node.node.controllers().await) }
     ana_state(volume: Uuid) -> AnaState { node.node.ana_state(volume).await }
     set_ana_state(volume: Uuid, state: AnaState) -> () { node.node.set_ana_state(volume, state).await }

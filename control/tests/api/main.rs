@@ -3,6 +3,7 @@
 
 mod access_tokens;
 mod auth;
+mod auth_server;
 mod cinder_flow;
 mod common;
 mod data_path;
@@ -11,6 +12,8 @@ mod events;
 mod inventory;
 mod issued_tokens;
 mod kill;
+mod license;
+mod metrics_page;
 mod openapi;
 mod protocol;
 mod publish;
@@ -19,6 +22,7 @@ mod roles;
 mod secrets;
 mod session;
 mod snapshots;
+mod syslog;
 mod tasks;
 mod tenants;
 mod tls_keys;

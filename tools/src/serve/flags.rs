@@ -6,6 +6,7 @@ use std::{
 };
 
 use clap::ValueEnum;
+use control::SyslogUrl;
 use serde::Deserialize;
 
 use super::{
@@ -88,6 +89,19 @@ pub(crate) struct ServeFlags {
     /// Whether GET /metrics is open to anyone [default: false]
     #[arg(long, value_name = "BOOL")]
     pub(crate) open_metrics: Option<bool>,
+
+    /// Who hears of events and of requests that change something: udp://HOST[:PORT], tcp://… or tls://…. Repeatable
+    #[arg(long, value_name = "URL")]
+    pub(crate) syslog: Vec<SyslogUrl>,
+
+    /// Certificates (PEM) of the authorities that are trusted when this server is a client itself: of an authorization
+    /// server, of syslog servers in TLS [default: the operating system's]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trust_ca: Option<PathBuf>,
+
+    /// The public key (PEM) that licenses are signed with
+    #[arg(long, value_name = "FILE")]
+    pub(crate) license_key: Option<PathBuf>,
 
     /// Begins every NQN made here [default: nqn.2026-11.io.basalt:]
     #[arg(long, value_name = "PREFIX")]
@@ -185,6 +199,9 @@ impl ServeFlags {
             require: self.require.or(file.require),
             open_info: self.open_info.or(file.open_info),
             open_metrics: self.open_metrics.or(file.open_metrics),
+            syslog: if self.syslog.is_empty() { file.syslog } else { self.syslog },
+            trust_ca: self.trust_ca.or(file.trust_ca),
+            license_key: self.license_key.or(file.license_key),
             nqn_prefix: self.nqn_prefix.or(file.nqn_prefix),
             reserve_floor_gib: self.reserve_floor_gib.or(file.reserve_floor_gib),
             default_replication: self.default_replication.or(file.default_replication),

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use control::{AuthSettings, ControlConfig, KnownDrives, Replication, Require};
+use control::{AuthSettings, ControlConfig, KnownDrives, Replication, Require, SyslogUrl};
 use dataplane::node::{DiscoveryPortalConfig, DriveConfig, DriveMedium, NodeConfig, TestFault};
 
 use super::{
@@ -56,6 +56,9 @@ pub(crate) struct Provisioner {
     require: Option<RequireFlag>,
     open_info: Option<bool>,
     open_metrics: Option<bool>,
+    syslog: Vec<SyslogUrl>,
+    trust_ca: Option<PathBuf>,
+    license_key: Option<PathBuf>,
     reserve_floor_gib: Option<u64>,
     default_replication: Option<ReplicationFlag>,
 }
@@ -122,6 +125,9 @@ impl Settings {
                 require: flags.require,
                 open_info: flags.open_info,
                 open_metrics: flags.open_metrics,
+                syslog: flags.syslog,
+                trust_ca: flags.trust_ca,
+                license_key: flags.license_key,
                 reserve_floor_gib: flags.reserve_floor_gib,
                 default_replication: flags.default_replication,
             },
@@ -276,6 +282,9 @@ impl Settings {
             default_replication: given
                 .default_replication
                 .map_or(defaults.default_replication, Replication::from),
+            syslog: given.syslog.clone(),
+            trust_ca: given.trust_ca.clone(),
+            license_key: given.license_key.clone(),
             reserve_floor_gib: given.reserve_floor_gib.or(defaults.reserve_floor_gib),
             commit: env!("BASALT_COMMIT").to_owned(),
             commit_date: env!("BASALT_COMMIT_DATE").to_owned(),

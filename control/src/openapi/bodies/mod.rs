@@ -9,7 +9,7 @@ pub(crate) use session::{
     IdentityGiven, Login, MemberAdd, NewPassword, PasswordChange, UserCreate, UserReplace,
 };
 pub(crate) use storage::{
-    BackendUpdate, DriveAdd, DriveGrow, HostProbe, PathStateSet, Publish, SecretsPut, SnapshotCreate,
-    SnapshotGroupCreate, SnapshotVolumeCreate, TaskUpdate, TenantCreate, TenantUpdate, TlsKeyPut,
-    TokenCreate, Unpublish, VolumeClone, VolumeCreate, VolumeExpand,
+    AuthServer, BackendUpdate, DriveAdd, DriveGrow, HostProbe, LicenseInstall, LogForward, PathStateSet,
+    Publish, SecretsPut, SnapshotCreate, SnapshotGroupCreate, SnapshotVolumeCreate, TaskUpdate, TenantCreate,
+    TenantUpdate, TlsKeyPut, TokenCreate, Unpublish, VolumeClone, VolumeCreate, VolumeExpand,
 };

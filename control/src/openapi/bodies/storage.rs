@@ -295,3 +295,52 @@ pub(crate) struct TokenCreate {
     #[schema(minimum = 3600, maximum = 2_592_000)]
     lifetime_seconds: Option<u64>,
 }
+
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct LicenseInstall {
+    /// A signed token.
+    license: String,
+}
+
+/// Exactly one of `authorizationServerPublicKey` and `authorizationServerJwkSetURL`.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AuthServer {
+    /// What stands for the provisioner at the authorization server: roles held there count.
+    #[schema(rename = "provisionerResourceID")]
+    provisioner_resource_id: String,
+    /// A service account with the role ADMIN there.
+    #[schema(rename = "provisionerClientID")]
+    provisioner_client_id: String,
+    provisioner_client_secret: String,
+    provisioner_client_scope: Option<String>,
+    #[schema(rename = "backendsResourceID")]
+    backends_resource_id: String,
+    #[schema(rename = "backendsClientID")]
+    backends_client_id: String,
+    backends_client_secret: String,
+    backends_client_scope: Option<String>,
+    /// `https://…`
+    #[schema(rename = "authorizationServerTokenURL")]
+    token_url: String,
+    /// RSA or EC, in PEM or base64.
+    #[schema(rename = "authorizationServerPublicKey")]
+    public_key: Option<String>,
+    /// `https://…`
+    #[schema(rename = "authorizationServerJwkSetURL")]
+    jwk_set_url: Option<String>,
+}
+
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct LogForward {
+    /// `EVENT` or `COMMAND`.
+    logging_type: String,
+    /// `FATAL`, `ERROR`, `WARN` or `INFO`.
+    level: String,
+    host: String,
+    app_name: String,
+    message: String,
+    parameters_list: Option<std::collections::BTreeMap<String, String>>,
+}

@@ -1,0 +1,136 @@
+//! What the contract does not measure: drives, volumes, hosts and this server itself.
+
+use dataplane::node::{DriveState, SubsystemUsage};
+
+use super::{Scrape, text::Family};
+use crate::syslog::Sender;
+
+pub(super) async fn families(scrape: &Scrape<'_>) -> Vec<Family> {
+    let mut families = drives(scrape);
+    families.extend(volumes(scrape));
+    families.extend(node(scrape).await);
+    families.extend(syslog(scrape.app.syslog.servers()));
+    families
+}
+
+fn drives(scrape: &Scrape<'_>) -> Vec<Family> {
+    let mut online =
+        Family::new("basalt_drive_online", "Whether a drive serves reads and writes: 1 yes, 0 no.");
+    let mut failed = Family::new("basalt_drive_failed", "Whether a drive serves nothing: 1 yes, 0 no.");
+    let mut capacity = Family::new("basalt_drive_capacity_bytes", "Bytes that a drive has for volumes.");
+    let mut used = Family::new("basalt_drive_used_bytes", "Bytes of a drive that hold data.");
+    let mut unreserved =
+        Family::new("basalt_drive_unreserved_bytes", "Bytes of a drive that are promised to no volume.");
+    for drive in scrape.observed.drives() {
+        let labels = || vec![("drive", drive.uuid.to_string()), ("name", drive.name.clone())];
+        // A drive that is being emptied serves, too.
+        let serves = matches!(drive.state, DriveState::Online | DriveState::Evacuating);
+        online.sample(labels(), u64::from(serves));
+        failed.sample(labels(), u64::from(matches!(drive.state, DriveState::Failed(_))));
+        capacity.sample(labels(), drive.capacity_bytes);
+        used.sample(labels(), drive.used_bytes);
+        unreserved.sample(labels(), drive.unreserved_bytes);
+    }
+    vec![online, failed, capacity, used, unreserved]
+}
+
+fn volumes(scrape: &Scrape<'_>) -> Vec<Family> {
+    let mut used = Family::new("basalt_volume_used_bytes", "Bytes that a volume holds for itself.");
+    let mut shared = Family::new(
+        "basalt_volume_shared_bytes",
+        "Bytes that a volume shares with its snapshots and clones.",
+    );
+    let mut healthy =
+        Family::new("basalt_volume_healthy", "Whether a volume takes reads and writes: 1 yes, 0 no.");
+    for volume in &scrape.volumes {
+        let labels = || vec![("uuid", volume.uuid.to_string()), ("alias", volume.alias.clone())];
+        let Some(seen) = scrape.observed.volumes.get(&volume.uuid) else { continue };
+        used.sample(labels(), seen.used_bytes);
+        shared.sample(labels(), seen.shared_bytes);
+        healthy.sample(labels(), u64::from(seen.complete && seen.state.trouble().is_none()));
+    }
+    vec![used, shared, healthy]
+}
+
+/// A counter of what the hosts of a subsystem did.
+struct Counted {
+    name: &'static str,
+    help: &'static str,
+    of: fn(&SubsystemUsage) -> f64,
+}
+
+const COUNTED: [Counted; 7] = [
+    Counted { name: "basalt_subsystem_reads_total", help: "Reads that were served.", of: |u| u.reads as f64 },
+    Counted {
+        name: "basalt_subsystem_writes_total",
+        help: "Writes that were served.",
+        of: |u| u.writes as f64,
+    },
+    Counted {
+        name: "basalt_subsystem_read_bytes_total",
+        help: "Bytes that were read.",
+        of: |u| u.bytes_read as f64,
+    },
+    Counted {
+        name: "basalt_subsystem_written_bytes_total",
+        help: "Bytes that were written.",
+        of: |u| u.bytes_written as f64,
+    },
+    Counted {
+        name: "basalt_subsystem_busy_seconds_total",
+        help: "Time in which queues had commands under way; each queue counts.",
+        of: |u| u.busy_nanos as f64 / 1e9,
+    },
+    Counted {
+        name: "basalt_subsystem_media_errors_total",
+        help: "Commands that failed because a drive did, or stored bytes were wrong.",
+        of: |u| u.media_errors as f64,
+    },
+    Counted {
+        name: "basalt_subsystem_errors_total",
+        help: "Commands that failed, however.",
+        of: |u| u.errors as f64,
+    },
+];
+
+async fn node(scrape: &Scrape<'_>) -> Vec<Family> {
+    let mut counted = COUNTED.map(|Counted { name, help, .. }| Family::counter(name, help));
+    let mut starts = Family::counter("basalt_node_starts_total", "Starts of a node since its first one.");
+    let mut unclean = Family::counter(
+        "basalt_node_unclean_starts_total",
+        "Starts of a node that followed an end which was not a clean stop.",
+    );
+    for member in scrape.app.nodes.all() {
+        // One that does not answer has nothing to say, and must not hold up the scrape a second time.
+        if !scrape.observed.is_available(&member.persistent_id) {
+            continue;
+        }
+        let Ok(usage) = member.handle.usage().await else { continue };
+        let node = ("node", member.persistent_id.clone());
+        for (nqn, used) in &usage.subsystems {
+            for (family, Counted { of, .. }) in counted.iter_mut().zip(COUNTED) {
+                family.sample_real(vec![node.clone(), ("nqn", nqn.clone())], of(used));
+            }
+        }
+        starts.sample(vec![node.clone()], usage.starts);
+        unclean.sample(vec![node], usage.unclean_starts);
+    }
+    let mut connected = Family::new("basalt_controllers", "NVMe controllers that hosts have connected.");
+    connected.sample(vec![], scrape.app.controllers().await.len() as u64);
+    counted.into_iter().chain([connected, starts, unclean]).collect()
+}
+
+fn syslog(servers: &[Sender]) -> Vec<Family> {
+    let mut connected =
+        Family::new("basalt_syslog_connected", "Whether a syslog server can be reached: 1 yes, 0 no.");
+    let mut sent = Family::counter("basalt_syslog_sent_total", "Messages that were sent to a syslog server.");
+    let mut dropped =
+        Family::counter("basalt_syslog_dropped_total", "Messages to a syslog server that were lost.");
+    for server in servers {
+        let labels = || vec![("server", server.url.to_string())];
+        connected.sample(labels(), u64::from(server.is_connected()));
+        sent.sample(labels(), server.sent());
+        dropped.sample(labels(), server.dropped());
+    }
+    vec![connected, sent, dropped]
+}
