@@ -2,6 +2,9 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
 use crate::syslog::SyslogUrl;
 
 /// Everything the control plane needs besides the node itself.
@@ -64,7 +67,8 @@ pub enum Require {
 }
 
 /// Who keeps the copies of a replicated volume equal (provisioner D59).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Replication {
     /// The storage nodes; the host sees one namespace, under one NQN per host (D60, D61).
     Target,

@@ -45,6 +45,7 @@ pub(crate) enum Code {
     NoMatchingBackend,
     NoTask,
     NotAvailable,
+    NotEnoughMatchingBackends,
     NotExists,
     NotFound,
     OngoingTask,

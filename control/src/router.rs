@@ -92,6 +92,7 @@ fn basalt_v1() -> (Router<SharedApp>, OpenApi) {
         .routes(routes!(basalt::paths::show, basalt::paths::set))
         .routes(routes!(basalt::tokens::list, basalt::tokens::create))
         .routes(routes!(basalt::tokens::revoke))
+        .routes(routes!(basalt::placements::explain))
         .routes(routes!(basalt::tokens::rotate))
         .split_for_parts();
     openapi::add_error(&mut document, "Problem");

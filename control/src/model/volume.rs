@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::GIB;
+use crate::Replication;
 
 /// The stored form of a volume.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -90,6 +91,9 @@ pub(crate) struct StorageClass {
     pub(crate) host_id: Option<String>,
     pub(crate) allow_span: bool,
     pub(crate) share_ssd: bool,
+    /// Who keeps several copies equal (D59); always given where there are several.
+    #[serde(default)]
+    pub(crate) replication: Option<Replication>,
 }
 
 impl StorageClass {
@@ -256,6 +260,7 @@ pub(crate) mod tests {
             host_id: None,
             allow_span: true,
             share_ssd: true,
+            replication: None,
         }
     }
 

@@ -6,6 +6,7 @@ mod error;
 pub(crate) mod events;
 pub(crate) mod groups;
 pub(crate) mod paths;
+pub(crate) mod placements;
 pub(crate) mod secrets;
 pub(crate) mod status;
 pub(crate) mod tls_keys;

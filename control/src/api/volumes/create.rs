@@ -7,21 +7,17 @@ use dataplane::node::VolumeSpec;
 use uuid::Uuid;
 
 use super::{
-    record::{create_as, refuse_taken, reserve_floor_gib},
+    placing::candidates,
+    record::{create_as, refuse_taken},
     request::CreateRequest,
 };
 use crate::{
-    api::{
-        backends::backends,
-        tenants::{Tenant, admit},
-    },
-    app::{App, Observed, SharedApp, retry},
-    envelope::{ApiError, Reply, created},
+    api::tenants::{Tenant, admit},
+    app::{App, SharedApp, retry},
+    envelope::{ApiError, Code, Failure, Reply, created},
     model::{
-        GIB,
-        placement::{Candidate, CandidateDrive, Place, Wanted, place},
-        reserve::thin_reserve,
-        volume::{Phase, Provisioning, Replica, Reserved, Size, VolumeRecord},
+        placement::{Place, place, require_host},
+        volume::{Phase, Replica, Size, VolumeRecord},
     },
     openapi::{Answer, Created, bodies::VolumeCreate},
     request::JsonBody,
@@ -42,14 +38,15 @@ pub(crate) async fn create(State(app): State<SharedApp>, tenant: Tenant, JsonBod
 async fn make(app: &App, tenant: &str, uuid: Uuid, request: &CreateRequest) -> Result<(), ApiError> {
     let _lock = app.volume_locks.lock(uuid).await;
     refuse_taken(app, tenant, uuid, &request.alias).await?;
-    request.check_replicas()?;
+    request.volume.check_replicas(app.config.default_replication)?;
     let observed = app.observe().await;
-    let size = size(app, request, &observed).await?;
-    let takes = Reserved::of_copies(&request.class, size, request.class.num_replicas);
-    let admission = admit(app, tenant, takes).await?;
-    let place = choose(app, request, size, &observed).await?;
-    let backend = place.backend.clone();
-    let record = record(tenant, uuid, request, size, place.backend);
+    let size = request.volume.size(app, &observed).await?;
+    let (wanted, candidates) = (request.volume.wanted(size), candidates(app, &observed).await?);
+    require_host(wanted, candidates.iter().map(|c| &c.record))?;
+    let admission = admit(app, tenant, request.volume.takes(size)).await?;
+    let place = the_place(place(wanted, &candidates)?)?;
+    let node = app.nodes.of(&place.backend)?;
+    let record = record(app, tenant, uuid, request, size, place.backend);
     let spec = VolumeSpec {
         uuid,
         size_bytes: size.capacity_bytes(),
@@ -57,64 +54,40 @@ async fn make(app: &App, tenant: &str, uuid: Uuid, request: &CreateRequest) -> R
         reserved_bytes: size.reserved_bytes,
         drives: place.drives,
     };
-    let node = app.nodes.of(&backend)?;
     create_as(app, record, admission, node.create_volume(spec)).await
 }
 
-async fn size(app: &App, request: &CreateRequest, observed: &Observed) -> Result<Size, ApiError> {
-    let whole = request.capacity_gib * GIB;
-    let reserved_bytes = match request.provisioning {
-        Provisioning::Thick => whole,
-        Provisioning::Thin | Provisioning::Other => {
-            thin_reserve(whole, request.reserve_percent, reserve_floor_gib(app, observed).await?)
-        }
-    };
-    Ok(Size { capacity_gib: request.capacity_gib, reserved_bytes })
+/// This version makes one copy.
+fn the_place(places: Vec<Place>) -> Result<Place, Failure> {
+    <[Place; 1]>::try_from(places).map(|[place]| place).map_err(|places| {
+        let why = format!("there are places for {} replicas, but they cannot be made yet", places.len());
+        Failure::new(Code::InvalidReplicas, why)
+    })
 }
 
-async fn choose(
+fn record(
     app: &App,
+    tenant: &str,
+    uuid: Uuid,
     request: &CreateRequest,
     size: Size,
-    observed: &Observed,
-) -> Result<Place, ApiError> {
-    let volumes = app.state.list::<VolumeRecord>().await?;
-    let records = || volumes.iter().map(|v| &v.value);
-    let candidates: Vec<Candidate> = backends(app)
-        .await?
-        .into_iter()
-        .map(|b| {
-            let id = &b.value.persistent_id;
-            let reserved = Reserved::by(records().filter(|v| v.is_on(id)));
-            let promised = app.config.declared_bytes_per_second;
-            Candidate {
-                available: observed.is_available(id),
-                drives: CandidateDrive::list(observed.drives_of(id), &observed.volumes, records(), None),
-                free_iops: app.config.declared_iops.saturating_sub(reserved.iops),
-                free_bytes_per_second: promised.saturating_sub(reserved.bytes_per_second),
-                record: b.value,
-            }
-        })
-        .collect();
-    let wanted = Wanted {
-        class: &request.class,
-        protocol: request.protocol,
-        capacity_gib: request.capacity_gib,
-        reserved_bytes: size.reserved_bytes,
-    };
-    Ok(place(wanted, &candidates)?)
-}
-
-fn record(tenant: &str, uuid: Uuid, request: &CreateRequest, size: Size, backend: String) -> VolumeRecord {
+    backend: String,
+) -> VolumeRecord {
+    let volume = &request.volume;
+    let mut class = volume.class.clone();
+    if class.num_replicas > 1 {
+        // Who replicates it never changes, whatever the setting says later.
+        class.replication.get_or_insert(app.config.default_replication);
+    }
     VolumeRecord {
         uuid,
         alias: request.alias.clone(),
         tenant_id: tenant.to_owned(),
         size,
-        provisioning: request.provisioning,
-        reserve_percent: request.reserve_percent,
-        protocol: request.protocol,
-        class: request.class.clone(),
+        provisioning: volume.provisioning,
+        reserve_percent: volume.reserve_percent,
+        protocol: volume.protocol,
+        class,
         replicas: vec![Replica { uuid, backend }],
         snapshot: None,
         read_only: false,

@@ -4,12 +4,15 @@ pub(crate) mod clone;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod expand;
+mod placing;
 pub(crate) mod read;
 mod record;
 mod request;
 mod view;
 
+pub(crate) use placing::candidates;
 pub(crate) use record::{create_as, refuse_taken, refuse_taken_uuid, reserve_floor_gib, settled};
+pub(crate) use request::VolumeRequest;
 pub(crate) use view::{BackendRef, ReplicaState, replica_state};
 
 use crate::{

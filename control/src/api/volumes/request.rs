@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{
+    Replication,
     envelope::{Code, Failure},
     fields::{Fields, LARGEST},
     limits,
@@ -21,12 +22,18 @@ pub(super) const MAX_CAPACITY_GIB: u64 = LARGEST / GIB;
 pub(super) struct CreateRequest {
     pub(super) alias: String,
     pub(super) uuid: Option<Uuid>,
+    pub(super) volume: VolumeRequest,
+}
+
+/// What kind of volume: all that decides where it can lie.
+#[derive(Debug, PartialEq)]
+pub(crate) struct VolumeRequest {
     pub(super) capacity_gib: u64,
     pub(super) provisioning: Provisioning,
     /// Of a thin volume; 0 is the default.
     pub(super) reserve_percent: u64,
     pub(super) protocol: Protocol,
-    pub(super) class: StorageClass,
+    pub(crate) class: StorageClass,
 }
 
 impl CreateRequest {
@@ -34,10 +41,17 @@ impl CreateRequest {
     pub(super) fn parse(body: &Map<String, Value>) -> Result<Self, Failure> {
         let fields = Fields::new(body);
         let alias = fields.label("alias", limits::NAME_CHARS)?;
-        let capacity_gib = fields.whole("capacity")?;
-        let capacity_gib = fields.require("capacity", capacity_gib)?;
+        let volume = VolumeRequest::parse(fields)?;
+        Ok(Self { alias: fields.require("alias", alias)?.to_owned(), uuid: fields.uuid("uuid")?, volume })
+    }
+}
+
+impl VolumeRequest {
+    pub(crate) fn parse(fields: Fields<'_>) -> Result<Self, Failure> {
+        let capacity_gib = fields.require("capacity", fields.whole("capacity")?)?;
         if !(1..=MAX_CAPACITY_GIB).contains(&capacity_gib) {
-            return Err(Failure::invalid(format!("capacity must be from 1 to {MAX_CAPACITY_GIB} GiB")));
+            let why = format!("must be from 1 to {MAX_CAPACITY_GIB} GiB");
+            return Err(Failure::of_field("capacity", why));
         }
         let provisioning = fields
             .word("provisioningType", &[("THICK", Provisioning::Thick), ("THIN", Provisioning::Thin)])?
@@ -50,8 +64,6 @@ impl CreateRequest {
             None => storage_class(Fields::new(&Map::new()))?,
         };
         Ok(Self {
-            alias: fields.require("alias", alias)?.to_owned(),
-            uuid: fields.uuid("uuid")?,
             capacity_gib,
             provisioning,
             reserve_percent: match provisioning {
@@ -63,16 +75,16 @@ impl CreateRequest {
         })
     }
 
-    /// The contract's rule (D27), then ours: this version keeps one copy.
-    pub(super) fn check_replicas(&self) -> Result<(), Failure> {
+    /// D27, and what D59 allows so far. `default` is for a class that does not say who replicates.
+    pub(crate) fn check_replicas(&self, default: Replication) -> Result<(), Failure> {
         let refuse = |why: &str| Err(Failure::new(Code::InvalidReplicas, why));
-        match (self.class.num_replicas, self.protocol) {
-            (0 | 4.., _) => refuse("storageClass.numReplicas must be from 1 to 3"),
-            (2.., Protocol::Local) => refuse("a volume with protocol Local has one replica"),
-            (2.., Protocol::Nvmeof) => {
-                refuse("storageClass.numReplicas must be 1: replicated volumes are not supported yet")
+        match (self.class.num_replicas, self.protocol, self.class.replication.unwrap_or(default)) {
+            (0 | 4.., ..) => refuse("storageClass.numReplicas must be from 1 to 3"),
+            (2.., Protocol::Local, _) => refuse("a volume with protocol Local has one replica"),
+            (2.., Protocol::Nvmeof, Replication::Target) => {
+                refuse("target mirroring is not available yet; use replication host")
             }
-            (1, _) => Ok(()),
+            (1, ..) | (2.., Protocol::Nvmeof, Replication::Host) => Ok(()),
         }
     }
 }
@@ -100,14 +112,14 @@ fn storage_class(fields: Fields<'_>) -> Result<StorageClass, Failure> {
         host_id: fields.text("hostId", limits::NAME_CHARS)?.filter(|h| !h.is_empty()).map(str::to_owned),
         allow_span: fields.truth("allowSpan")?.unwrap_or(true),
         share_ssd: fields.truth("shareSSDBetweenVolumes")?.unwrap_or(true),
+        replication: fields
+            .word("replication", &[("target", Replication::Target), ("host", Replication::Host)])?,
     };
     if !class.share_ssd && class.name.is_none() {
         return Err(Failure::invalid(
             "storageClass.name is required if storageClass.shareSSDBetweenVolumes is false",
         ));
     }
-    // It decides nothing for a single copy (D61), but a wrong word is still an error.
-    fields.word("replication", &[("target", ()), ("host", ())])?;
     Ok(class)
 }
 
@@ -124,8 +136,9 @@ mod tests {
     #[test]
     fn what_is_absent_has_its_default() {
         let request = parse(json!({"alias": "a", "capacity": 10})).unwrap();
-        assert_eq!((request.provisioning, request.protocol), (Provisioning::Thick, Protocol::Nvmeof));
-        assert_eq!(request.class, crate::model::volume::tests::class());
+        let volume = request.volume;
+        assert_eq!((volume.provisioning, volume.protocol), (Provisioning::Thick, Protocol::Nvmeof));
+        assert_eq!(volume.class, crate::model::volume::tests::class());
     }
 
     #[test]
@@ -138,7 +151,7 @@ mod tests {
                 "numReplicas": 1, "sameRackAllowed": false, "zones": [null]},
         }));
         let request = request.unwrap();
-        assert!(request.class.zones.is_empty());
+        assert!(request.volume.class.zones.is_empty());
         assert_eq!(request.uuid.unwrap().to_string(), "6ba7b810-9dad-41d1-80b4-00c04fd430c8");
     }
 
@@ -177,18 +190,30 @@ mod tests {
     #[test]
     fn the_reserve_of_a_thick_volume_is_ignored() {
         let body = json!({"alias": "a", "capacity": 1, "reservedSpacePercentage": 101});
-        assert_eq!(parse(body).unwrap().reserve_percent, 0);
+        assert_eq!(parse(body).unwrap().volume.reserve_percent, 0);
     }
 
     #[test]
-    fn replicas_by_number_and_protocol() {
-        let table = [(0, "NVMeoF", false), (1, "NVMeoF", true), (1, "Local", true), (2, "Local", false)];
-        let refused = [(2, "NVMeoF", false), (3, "NVMeoF", false), (4, "NVMeoF", false)];
-        for (replicas, protocol, allowed) in table.into_iter().chain(refused) {
-            let class = json!({"numReplicas": replicas});
+    fn replicas_by_number_protocol_and_replication() {
+        let (target, host) = (Replication::Target, Replication::Host);
+        // Copies, protocol, the class' word, the setting.
+        let table = [
+            (0, "NVMeoF", json!("host"), host, false),
+            (1, "NVMeoF", json!(null), target, true),
+            (1, "NVMeoF", json!("target"), target, true),
+            (1, "Local", json!(null), target, true),
+            (2, "Local", json!("host"), host, false),
+            (2, "NVMeoF", json!(null), target, false),
+            (2, "NVMeoF", json!("target"), host, false),
+            (2, "NVMeoF", json!("host"), target, true),
+            (3, "NVMeoF", json!(null), host, true),
+            (4, "NVMeoF", json!("host"), host, false),
+        ];
+        for (replicas, protocol, word, default, allowed) in table {
+            let class = json!({"numReplicas": replicas, "replication": word});
             let body = json!({"alias": "a", "capacity": 1, "protocol": protocol, "storageClass": class});
-            let checked = parse(body).unwrap().check_replicas();
-            assert_eq!(checked.is_ok(), allowed, "{replicas} {protocol}");
+            let checked = parse(body).unwrap().volume.check_replicas(default);
+            assert_eq!(checked.is_ok(), allowed, "{replicas} {protocol} {word} {default:?}");
         }
     }
 }

@@ -43,6 +43,9 @@ pub(crate) struct VolumeView {
     storage_class_name: Option<String>,
     #[serde(rename = "shareSSDBetweenVolumes")]
     share_ssd_between_volumes: bool,
+    /// Who keeps several copies equal (D59); omitted for one whose class does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replication: Option<Replication>,
     in_use: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reserved_space: Option<u64>,
@@ -164,6 +167,7 @@ impl VolumeView {
             allow_span: class.allow_span,
             storage_class_name: class.name.clone(),
             share_ssd_between_volumes: class.share_ssd,
+            replication: class.replication,
             in_use,
             reserved_space: (volume.provisioning != Provisioning::Thick)
                 .then_some(volume.size.reserved_bytes),

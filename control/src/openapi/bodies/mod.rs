@@ -10,6 +10,7 @@ pub(crate) use session::{
 };
 pub(crate) use storage::{
     AuthServer, BackendUpdate, DriveAdd, DriveGrow, HostProbe, LicenseInstall, LogForward, PathStateSet,
-    Publish, SecretsPut, SnapshotCreate, SnapshotGroupCreate, SnapshotVolumeCreate, TaskUpdate, TenantCreate,
-    TenantUpdate, TlsKeyPut, TokenCreate, Unpublish, VolumeClone, VolumeCreate, VolumeExpand,
+    PlacementExplain, Publish, SecretsPut, SnapshotCreate, SnapshotGroupCreate, SnapshotVolumeCreate,
+    TaskUpdate, TenantCreate, TenantUpdate, TlsKeyPut, TokenCreate, Unpublish, VolumeClone, VolumeCreate,
+    VolumeExpand,
 };

@@ -23,6 +23,24 @@ pub(crate) struct VolumeCreate {
     storage_class: Option<StorageClass>,
 }
 
+/// The body of POST /volumes, with a tenant; what says which volume it is does not matter.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PlacementExplain {
+    /// GiB.
+    #[schema(minimum = 1)]
+    capacity: u64,
+    /// `THICK` (the default) or `THIN`.
+    provisioning_type: Option<String>,
+    /// Of a thin volume, 0 to 100; 0 is the default of the server.
+    reserved_space_percentage: Option<i64>,
+    /// `NVMeoF` (the default) or `Local`.
+    protocol: Option<String>,
+    storage_class: Option<StorageClass>,
+    /// Whose budget it would take from; absent: the default tenant.
+    tenant_id: Option<String>,
+}
+
 /// Where the volume may lie and what it may do; every field has a default.
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -51,7 +69,8 @@ pub(crate) struct StorageClass {
     /// `false` needs `name`: volumes of one name then share no drive.
     #[schema(rename = "shareSSDBetweenVolumes")]
     share_ssd_between_volumes: Option<bool>,
-    /// `target` or `host`.
+    /// Who keeps several copies equal: `target` (the storage nodes, not available yet) or `host`. Absent: as the
+    /// server is configured.
     replication: Option<String>,
 }
 
