@@ -1,6 +1,6 @@
 //! The REST API as a client sees it: one HTTPS connection, JSON both ways.
 
-use std::{future::Future, time::Duration};
+use std::{borrow::Cow, future::Future, time::Duration};
 
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{
@@ -23,6 +23,8 @@ use super::{error::CliError, server::Server, tls};
 pub(crate) struct Client {
     server: Server,
     url: String,
+    /// Id of the tenant to act for; `None`: the default one.
+    tenant: Option<String>,
     requests: SendRequest<Full<Bytes>>,
 }
 
@@ -64,12 +66,21 @@ impl Client {
             handshake(TokioIo::new(stream)).await.map_err(|error| unreachable(error.to_string()))?;
         // Its error reaches us through the request that it ends.
         tokio::spawn(async { drop(connection.await) });
-        Ok(Self { server, url, requests })
+        Ok(Self { server, url, tenant: None, requests })
     }
 
     /// For texts that name the server.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// From now on volumes and snapshots are those of this tenant.
+    pub(crate) fn act_for(&mut self, tenant_id: String) {
+        self.tenant = Some(tenant_id);
+    }
+
+    pub(crate) fn tenant(&self) -> Option<&str> {
+        self.tenant.as_deref()
     }
 
     /// The host part of the URL: an address of the node as this caller sees it.
@@ -123,7 +134,8 @@ impl Client {
         body: Option<Value>,
     ) -> Result<Request<Full<Bytes>>, CliError> {
         let authority = self.url.trim_start_matches("https://");
-        let mut request = Request::builder().method(method).uri(path).header(header::HOST, authority);
+        let uri = in_tenant(self.tenant(), path);
+        let mut request = Request::builder().method(method).uri(uri.as_ref()).header(header::HOST, authority);
         if let Some(token) = &self.server.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
@@ -165,6 +177,30 @@ impl Client {
     }
 }
 
+/// The path as the tenant's, if it is about something that tenants have of their own (provisioner D2).
+fn in_tenant<'a>(tenant: Option<&str>, path: &'a str) -> Cow<'a, str> {
+    let first = path.trim_start_matches('/').split(['/', '?']).next().unwrap_or_default();
+    match tenant {
+        Some(tenant) if OF_TENANTS.contains(&first) => format!("/{}{path}", encode(tenant)).into(),
+        _ => path.into(),
+    }
+}
+
+/// First words of the paths that exist for each tenant.
+const OF_TENANTS: [&str; 11] = [
+    "volumes",
+    "volumes_by_alias",
+    "volume_extended",
+    "snapshots",
+    "snapshots_by_vol",
+    "snapshots_by_alias",
+    "snapshot_volumes",
+    "clone_volume",
+    "publish",
+    "unpublish",
+    "replica",
+];
+
 /// Percent-encodes everything but the characters that stand for themselves in a path segment or query value.
 pub(crate) fn encode(text: &str) -> String {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~:".contains(byte);
@@ -199,6 +235,21 @@ const MAX_ANSWER_BYTES: usize = 64 << 20;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_tenants_have_goes_under_their_prefix() {
+        for (path, scoped) in [
+            ("/volumes", "/a%20b/volumes"),
+            ("/volumes/x?y=z", "/a%20b/volumes/x?y=z"),
+            ("/snapshots?uniqueBytes=false", "/a%20b/snapshots?uniqueBytes=false"),
+            ("/tenants", "/tenants"),
+            ("/hosts?limit=1", "/hosts?limit=1"),
+            ("/basalt/v1/volumes/x/path-state", "/basalt/v1/volumes/x/path-state"),
+        ] {
+            assert_eq!(in_tenant(Some("a b"), path), scoped);
+            assert_eq!(in_tenant(None, path), path);
+        }
+    }
 
     #[test]
     fn only_harmless_characters_go_as_they_are() {

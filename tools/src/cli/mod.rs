@@ -20,6 +20,7 @@ mod host;
 mod host_secret;
 mod host_tls_key;
 mod model;
+mod placement;
 mod publish;
 mod report;
 mod resolve;
@@ -27,10 +28,12 @@ mod server;
 mod snapshot;
 mod status;
 mod task;
+mod tenant;
 mod timestamp;
 mod tls;
 mod token;
 mod volume;
+mod volume_arguments;
 mod volume_path;
 
 #[derive(Debug, Args)]
@@ -40,6 +43,9 @@ pub(crate) struct ClientArguments {
     /// Print JSON for scripts
     #[arg(long, global = true)]
     json: bool,
+    /// Act for this tenant: its name, id or the beginning of its id [default: the tenant `default`]
+    #[arg(long, global = true, value_name = "TENANT")]
+    tenant: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -67,6 +73,12 @@ pub(crate) enum CliCommand {
     /// What the server and the hosts' agents are doing or have done
     #[command(subcommand)]
     Task(task::TaskCommand),
+    /// Make, list, change and delete tenants, who share the pool by budgets
+    #[command(subcommand)]
+    Tenant(tenant::TenantCommand),
+    /// Where a volume would lie, and why not elsewhere
+    #[command(subcommand)]
+    Placement(placement::PlacementCommand),
     /// Issue, list and revoke tokens, and replace the administrator's
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -102,6 +114,10 @@ async fn execute(
         command => command,
     };
     let client = &mut Client::connect(arguments.server.find(data_dir)?).await?;
+    if let Some(text) = &arguments.tenant {
+        let tenant = resolve::tenant(client, text).await?;
+        client.act_for(tenant.tenant_id);
+    }
     match command {
         CliCommand::Volume(command) => volume::run(client, command).await,
         CliCommand::Snapshot(command) => snapshot::run(client, command).await,
@@ -112,6 +128,8 @@ async fn execute(
         CliCommand::Events(following) => events::run(client, following, arguments.json).await,
         CliCommand::Drive(command) => drive::run(client, command).await,
         CliCommand::Task(command) => task::run(client, command).await,
+        CliCommand::Tenant(command) => tenant::run(client, command).await,
+        CliCommand::Placement(command) => placement::run(client, command).await,
         CliCommand::Token(command) => token::run(client, command).await,
         CliCommand::Conformance(_) => unreachable!("it needs no server and was run above"),
     }

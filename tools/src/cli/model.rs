@@ -73,6 +73,60 @@ pub(crate) struct IssuedToken {
     pub(crate) expires_ms: Option<u64>,
 }
 
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Tenant {
+    pub(crate) tenant_id: String,
+    pub(crate) name: String,
+    /// GiB.
+    pub(crate) capacity: u64,
+    pub(crate) consumed_capacity: u64,
+    /// 0: no limit.
+    #[serde(rename = "totalIOPS")]
+    pub(crate) total_iops: u64,
+    #[serde(rename = "consumedIOPS")]
+    pub(crate) consumed_iops: u64,
+    /// Bytes per second; 0: no limit.
+    #[serde(rename = "totalBW")]
+    pub(crate) total_bw: u64,
+    #[serde(rename = "consumedBW")]
+    pub(crate) consumed_bw: u64,
+}
+
+/// `POST /basalt/v1/placements:explain`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Placement {
+    pub(crate) copies: u64,
+    pub(crate) capacity_bytes: u64,
+    /// Of each copy.
+    pub(crate) reserved_bytes: u64,
+    pub(crate) backends: Vec<Verdict>,
+    pub(crate) chosen: Vec<BackendId>,
+    pub(crate) refusal: Option<Refusal>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Verdict {
+    #[serde(rename = "persistentID")]
+    pub(crate) persistent_id: String,
+    pub(crate) fits: bool,
+    pub(crate) failed: Vec<BrokenRule>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct BrokenRule {
+    pub(crate) rule: String,
+    pub(crate) wanted: serde_json::Value,
+    pub(crate) has: serde_json::Value,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Refusal {
+    pub(crate) code: String,
+    pub(crate) message: String,
+}
+
 /// How hosts see a volume through the node.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]

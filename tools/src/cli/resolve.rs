@@ -3,7 +3,7 @@
 use super::{
     client::Client,
     error::CliError,
-    model::{Drive, Host, IssuedToken, Snapshot, Task, Volume},
+    model::{Drive, Host, IssuedToken, Snapshot, Task, Tenant, Volume},
 };
 
 /// Something with an id and a name.
@@ -85,6 +85,23 @@ impl Named for IssuedToken {
 pub(crate) async fn issued_token(client: &mut Client, text: &str) -> Result<IssuedToken, CliError> {
     let tokens = client.get("/basalt/v1/tokens").await?;
     pick(tokens, text)
+}
+
+impl Named for Tenant {
+    const WHAT: &'static str = "tenant";
+    const LIST: &'static str = "basalt tenant list";
+    fn id(&self) -> &str {
+        &self.tenant_id
+    }
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// The tenant with this id, name, or beginning of an id.
+pub(crate) async fn tenant(client: &mut Client, text: &str) -> Result<Tenant, CliError> {
+    let tenants = client.get("/tenants").await?;
+    pick(tenants, text)
 }
 
 /// The task with this UUID or beginning of a UUID.

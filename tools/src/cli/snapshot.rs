@@ -13,7 +13,8 @@ use super::{
     report::{Report, table},
     resolve,
     timestamp::utc,
-    volume::{read, whole_gib},
+    volume::read,
+    volume_arguments::whole_gib,
 };
 use crate::size::ByteSize;
 
@@ -129,6 +130,7 @@ async fn create_group(client: &mut Client, arguments: &CreateArguments) -> Resul
         "alias": arguments.name,
         "volumes": volumes.iter().map(|volume| &volume.uuid).collect::<Vec<_>>(),
         "reservedSpacePercentage": arguments.reserve.unwrap_or(0),
+        "tenantId": client.tenant(),
     });
     let json = client.call(Method::POST, "/basalt/v1/snapshot-groups", Some(body)).await?;
     let SnapshotGroup { snapshots } = client.parse(json.clone())?;

@@ -10,6 +10,7 @@ use super::{
     model::{Snapshot, SubVolume, Target, Volume},
     report::{Report, table},
     resolve,
+    volume_arguments::{VolumeArguments, whole_gib},
     volume_path::{self, StateArgument},
 };
 use crate::size::ByteSize;
@@ -17,7 +18,7 @@ use crate::size::ByteSize;
 #[derive(Debug, Subcommand)]
 pub(crate) enum VolumeCommand {
     /// Create a volume; thin unless --thick
-    Create(CreateArguments),
+    Create(Box<CreateArguments>),
     /// List volumes
     List,
     /// Show one volume and the hosts it is published to
@@ -51,17 +52,8 @@ pub(crate) enum VolumeCommand {
 pub(crate) struct CreateArguments {
     /// A name that no other volume has
     name: String,
-    /// Whole GiB, as in 10G or 2T
-    size: ByteSize,
-    /// Reserve the whole size now, so that no write can ever fail for space
-    #[arg(long)]
-    thick: bool,
-    /// Reserve this percentage of a thin volume [default: 10, and at least the server's floor]
-    #[arg(long, value_name = "PERCENT", conflicts_with = "thick", value_parser = clap::value_parser!(u8).range(1..=100))]
-    reserve: Option<u8>,
-    /// Bytes per logical block: 512 or 4096
-    #[arg(long, value_name = "BYTES", default_value = "4096", value_parser = ["512", "4096"])]
-    block_size: String,
+    #[command(flatten)]
+    volume: VolumeArguments,
     /// The UUID it shall have [default: a random one]
     #[arg(long)]
     uuid: Option<uuid::Uuid>,
@@ -69,7 +61,7 @@ pub(crate) struct CreateArguments {
 
 pub(crate) async fn run(client: &mut Client, command: VolumeCommand) -> Result<Report, CliError> {
     match command {
-        VolumeCommand::Create(arguments) => create(client, arguments).await,
+        VolumeCommand::Create(arguments) => create(client, *arguments).await,
         VolumeCommand::List => list(client).await,
         VolumeCommand::Show { volume } => show(client, &volume).await,
         VolumeCommand::Expand { volume, size } => expand(client, &volume, size).await,
@@ -81,18 +73,12 @@ pub(crate) async fn run(client: &mut Client, command: VolumeCommand) -> Result<R
 async fn create(client: &mut Client, arguments: CreateArguments) -> Result<Report, CliError> {
     // Made here, so that the volume is known by it whatever becomes of the answer.
     let uuid = arguments.uuid.unwrap_or_else(uuid::Uuid::new_v4).to_string();
-    let block_size: u32 = arguments.block_size.parse().expect("one of the two that clap lets through");
-    let body = json!({
-        "alias": arguments.name,
-        "uuid": uuid,
-        "capacity": whole_gib(arguments.size)?,
-        "provisioningType": if arguments.thick { "THICK" } else { "THIN" },
-        "reservedSpacePercentage": arguments.reserve.unwrap_or(0),
-        "storageClass": { "blockSize": block_size },
-    });
+    let mut body = arguments.volume.body()?;
+    body["alias"] = arguments.name.into();
+    body["uuid"] = uuid.clone().into();
     client.call(Method::POST, "/volumes", Some(body)).await?;
     let (volume, json) = read(client, &uuid).await?;
-    let kind = if arguments.thick { "thick" } else { "thin" };
+    let kind = if arguments.volume.thick { "thick" } else { "thin" };
     let text = format!(
         "created {kind} volume {} of {}, {uuid}\nnext: basalt publish {} HOST",
         volume.alias,
@@ -241,11 +227,4 @@ fn state(volume: &Volume) -> String {
     let states = || volume.location.iter().map(|location| &location.replica_state);
     let state = states().find(|state| !is_good(state)).or_else(|| states().next());
     state.cloned().unwrap_or_else(|| "Missing".to_owned())
-}
-
-/// The API counts sizes in GiB (provisioner §1.5).
-pub(super) fn whole_gib(size: ByteSize) -> Result<u64, CliError> {
-    size.whole_gib().ok_or_else(|| {
-        CliError::Usage(format!("{size} is not a whole number of GiB: volumes have sizes such as 10G or 2T"))
-    })
 }

@@ -8,5 +8,6 @@ mod refusals;
 mod secrets;
 mod snapshots;
 mod support;
+mod tenants;
 mod tls_keys;
 mod trust;
