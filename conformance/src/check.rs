@@ -45,6 +45,10 @@ pub enum Need {
     Effects,
     /// The Supported Log Pages log.
     SupportedPages,
+    /// The target asks the host to authenticate, which it can.
+    Authentication,
+    /// The user gave the controller's secret too.
+    ControllerSecret,
 }
 
 /// How a check ended.

@@ -4,6 +4,7 @@ use nvmeof::{
     Nqn, Status,
     host::sqe,
     wire::{
+        connect::{AUTHENTICATION_REQUIRED, CNTLID_DYNAMIC},
         identify::{
             CNTRLTYPE_DISCOVERY, FUSES_COMPARE_AND_WRITE, IdentifyController, IdentifyNamespace,
             ONCS_COMPARE, ONCS_COPY, ONCS_DSM, ONCS_RESERVATIONS, ONCS_VERIFY, ONCS_WRITE_ZEROES,
@@ -39,6 +40,8 @@ pub(crate) struct Facts {
     has_discovery: bool,
     may_write: bool,
     has_second_host: bool,
+    asks_for_authentication: bool,
+    has_controller_secret: bool,
 }
 
 /// The namespace that I/O checks use.
@@ -64,6 +67,8 @@ pub(crate) struct Allowed {
 impl Facts {
     /// Asks the target; an error means that no check can be run.
     pub(crate) fn survey(target: &Target, allowed: Allowed) -> Verdict<Self> {
+        let (asked, answer) = target.knock(Wishes::default(), CNTLID_DYNAMIC, 0)?;
+        drop(asked);
         let mut session = target.session(Wishes::default(), false)?;
         let admin = &mut session.admin;
         let cap = admin.command(sqe::property_get(Property::CAP), Data::None)?;
@@ -90,6 +95,11 @@ impl Facts {
             has_discovery: has_discovery(target),
             may_write: allowed.write,
             has_second_host: allowed.second_host,
+            asks_for_authentication: answer.dword0() & AUTHENTICATION_REQUIRED != 0,
+            has_controller_secret: target
+                .credentials
+                .as_ref()
+                .is_some_and(|known| known.controller.is_some()),
         })
     }
 
@@ -143,6 +153,12 @@ impl Facts {
             Need::DataDigest => (self.data_digest, "the target does not agree to data digests"),
             Need::Effects => (self.effects.is_some(), "no Commands Supported and Effects log"),
             Need::SupportedPages => (self.supported_pages.is_some(), "no Supported Log Pages log"),
+            Need::Authentication => {
+                (self.asks_for_authentication, "the target does not ask for authentication (AUTHREQ)")
+            }
+            Need::ControllerSecret => {
+                (self.has_controller_secret, "it needs the controller's secret: give --dhchap-ctrl-secret")
+            }
         };
         (!met).then_some(why)
     }

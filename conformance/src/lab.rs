@@ -7,7 +7,7 @@ use nvmeof::{
     host::sqe,
     wire::{
         Sqe,
-        connect::CNTLID_DYNAMIC,
+        connect::{AUTHENTICATION_REQUIRED, CNTLID_DYNAMIC},
         property::{ControllerConfiguration, ControllerStatus, Property},
     },
 };
@@ -15,6 +15,7 @@ use uuid::Uuid;
 use zerocopy::IntoBytes;
 
 use crate::{
+    auth::{Credentials, Transaction},
     check::{Verdict, broken, expect_success},
     facts::Facts,
     limits,
@@ -29,6 +30,8 @@ pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     pub(crate) subsystem: Nqn,
     pub(crate) host: Host,
+    /// By which queues authenticate if the target asks; other hosts have the same.
+    pub(crate) credentials: Option<Credentials>,
     pub(crate) patience: Duration,
 }
 
@@ -164,16 +167,31 @@ impl Target {
 
     /// An admin queue whose controller is not enabled yet, and its CNTLID.
     pub(crate) fn connect_admin(&self, wishes: Wishes) -> Verdict<(Queue, u16)> {
+        let (mut queue, answer) = self.knock(wishes, CNTLID_DYNAMIC, 0)?;
+        self.authenticate(&mut queue, &answer)?;
+        Ok((queue, answer.dword0() as u16))
+    }
+
+    /// A queue that has connected and not authenticated, and the answer to its Connect.
+    pub(crate) fn knock(&self, wishes: Wishes, cntlid: u16, qid: u16) -> Verdict<(Queue, Answer)> {
         let mut link = self.open()?;
         link.initialize(wishes)?;
         let mut queue = Queue::new(link);
-        let connect = sqe::connect(0, limits::QUEUE_ENTRIES, 0, true);
-        let answer = queue.command(connect, Data::Capsule(&self.connect_data(CNTLID_DYNAMIC)))?;
-        judge_setup("Connect", &answer)?;
-        if answer.dword0() & AUTHREQ != 0 {
-            return broken("the target asks for authentication (AUTHREQ), which the kit cannot give");
+        let connect = sqe::connect(qid, limits::QUEUE_ENTRIES, 0, true);
+        let answer = queue.command(connect, Data::Capsule(&self.connect_data(cntlid)))?;
+        judge_setup(if qid == 0 { "Connect" } else { "Connect of an I/O queue" }, &answer)?;
+        Ok((queue, answer))
+    }
+
+    /// Authenticates a queue if the answer to its Connect asks for it (Base §6.3).
+    pub(crate) fn authenticate(&self, queue: &mut Queue, connected: &Answer) -> Verdict {
+        match connected.dword0() {
+            asked if asked & SECURE_CHANNEL_REQUIRED != 0 => {
+                broken("the target asks for a secure channel (AUTHREQ.ASCR), which the kit cannot give")
+            }
+            asked if asked & AUTHENTICATION_REQUIRED != 0 => Transaction::new(queue, self)?.run(),
+            _ => Ok(()),
         }
-        Ok((queue, answer.dword0() as u16))
     }
 
     /// A ready controller, with one I/O queue if asked.
@@ -186,18 +204,14 @@ impl Target {
 
     /// An I/O queue of a ready controller.
     pub(crate) fn connect_io(&self, wishes: Wishes, cntlid: u16, qid: u16) -> Verdict<Queue> {
-        let mut link = self.open()?;
-        link.initialize(wishes)?;
-        let mut queue = Queue::new(link);
-        let connect = sqe::connect(qid, limits::QUEUE_ENTRIES, 0, true);
-        let answer = queue.command(connect, Data::Capsule(&self.connect_data(cntlid)))?;
-        judge_setup("Connect of an I/O queue", &answer)?;
+        let (mut queue, answer) = self.knock(wishes, cntlid, qid)?;
+        self.authenticate(&mut queue, &answer)?;
         Ok(queue)
     }
 }
 
-/// Connect's AUTHREQ field in dword 0: in-band authentication is required, of either kind (Base §6.3).
-pub(crate) const AUTHREQ: u32 = 0b11 << 17;
+/// AUTHREQ.ASCR in the response to a Connect: authentication shall set up a secure channel (Base §6.3).
+const SECURE_CHANNEL_REQUIRED: u32 = 1 << 18;
 
 /// Enables the controller and waits until it is ready.
 pub(crate) fn enable(admin: &mut Queue) -> Verdict {

@@ -6,6 +6,7 @@ use nvmeof::Nqn;
 use uuid::Uuid;
 
 use crate::{
+    auth::Credentials,
     check::{Check, Finding, Need, Outcome},
     facts::{Allowed, Facts},
     lab::{Host, Lab, Target},
@@ -19,7 +20,9 @@ pub struct Options {
     pub subsystem: Nqn,
     pub host: Nqn,
     pub host_id: Uuid,
-    /// Another host that the target lets in, for what needs two of them.
+    /// What the host proves itself by, where the target asks for that.
+    pub credentials: Option<Credentials>,
+    /// Another host that the target lets in, for what needs two of them; it has the same credentials.
     pub second_host: Option<(Nqn, Uuid)>,
     /// The namespace to use; otherwise the first.
     pub nsid: Option<u32>,
@@ -40,6 +43,7 @@ impl Options {
             subsystem,
             host,
             host_id,
+            credentials: None,
             second_host: None,
             nsid: None,
             only: None,
@@ -116,6 +120,7 @@ pub fn run(options: &Options) -> Result<Report, CannotRun> {
         address: options.address,
         subsystem: options.subsystem.clone(),
         host: Host { nqn: options.host.clone(), id: options.host_id },
+        credentials: options.credentials.clone(),
         patience: options.patience,
     };
     let second_host = options.second_host.clone().map(|(nqn, id)| Host { nqn, id });

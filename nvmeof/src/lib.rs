@@ -25,7 +25,7 @@ pub mod command;
 pub mod controller;
 pub mod fuzz;
 pub mod host;
-mod key_text;
+pub mod key_text;
 pub mod limits;
 mod nqn;
 pub mod reservation;

@@ -56,7 +56,9 @@ fn keep_alive(lab: &Lab<'_>) -> Verdict<Answer> {
     let mut queue = Queue::new(lab.initialized()?);
     let connect = sqe::connect(0, limits::QUEUE_ENTRIES, KATO_MS, true);
     let data = lab.target.connect_data(CNTLID_DYNAMIC);
-    expect_success(&queue.command(connect, Data::Capsule(&data))?)?;
+    let answer = queue.command(connect, Data::Capsule(&data))?;
+    expect_success(&answer)?;
+    lab.target.authenticate(&mut queue, &answer)?;
     crate::lab::enable(&mut queue)?;
     queue.command(sqe::keep_alive(), Data::None)
 }

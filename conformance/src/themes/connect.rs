@@ -193,7 +193,9 @@ fn admitted() -> Vec<Check> {
             let mut queue = Queue::new(lab.initialized()?);
             let data = lab.target.connect_data(CNTLID_DYNAMIC);
             let connect = sqe::connect(0, limits::QUEUE_ENTRIES, 0, false);
-            expect_success(&queue.command(connect, Data::Capsule(&data))?)?;
+            let answer = queue.command(connect, Data::Capsule(&data))?;
+            expect_success(&answer)?;
+            lab.target.authenticate(&mut queue, &answer)?;
             crate::lab::enable(&mut queue)?;
             expect_success(&queue.command(sqe::identify(Cns::CONTROLLER, 0), Data::In(4096))?)
         }),

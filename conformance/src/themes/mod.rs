@@ -1,6 +1,7 @@
 //! The catalogue: one file per theme, each a list of checks or of families of checks.
 
 mod admin;
+mod authentication;
 mod connect;
 mod data;
 mod digests;
@@ -37,6 +38,7 @@ pub(crate) fn catalogue() -> Vec<Check> {
         data::checks,
         reservations::checks,
         discovery::checks,
+        authentication::checks,
     ];
     themes.into_iter().flat_map(|theme| theme()).collect()
 }

@@ -6,7 +6,8 @@ use std::{
     thread,
 };
 
-use conformance::{Outcome, run};
+use conformance::{Options, Outcome, run};
+use dataplane::node::{DhGroup, HashFunction};
 
 use crate::site::Site;
 
@@ -45,6 +46,31 @@ const TABLE: [(&str, Change); 16] = [
     ("reservations/exclusive_access_read_of_stranger", succeed),
 ];
 
+/// The same of a target that asks for authentication, by changes that let the kit in nevertheless.
+const AUTHENTICATING: [(&str, Change); 7] = [
+    ("authentication/property_get_before", succeed),
+    ("authentication/io_command_before", succeed),
+    ("authentication/receive_spsp0_02h", succeed),
+    ("authentication/challenge_reserved_bytes", |pdu| if_message(pdu, CHALLENGE, |message| message[7] = 1)),
+    ("authentication/success1_reserved_bytes", |pdu| if_message(pdu, SUCCESS1, |message| message[15] = 1)),
+    ("authentication/reply_of_zeros", |pdu| if_message(pdu, FAILURE1, |message| message[7] = 2)),
+    ("authentication/negotiate_halen_31", |pdu| if_message(pdu, FAILURE1, |message| message[4] ^= 1)),
+];
+
+/// AUTH_TYPE and AUTH_ID of what a controller sends.
+const CHALLENGE: [u8; 2] = [1, 1];
+const SUCCESS1: [u8; 2] = [1, 3];
+const FAILURE1: [u8; 2] = [0, 0xF1];
+
+/// Changes a message of authentication. Other data that begins so is changed too, which harms no check above.
+fn if_message(pdu: &mut Vec<u8>, kind: [u8; 2], change: impl FnOnce(&mut [u8])) {
+    if_type(pdu, C2H_DATA, |pdu| {
+        if let Some(message) = pdu.get_mut(24..).filter(|data| data.starts_with(&kind)) {
+            change(message);
+        }
+    });
+}
+
 /// Every command is said to have succeeded.
 fn succeed(pdu: &mut Vec<u8>) {
     if_type(pdu, CAPSULE_RESP, |pdu| pdu[22..24].fill(0));
@@ -53,9 +79,16 @@ fn succeed(pdu: &mut Vec<u8>) {
 #[test]
 fn a_target_that_is_wrong_in_one_place_fails_the_check_of_that_place() {
     let site = Site::open();
-    for (name, change) in TABLE {
+    assert_seen(&TABLE, &site.options());
+    let transform = Some(HashFunction::Sha256);
+    site.require(HashFunction::Sha256, DhGroup::Null, transform);
+    assert_seen(&AUTHENTICATING, &site.options_with(transform, true));
+}
+
+fn assert_seen(table: &[(&str, Change)], options: &Options) {
+    for &(name, change) in table {
         for (crooked, change) in [(false, (|_| {}) as Change), (true, change)] {
-            let mut options = site.options();
+            let mut options = options.clone();
             options.address = between(options.address, change);
             options.only = Some(name.to_owned());
             let report = run(&options).unwrap();

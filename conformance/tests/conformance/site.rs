@@ -1,8 +1,8 @@
 //! A node with one volume that two hosts may use.
 
 use dataplane::node::{
-    BlockSize, DriveConfig, DriveMedium, NamespaceSpec, Node, NodeConfig, PortalConfig, SubsystemSpec,
-    VolumeSpec,
+    BlockSize, Credentials, DhGroup, DriveConfig, DriveMedium, HashFunction, NamespaceSpec, Node, NodeConfig,
+    PortalConfig, Requirement, Secret, SubsystemSpec, VolumeSpec,
 };
 use nvmeof::Nqn;
 use uuid::Uuid;
@@ -50,6 +50,27 @@ impl Site {
         Self { node }
     }
 
+    /// Both hosts have to authenticate from now on, so.
+    pub(crate) fn require(&self, hash: HashFunction, group: DhGroup, transform: Option<HashFunction>) {
+        let secret = |byte| Secret::parse(&secret_text(byte, transform)).unwrap();
+        let credentials = Credentials { host: secret(1), controller: Some(secret(2)) };
+        let requirement = Requirement { credentials, hash, group };
+        let of = |host: &str| (host.to_owned(), requirement.clone());
+        wait(self.node.set_requirements(vec![of(HOST), of(SECOND_HOST)]));
+    }
+
+    /// The checks of hosts that know the secrets; without the controller's they ask it for none.
+    pub(crate) fn options_with(
+        &self,
+        transform: Option<HashFunction>,
+        two_way: bool,
+    ) -> conformance::Options {
+        let secret = |byte| conformance::Secret::parse(&secret_text(byte, transform)).unwrap();
+        let credentials =
+            conformance::Credentials { host: secret(1), controller: two_way.then(|| secret(2)) };
+        conformance::Options { credentials: Some(credentials), ..self.options() }
+    }
+
     /// Every check, writing ones and those with two hosts too.
     pub(crate) fn options(&self) -> conformance::Options {
         let nqn = |text: &str| Nqn::new(text).unwrap();
@@ -58,6 +79,16 @@ impl Site {
         options.second_host = Some((nqn(SECOND_HOST), Uuid::from_u128(2)));
         options.write = true;
         options
+    }
+}
+
+/// A key of equal bytes, used as it is or transformed.
+fn secret_text(byte: u8, transform: Option<HashFunction>) -> String {
+    let hash = transform.unwrap_or(HashFunction::Sha256);
+    let text = Secret::generate(hash, |key| key.fill(byte)).to_text();
+    match transform {
+        Some(_) => text.to_string(),
+        None => text.replacen(":01:", ":00:", 1),
     }
 }
 

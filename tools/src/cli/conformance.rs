@@ -2,11 +2,12 @@
 
 use std::{
     net::{SocketAddr, ToSocketAddrs},
+    path::PathBuf,
     time::Duration,
 };
 
 use clap::Args;
-use conformance::{Options, Outcome, Row};
+use conformance::{Credentials, Options, Outcome, Row, Secret};
 use nvmeof::Nqn;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -30,7 +31,19 @@ pub(crate) struct ConformanceArguments {
     /// Our host identifier [default: a random one]
     #[arg(long, value_name = "UUID")]
     host_id: Option<Uuid>,
-    /// Another host that the target lets in, for reservations
+    /// Our secret, DHHC-1:..., where the target asks for one; others on this machine see it, better is --dhchap-secret-file
+    #[arg(long, value_name = "SECRET", conflicts_with = "dhchap_secret_file")]
+    dhchap_secret: Option<String>,
+    /// A file with our secret
+    #[arg(long, value_name = "FILE")]
+    dhchap_secret_file: Option<PathBuf>,
+    /// The controller's secret, which the target then has to prove
+    #[arg(long, value_name = "SECRET", conflicts_with = "dhchap_ctrl_secret_file")]
+    dhchap_ctrl_secret: Option<String>,
+    /// A file with the controller's secret
+    #[arg(long, value_name = "FILE")]
+    dhchap_ctrl_secret_file: Option<PathBuf>,
+    /// Another host that the target lets in, for reservations; it has the same secrets
     #[arg(long, value_name = "NQN", value_parser = parse_nqn)]
     second_host_nqn: Option<Nqn>,
     /// The namespace to use [default: the first]
@@ -89,6 +102,10 @@ fn options(arguments: ConformanceArguments) -> Result<Options, CliError> {
             .map_err(|error| CliError::Usage(error.to_string()))?,
     };
     Ok(Options {
+        credentials: credentials(
+            secret("--dhchap-secret", arguments.dhchap_secret, arguments.dhchap_secret_file)?,
+            secret("--dhchap-ctrl-secret", arguments.dhchap_ctrl_secret, arguments.dhchap_ctrl_secret_file)?,
+        )?,
         // Another identifier that does not change from run to run.
         second_host: arguments.second_host_nqn.map(|nqn| (nqn, Uuid::from_u128(!host_id.as_u128()))),
         nsid: arguments.nsid,
@@ -97,6 +114,29 @@ fn options(arguments: ConformanceArguments) -> Result<Options, CliError> {
         patience: Duration::from_secs(arguments.timeout),
         ..Options::new(resolve(&addr)?, subsystem, host, host_id)
     })
+}
+
+/// A secret from the command line or a file.
+fn secret(
+    name: &'static str,
+    text: Option<String>,
+    file: Option<PathBuf>,
+) -> Result<Option<Secret>, CliError> {
+    let text = match (text, file) {
+        (Some(text), _) => text,
+        (None, Some(file)) => std::fs::read_to_string(&file)
+            .map_err(|error| CliError::Usage(format!("{}: {error}", file.display())))?,
+        (None, None) => return Ok(None),
+    };
+    // The text itself is not for the screen.
+    Secret::parse(text.trim()).map(Some).map_err(|error| CliError::Usage(format!("{name}: {error}")))
+}
+
+fn credentials(host: Option<Secret>, controller: Option<Secret>) -> Result<Option<Credentials>, CliError> {
+    match (host, controller) {
+        (None, Some(_)) => Err(CliError::Usage("--dhchap-ctrl-secret needs --dhchap-secret too".to_owned())),
+        (host, controller) => Ok(host.map(|host| Credentials { host, controller })),
+    }
 }
 
 fn resolve(addr: &str) -> Result<SocketAddr, CliError> {
