@@ -1,6 +1,9 @@
 //! Publishing volumes to hosts and taking them back (provisioner §4.5).
 
+use std::collections::BTreeSet;
+
 use axum::extract::State;
+use dataplane::node::NodeError;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -136,22 +139,47 @@ async fn add_to_target(
         Replication::Target => Scope::AllBackends,
         Replication::Host => Scope::Backend(replica.backend.clone()),
     };
-    let full = || format!("host {host_id:?} is published {} volumes already", limits::NAMESPACES);
     match app.state.get::<TargetRecord>(&target_id(host_id, &scope)).await? {
-        Some(mut target) => match target.value.publish(volume.uuid, replica.uuid) {
-            Some(_) => {
-                let change = change.replace(&target);
-                Ok((target.value, change))
+        Some(mut target) => {
+            let known = match known_nsids(app, &target.value.nqn).await {
+                Ok(known) => known,
+                Err(error) => return fail(error.to_string()),
+            };
+            if target.value.publish(volume.uuid, replica.uuid, &known).is_none() {
+                return fail(no_nsid(host_id, target.value.len()));
             }
-            None => fail(full()),
-        },
+            let change = change.replace(&target);
+            Ok((target.value, change))
+        }
         None => {
             let mut target = TargetRecord::new(host_id, scope, &app.config.nqn_prefix);
-            target.publish(volume.uuid, replica.uuid).expect("a new target has every NSID free");
+            target
+                .publish(volume.uuid, replica.uuid, &BTreeSet::new())
+                .expect("a new target has every NSID free");
             let change = change.create(&target);
             Ok((target, change))
         }
     }
+}
+
+/// NSIDs that a host may still know, through any node: all must say so (H2).
+async fn known_nsids(app: &App, nqn: &str) -> Result<BTreeSet<u32>, NodeError> {
+    let mut known = BTreeSet::new();
+    for member in app.nodes.all() {
+        known.append(&mut member.handle.known_nsids(nqn.to_owned()).await?);
+    }
+    Ok(known)
+}
+
+/// Why a host that is published `published` volumes gets no other one now.
+fn no_nsid(host_id: &str, published: usize) -> String {
+    if published == limits::NAMESPACES as usize {
+        return format!("host {host_id:?} is published {published} volumes already");
+    }
+    format!(
+        "host {host_id:?} is published {published} volumes, and has not seen yet that others went which had the \
+         remaining namespace identifiers: they can be given again once it has rescanned its namespaces or disconnected"
+    )
 }
 
 /// Op 41. Without a host: from all of them (D38).

@@ -1,6 +1,6 @@
 //! Targets: the NVMe subsystem of a host, and the namespaces that it is published.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dataplane::node::{NamespaceSpec, SubsystemSpec};
 use serde::{Deserialize, Serialize};
@@ -17,8 +17,7 @@ pub(crate) struct TargetRecord {
     pub(crate) nqn: String,
     /// By volume.
     namespaces: BTreeMap<Uuid, Namespace>,
-    /// Where the search for a free NSID goes on: one that was given back is the last to be given again, because
-    /// Linux may still know the old namespace by it (H2).
+    /// Where the search for a free NSID goes on: one that was given back is the last to be given again.
     next_nsid: u32,
 }
 
@@ -48,15 +47,15 @@ impl TargetRecord {
         }
     }
 
-    /// Adds the replica of a volume under an NSID of its own, or `None` if all are taken. A volume that is there
-    /// already keeps its NSID.
-    pub(crate) fn publish(&mut self, volume: Uuid, replica: Uuid) -> Option<u32> {
+    /// Adds the replica of a volume under an NSID that nobody has and that is not among `known`, by which the host may
+    /// still know another volume (H2); `None` if there is no such NSID. A volume that is there already keeps its own.
+    pub(crate) fn publish(&mut self, volume: Uuid, replica: Uuid, known: &BTreeSet<u32>) -> Option<u32> {
         if let Some(namespace) = self.namespaces.get(&volume) {
             return Some(namespace.nsid);
         }
-        let taken = |nsid| self.namespaces.values().any(|n| n.nsid == nsid);
+        let taken: BTreeSet<u32> = self.namespaces.values().map(|n| n.nsid).collect();
         let candidates = (self.next_nsid..=limits::NAMESPACES).chain(1..self.next_nsid);
-        let nsid = candidates.into_iter().find(|nsid| !taken(*nsid))?;
+        let nsid = candidates.into_iter().find(|nsid| !taken.contains(nsid) && !known.contains(nsid))?;
         self.namespaces.insert(volume, Namespace { nsid, replica });
         self.next_nsid = nsid % limits::NAMESPACES + 1;
         Some(nsid)
@@ -102,6 +101,8 @@ impl TargetRecord {
 mod tests {
     use super::*;
 
+    const NONE: BTreeSet<u32> = BTreeSet::new();
+
     fn id(n: u32) -> Uuid {
         Uuid::from_u128(u128::from(n))
     }
@@ -113,21 +114,30 @@ mod tests {
     #[test]
     fn an_nsid_that_was_given_back_comes_last() {
         let mut target = target();
-        assert_eq!([1, 2, 3].map(|v| target.publish(id(v), id(v)).unwrap()), [1, 2, 3]);
+        assert_eq!([1, 2, 3].map(|v| target.publish(id(v), id(v), &NONE).unwrap()), [1, 2, 3]);
         assert!(target.unpublish(id(2)) && !target.unpublish(id(2)));
-        assert_eq!(target.publish(id(4), id(4)), Some(4), "2 stays free as long as there are fresh ones");
-        assert_eq!(target.publish(id(1), id(1)), Some(1), "publishing again changes nothing");
+        assert_eq!(
+            target.publish(id(4), id(4), &NONE),
+            Some(4),
+            "2 stays free as long as there are fresh ones"
+        );
+        assert_eq!(
+            target.publish(id(1), id(1), &BTreeSet::from([1])),
+            Some(1),
+            "publishing again changes nothing"
+        );
     }
 
     #[test]
     fn when_fresh_nsids_run_out_free_ones_are_given_again() {
         let mut target = target();
         for v in 1..=limits::NAMESPACES {
-            assert_eq!(target.publish(id(v), id(v)), Some(v));
+            assert_eq!(target.publish(id(v), id(v), &NONE), Some(v));
         }
-        assert_eq!(target.publish(id(5000), id(5000)), None);
+        assert_eq!(target.publish(id(5000), id(5000), &NONE), None);
         target.unpublish(id(7));
-        assert_eq!(target.publish(id(5000), id(5000)), Some(7));
+        assert_eq!(target.publish(id(5000), id(5000), &BTreeSet::from([7, 8])), None, "the host may know 7");
+        assert_eq!(target.publish(id(5000), id(5000), &BTreeSet::from([8])), Some(7));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Everything that a node can be asked for: one table, from which the methods of [`NodeHandle`] are made.
 
+use std::collections::BTreeSet;
+
 use dataplane::node::{
     AnaState, CheckReport, CloneSpec, ControllerInfo, DriveConfig, DriveInfo, HostTls, NodeError, NodeUsage,
     RateLimits, Requirement, SnapshotInfo, SnapshotSpec, SnapshotVolumeSpec, SubsystemSpec, VolumeInfo,
@@ -62,6 +64,8 @@ operations! { node;
         Ok(())
     }
     usage() -> NodeUsage { Ok(node.node.usage().await) }
+    /// NSIDs under which the subsystem's hosts have a namespace, or may still believe so (H2).
+    known_nsids(nqn: String) -> BTreeSet<u32> { Ok(node.node.known_nsids(&nqn).await) }
     controllers() -> Vec<ControllerInfo> { Ok(node.node.controllers().await) }
     ana_state(volume: Uuid) -> AnaState { node.node.ana_state(volume).await }
     set_ana_state(volume: Uuid, state: AnaState) -> () { node.node.set_ana_state(volume, state).await }

@@ -1,6 +1,8 @@
 //! The process dies between the store and the node, at every step of every change; the next start must find its
 //! way from there.
 
+use std::collections::BTreeSet;
+
 use dataplane::node::{
     DriveConfig, DriveMedium, Node, NodeConfig, RateLimits, SnapshotSpec, SnapshotVolumeSpec, VolumeSpec,
 };
@@ -153,7 +155,7 @@ async fn targets_come_back_and_forgotten_ones_go() {
     crashed.on_node(&record, 1).await;
     let host: HostRecord = crate::model::host::tests::host("h");
     let mut target = TargetRecord::new("h", Scope::AllBackends, "nqn.2026-11.io.basalt:");
-    target.publish(record.uuid, record.uuid).unwrap();
+    target.publish(record.uuid, record.uuid, &BTreeSet::new()).unwrap();
     let mut forgotten = target.subsystem(&host);
     forgotten.nqn.push_str("-old");
     crashed.node.set_subsystem(forgotten).await.unwrap();

@@ -14,7 +14,7 @@ mod usage;
 mod volumes;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     net::SocketAddr,
     sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
 };
@@ -200,6 +200,12 @@ impl Node {
 
     pub async fn subsystems(&self) -> Vec<SubsystemSpec> {
         self.inner.target.subsystems()
+    }
+
+    /// NSIDs under which a host of the subsystem has a namespace, or may still believe so: none of them shall be given
+    /// to another volume (H2).
+    pub async fn known_nsids(&self, nqn: &str) -> BTreeSet<u32> {
+        self.inner.target.known_nsids(nqn)
     }
 
     /// The hosts' controllers that are connected now.

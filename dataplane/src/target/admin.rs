@@ -115,33 +115,8 @@ pub(super) async fn execute(
     };
     let association = &queue.association;
     let mut data = Vec::new();
-    let reply = {
-        let exports = association.subsystem.exports();
-        let discovery = discovery_log(&admin.shared, association);
-        let telemetry = match command {
-            AdminCommand::GetLogPage(GetLogPage { page: LogPageId::TELEMETRY_HOST, lsp, .. })
-                if lsp & TELEMETRY_CREATE != 0 =>
-            {
-                telemetry::snapshot(&admin.shared, association)
-            }
-            _ => String::new(),
-        };
-        let view = View {
-            subsystem: &association.subsystem.description,
-            namespaces: &Visible(exports.visible_to(&association.host.nqn)),
-            health: admin.health(association, &command),
-            has_io_queues: association.open_io_queues() > 0,
-            telemetry: telemetry.as_bytes(),
-            discovery: &discovery.records,
-            discovery_generation: discovery.generation,
-        };
-        let mut controller = admin.controller.borrow_mut();
-        take_in(&mut controller, association);
-        let request = AdminRequest { slot, cid: sqe.cid.get(), command: &command, data: sent };
-        let reply = controller.execute(now(), &request, &view, &mut data);
-        mirror(&controller, association);
-        reply
-    };
+    let request = AdminRequest { slot, cid: sqe.cid.get(), command: &command, data: sent };
+    let reply = decide(association, admin, &request, &mut data);
     if let AdminCommand::SetFeatures { .. } = command {
         // The keep-alive timer may have become shorter.
         association.changed.raise();
@@ -182,6 +157,44 @@ pub(super) async fn execute(
     };
     answer_events(queue, admin).await;
     flow
+}
+
+/// What the controller says to a command; the data for the host is appended to `data`.
+fn decide(
+    association: &Association,
+    admin: &AdminQueue,
+    request: &AdminRequest<'_>,
+    data: &mut Vec<u8>,
+) -> AdminReply {
+    let mut shown = association.shown.lock();
+    let exports = association.subsystem.exports();
+    let visible = Visible(exports.visible_to(&association.host.nqn));
+    let discovery = discovery_log(&admin.shared, association);
+    let telemetry = match *request.command {
+        AdminCommand::GetLogPage(GetLogPage { page: LogPageId::TELEMETRY_HOST, lsp, .. })
+            if lsp & TELEMETRY_CREATE != 0 =>
+        {
+            telemetry::snapshot(&admin.shared, association)
+        }
+        _ => String::new(),
+    };
+    let view = View {
+        subsystem: &association.subsystem.description,
+        namespaces: &visible,
+        health: admin.health(association, request.command),
+        has_io_queues: association.open_io_queues() > 0,
+        telemetry: telemetry.as_bytes(),
+        discovery: &discovery.records,
+        discovery_generation: discovery.generation,
+    };
+    let mut controller = admin.controller.borrow_mut();
+    take_in(&mut controller, association);
+    let reply = controller.execute(now(), request, &view, data);
+    mirror(&controller, association);
+    if let AdminReply::Complete { status: Status::SUCCESS, .. } = reply {
+        shown.answered(request.command, &visible);
+    }
+    reply
 }
 
 /// Abort of an I/O command, whose queue may live on another core; bit 0 of the result says that it was not aborted.

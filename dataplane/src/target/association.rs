@@ -21,6 +21,7 @@ use nvmeof::{
 use super::{
     admission::Arrival,
     counters::{QueueCounters, Totals},
+    shown::Shown,
     subsystem::TargetSubsystem,
     wait::{Flag, Gate},
 };
@@ -85,6 +86,8 @@ pub(super) struct Association {
     pub(super) write_cache: AtomicBool,
     pub(super) copies_across: AtomicBool,
     queues: Mutex<Queues>,
+    /// What its host was told of its namespaces.
+    pub(super) shown: Shown,
     /// An I/O queue pair ended.
     queue_ended: Signal,
     /// Failed I/O commands that the admin queue has not put into the error log yet.
@@ -132,6 +135,7 @@ impl Association {
             write_cache: AtomicBool::new(true),
             copies_across: AtomicBool::new(false),
             queues: Mutex::default(),
+            shown: Shown::default(),
             queue_ended: Signal::default(),
             errors: Mutex::default(),
             notices: Mutex::default(),

@@ -27,6 +27,7 @@ mod queue;
 mod read;
 mod reservations;
 mod secure;
+mod shown;
 mod subsystem;
 mod telemetry;
 #[cfg(test)]
@@ -35,7 +36,7 @@ mod usage;
 mod wait;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     ops::RangeInclusive,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
@@ -263,6 +264,24 @@ impl Target {
         let controllers = self.0.controllers();
         let counts = |c: &Association| c.kind == ControllerKind::Io && c.known.load(Ordering::SeqCst);
         controllers.by_id.values().filter(|c| counts(c)).map(|c| info(c)).collect()
+    }
+
+    /// NSIDs under which a host of the subsystem has a namespace, or may believe so: one that went stays among them
+    /// until each of the subsystem's controllers has told its host so, or is gone (H2).
+    pub fn known_nsids(&self, nqn: &str) -> BTreeSet<u32> {
+        let mut nsids = BTreeSet::new();
+        let Some(subsystem) = Nqn::new(nqn).ok().and_then(|nqn| self.0.subsystems().get(&nqn).cloned())
+        else {
+            return nsids;
+        };
+        nsids.extend(subsystem.exports().namespaces.iter().map(|namespace| namespace.nsid));
+        let is_meant = |association: &&Arc<Association>| Arc::ptr_eq(&association.subsystem, &subsystem);
+        // After the exports were looked at, and no lock is held while each is asked.
+        let meant: Vec<_> = self.0.controllers().by_id.values().filter(is_meant).cloned().collect();
+        for association in meant {
+            nsids.extend(association.shown.nsids());
+        }
+        nsids
     }
 
     /// A volume's size or state changed: hosts that have it look again.

@@ -11,6 +11,7 @@ mod host;
 mod life;
 mod limits;
 mod serve;
+mod shown;
 mod soak;
 mod stall;
 mod stopped_core;
