@@ -29,10 +29,13 @@ impl Controllers {
         Self { by_id: BTreeMap::new(), stopping: false, ids, last_id, last_ciu: 0 }
     }
 
-    /// Tells a controller from its forerunners under the same identifier.
+    /// Tells a controller from its forerunners under the same identifier. Who does not know it cannot reset the
+    /// controller, so nobody shall guess it from his own.
     pub(super) fn next_instance(&mut self) -> Instance {
         self.last_ciu = self.last_ciu.checked_add(1).unwrap_or(1);
-        Instance { ciu: self.last_ciu, cirn: rt::random_u64() }
+        let mut cirn = [0; 8];
+        rt::random_bytes(&mut cirn);
+        Instance { ciu: self.last_ciu, cirn: u64::from_le_bytes(cirn) }
     }
 
     /// An identifier that no controller has, `None` if all are taken; the longest unused one, so that none is confused
