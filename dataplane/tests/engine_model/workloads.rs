@@ -37,7 +37,7 @@ macro_rules! workloads {
     };
 }
 
-pub(crate) const ALL: [Workload; 16] = workloads![
+pub(crate) const ALL: [Workload; 17] = workloads![
     Blank: drive_add,
     Open: drive_grow,
     Open: allocate,
@@ -54,6 +54,7 @@ pub(crate) const ALL: [Workload; 16] = workloads![
     Open: clone,
     Open: merge,
     Open: tree,
+    Open: thin,
 ];
 
 const KIB: u64 = 1 << 10;
@@ -316,4 +317,32 @@ async fn tree(actor: Actor) {
     actor.delete(volume).await;
     actor.settled().await;
     actor.read(writable, 0, 4 * EXTENT).await;
+}
+
+/// What no child of a deleted snapshot sees goes leaf by leaf of its map, while the children are written to.
+async fn thin(actor: Actor) {
+    const LEAF: u64 = 512 * EXTENT;
+    let volume = actor.create(3 * LEAF, 4096, 0, Vec::new()).await.expect("it is thin");
+    for leaf in 0..3 {
+        actor.write(volume, leaf * LEAF, 2 * EXTENT, false).await;
+    }
+    let taken = actor.snapshot(&[volume]).await[0];
+    let clone = actor.snapshot_volume(taken, true, 0, 0).await.expect("it needs no space");
+    for leaf in 0..3 {
+        actor.write(volume, leaf * LEAF, EXTENT, leaf == 1).await;
+        actor.write(clone, leaf * LEAF + BLOCK, EXTENT, false).await;
+    }
+    actor.meanwhile(move |actor| async move {
+        for turn in 0..6 {
+            actor.write(volume, turn % 3 * LEAF + EXTENT + turn * BLOCK, BLOCK, false).await;
+            actor.clear(clone, turn % 3 * LEAF + turn * BLOCK, 2 * BLOCK, false, Clearing::Deallocate).await;
+        }
+    });
+    actor.delete_snapshot(taken).await;
+    actor.joined().await;
+    actor.settled().await;
+    for leaf in 0..3 {
+        actor.read(volume, leaf * LEAF, 2 * EXTENT).await;
+        actor.read(clone, leaf * LEAF, 2 * EXTENT).await;
+    }
 }
