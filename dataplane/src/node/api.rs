@@ -8,6 +8,7 @@ use nvmeof::tls::RetainedPsk;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::limits;
 pub use crate::target::CONTROLLER_IDS;
 
 /// Everything a node needs to start.
@@ -31,6 +32,8 @@ pub struct NodeConfig {
     /// Identifiers that its controllers may have, within [`CONTROLLER_IDS`]: nodes that export the same subsystems
     /// need ranges that do not overlap.
     pub controller_ids: RangeInclusive<u16>,
+    /// Connected queue pairs of one address, admin queues included; more are answered with Controller Busy.
+    pub connections_per_address: usize,
 }
 
 impl NodeConfig {
@@ -46,6 +49,7 @@ impl NodeConfig {
             nqn_prefix: "nqn.2026-11.io.basalt:".to_owned(),
             node_id: node_id.to_owned(),
             controller_ids: CONTROLLER_IDS,
+            connections_per_address: limits::CONNECTIONS_PER_ADDRESS,
         }
     }
 }

@@ -103,7 +103,7 @@ impl Node {
             stall_max: limits::STALL_MAX,
             authentication_max: limits::AUTHENTICATION_MAX,
             write_wait_max: limits::WRITE_WAIT_MAX,
-            connections_per_address: limits::CONNECTIONS_PER_ADDRESS,
+            connections_per_address: config.connections_per_address,
         };
         let target = Target::start(&handle, &target_config)?;
         let inner = Inner {

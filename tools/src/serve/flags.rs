@@ -62,6 +62,11 @@ pub(crate) struct ServeFlags {
     #[arg(long, value_name = "FIRST-LAST")]
     pub(crate) controller_ids: Option<ControllerIds>,
 
+    /// Queue pairs that one address may have connected, admin queues included: more where many hosts come through one
+    /// gateway [default: 1032]
+    #[arg(long, value_name = "N")]
+    pub(crate) connections_per_address: Option<usize>,
+
     /// Threads that serve I/O [default: half of this machine's CPUs]
     #[arg(long, value_name = "N")]
     pub(crate) cores: Option<usize>,
@@ -192,6 +197,7 @@ impl ServeFlags {
             discovery: if self.discovery.is_empty() { file.discovery } else { self.discovery },
             referral: if self.referral.is_empty() { file.referral } else { self.referral },
             controller_ids: self.controller_ids.or(file.controller_ids),
+            connections_per_address: self.connections_per_address.or(file.connections_per_address),
             cores: self.cores.or(file.cores),
             map_memory: self.map_memory.or(file.map_memory),
             node_name: self.node_name.or(file.node_name),

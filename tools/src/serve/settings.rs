@@ -8,7 +8,10 @@ use std::{
 };
 
 use control::{AuthSettings, ControlConfig, KnownDrives, Replication, Require, SyslogUrl};
-use dataplane::node::{DiscoveryPortalConfig, DriveConfig, DriveMedium, NodeConfig, TestFault};
+use dataplane::{
+    limits::CONNECTIONS_PER_ADDRESS,
+    node::{DiscoveryPortalConfig, DriveConfig, DriveMedium, NodeConfig, TestFault},
+};
 
 use super::{
     controller_ids::ControllerIds,
@@ -31,6 +34,7 @@ pub(crate) struct Settings {
     pub(crate) discovery: Vec<DiscoveryPortal>,
     pub(crate) referrals: Vec<SocketAddr>,
     pub(crate) controller_ids: ControllerIds,
+    pub(crate) connections_per_address: usize,
     pub(crate) cores: usize,
     pub(crate) map_memory: ByteSize,
     pub(crate) node_name: String,
@@ -68,6 +72,10 @@ pub(crate) struct Provisioner {
 pub(crate) enum SettingsError {
     #[error("--cores {0}: from 1 to {MAX_CORES} threads can serve I/O")]
     Cores(usize),
+    #[error(
+        "--connections-per-address {0}: a host needs {MIN_CONNECTIONS_PER_ADDRESS}, an admin queue and one for I/O"
+    )]
+    ConnectionsPerAddress(usize),
     #[error("--map-memory {0}: at least {MIN_MAP_MEMORY} are needed for the maps of a drive")]
     MapMemory(ByteSize),
     #[error("--drive {0} is named twice")]
@@ -116,6 +124,7 @@ impl Settings {
             nvme,
             referrals: flags.referral,
             controller_ids: flags.controller_ids.unwrap_or_default(),
+            connections_per_address: flags.connections_per_address.unwrap_or(CONNECTIONS_PER_ADDRESS),
             cores: flags.cores.unwrap_or_else(default_cores),
             map_memory: flags.map_memory.unwrap_or(DEFAULT_MAP_MEMORY),
             node_name: flags.node_name.unwrap_or_else(host_name),
@@ -143,6 +152,9 @@ impl Settings {
     fn check(&self) -> Result<(), SettingsError> {
         if !(1..=MAX_CORES).contains(&self.cores) {
             return Err(SettingsError::Cores(self.cores));
+        }
+        if self.connections_per_address < MIN_CONNECTIONS_PER_ADDRESS {
+            return Err(SettingsError::ConnectionsPerAddress(self.connections_per_address));
         }
         if self.map_memory < MIN_MAP_MEMORY {
             return Err(SettingsError::MapMemory(self.map_memory));
@@ -243,6 +255,7 @@ impl Settings {
             nqn_prefix: self.nqn_prefix.clone(),
             node_id,
             controller_ids: self.controller_ids.0.clone(),
+            connections_per_address: self.connections_per_address,
         })
     }
 
@@ -397,6 +410,8 @@ const DEFAULT_API_PORT: u16 = 30100;
 const DEFAULT_NVME_PORT: u16 = 4420;
 const DEFAULT_DISCOVERY_PORT: u16 = 8009;
 const DEFAULT_MAP_MEMORY: ByteSize = ByteSize(64 << 20);
+/// Below, no host could connect.
+const MIN_CONNECTIONS_PER_ADDRESS: usize = 2;
 /// A leaf page maps 32 MiB of a volume, so this keeps the maps of 8 GiB in memory: less would only thrash.
 const MIN_MAP_MEMORY: ByteSize = ByteSize(1 << 20);
 /// More threads than any machine this was tried on.

@@ -39,6 +39,7 @@ fn serve_alone_has_all_defaults() {
     let discovery = DiscoveryPortal { portal: "127.0.0.1:8009".parse().expect("literal"), optional: true };
     assert_eq!((settings.discovery.as_slice(), settings.referrals.as_slice()), (&[discovery][..], &[][..]));
     assert_eq!(settings.controller_ids, ControllerIds(1..=65519));
+    assert_eq!(settings.connections_per_address, 1032);
     assert_eq!(settings.map_memory, ByteSize(64 << 20));
     assert_eq!((settings.log.as_str(), settings.log_format), ("info", LogFormat::Text));
     assert!(settings.cores >= 1);
@@ -72,7 +73,7 @@ fn the_node_and_the_control_plane_get_what_was_said() {
     let settings = resolve(
         "--drive a.img,size=1G --drive b.img,write-through --format b.img --nqn-prefix nqn.2020-01.org.example: \
          --require token --default-replication host --reserve-floor-gib 2 --controller-ids 100-199 \
-         --referral 192.0.2.9:8009 --discovery 127.0.0.1:8009",
+         --referral 192.0.2.9:8009 --discovery 127.0.0.1:8009 --connections-per-address 2",
     )
     .expect("no contradiction");
     let directory = tempfile::tempdir().expect("a temporary directory");
@@ -82,6 +83,7 @@ fn the_node_and_the_control_plane_get_what_was_said() {
         node.drives.iter().map(|drive| (drive.size_bytes, drive.format, drive.write_through)).collect();
     assert_eq!(drives, [(Some(1 << 30), false, None), (None, true, Some(true))]);
     assert_eq!((node.controller_ids, node.discovery_portals.len()), (100..=199, 1));
+    assert_eq!(node.connections_per_address, 2);
     assert_eq!(node.referrals, ["192.0.2.9:8009".parse().expect("literal")]);
     let control = settings.control_config();
     assert_eq!((node.nqn_prefix, node.node_id.as_str()), (control.nqn_prefix, "02:00:00:00:00:01"));
@@ -108,7 +110,8 @@ fn a_file_says_the_same_as_the_flags() {
          --cores 3 --map-memory 128M --log debug --log-format json --node-name east --server-name a.example \
          --server-name b.example --require both --open-info false --open-metrics true \
          --nqn-prefix nqn.2020-01.org.example: --reserve-floor-gib 5 --default-replication host \
-         --discovery 0.0.0.0:8009,advertise=192.0.2.7 --referral 192.0.2.9:8009 --controller-ids 1-99",
+         --discovery 0.0.0.0:8009,advertise=192.0.2.7 --referral 192.0.2.9:8009 --controller-ids 1-99 \
+         --connections-per-address 4000",
     )
     .expect("the flags parse");
     let from_file = file(
@@ -132,6 +135,7 @@ fn a_file_says_the_same_as_the_flags() {
         discovery = ["0.0.0.0:8009,advertise=192.0.2.7"]
         referral = ["192.0.2.9:8009"]
         controller-ids = "1-99"
+        connections-per-address = 4000
         "#,
     )
     .expect("the file parses");
@@ -195,6 +199,7 @@ fn contradictions_are_refused() {
     for (line, error) in [
         ("--cores 0", E::Cores(0)),
         ("--cores 257", E::Cores(257)),
+        ("--connections-per-address 1", E::ConnectionsPerAddress(1)),
         ("--map-memory 64k", E::MapMemory(ByteSize(64 << 10))),
         ("--drive a.img --drive a.img,lossy", E::DriveTwice("a.img".into())),
         ("--drive mem:a,size=1G --drive mem:a,size=2G", E::DriveTwice("mem:a".into())),

@@ -214,9 +214,9 @@ fn the_first_write_after_a_long_pause_is_executed() {
     run(move || async move {
         let plain = Path::to(STOPPED, options(portals[1], HOST)).await;
         let secured = Path::to(STOPPED, secured(portals[1], key)).await;
-        rt::sleep(WRITE_WAIT_MAX).await;
+        rt::sleep(WRITE_WAIT_MAX + limits::BLOCK_MAX).await;
         assert_eq!(plain.write(0, LARGE_BLOCKS, LATE).await, Status::SUCCESS);
-        rt::sleep(WRITE_WAIT_MAX).await;
+        rt::sleep(WRITE_WAIT_MAX + limits::BLOCK_MAX).await;
         assert_eq!(secured.write(0, SMALL_BLOCKS, LATE).await, Status::SUCCESS);
     });
 }
