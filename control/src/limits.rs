@@ -43,6 +43,9 @@ pub(crate) const EVENTS: u64 = 2048;
 /// Pages of the store in memory. Thousands of volumes take a few MiB; redb's own default is 1 GiB.
 pub(crate) const STORE_CACHE_BYTES: usize = 16 << 20;
 
+/// Operations of the store at a time; each has a thread that may block. More wait for their turn.
+pub(crate) const STORE_OPERATIONS: u32 = 64;
+
 /// Users and groups together: they are one document, read at every request that brings a bearer.
 pub(crate) const ACCOUNTS: usize = 1024;
 

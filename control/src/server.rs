@@ -146,5 +146,9 @@ impl ControlServer {
             task.abort();
             let _ = task.await;
         }
+        // An aborted task may have left a read behind, which keeps the store open.
+        if let Err(error) = self.app.0.state.quiet().await {
+            tracing::warn!(%error, "the store did not come to rest");
+        }
     }
 }

@@ -167,6 +167,11 @@ impl State {
         Self(store)
     }
 
+    /// Waits until nothing is under way any more, not even what nobody waits for.
+    pub(crate) async fn quiet(&self) -> Result<(), StoreError> {
+        self.0.quiet().await
+    }
+
     pub(crate) async fn get<T: Record>(&self, id: &str) -> Result<Option<Stored<T>>, StoreError> {
         let key = format!("{}{id}", T::PREFIX);
         self.0.get(&key).await?.map(parse).transpose()

@@ -47,3 +47,30 @@ fn main() -> ExitCode {
         Command::Cli(command) => cli::run(command, arguments.client, arguments.data_dir),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::{Command, CommandFactory};
+
+    use super::*;
+
+    /// An argument that has a global one's name gives it its value: `token revoke NAME` once logged in as NAME.
+    #[test]
+    fn no_argument_of_a_command_is_named_like_a_global_one() {
+        fn check(command: &Command, global: &BTreeSet<String>) {
+            for inner in command.get_subcommands() {
+                let own = inner.get_arguments().map(|argument| argument.get_id().to_string());
+                let taken: Vec<String> = own.filter(|id| global.contains(id)).collect();
+                assert!(taken.is_empty(), "{}: {taken:?}", inner.get_name());
+                check(inner, global);
+            }
+        }
+        let command = Arguments::command();
+        let global = command.get_arguments().filter(|argument| argument.is_global_set());
+        let global = global.map(|argument| argument.get_id().to_string()).collect();
+        check(&command, &global);
+        Arguments::command().debug_assert();
+    }
+}

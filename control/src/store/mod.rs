@@ -75,4 +75,6 @@ pub(crate) trait MetaStore: Send + Sync {
     fn lease(&self, ttl: Duration) -> StoreFuture<'_, LeaseId>;
     /// `LeaseEnded` once it has run out: its keys are gone, ask for a new one.
     fn keep(&self, lease: LeaseId) -> StoreFuture<'_, ()>;
+    /// Ready when nothing is under way any more, not even what nobody waits for.
+    fn quiet(&self) -> StoreFuture<'_, ()>;
 }

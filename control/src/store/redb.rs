@@ -8,7 +8,7 @@ use std::{
 };
 
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
-use tokio::task::spawn_blocking;
+use tokio::{sync::Semaphore, task::spawn_blocking};
 
 use super::{
     Check, Entry, LeaseId, MetaStore, Op, Revision, StoreError, StoreFuture, Watch, watch::Watchers,
@@ -20,7 +20,11 @@ const ENTRIES: TableDefinition<'_, &str, (u64, &[u8])> = TableDefinition::new("e
 /// One row: the last revision given out.
 const REVISION: TableDefinition<'_, (), u64> = TableDefinition::new("revision");
 
-pub(crate) struct RedbStore(Arc<Inner>);
+pub(crate) struct RedbStore {
+    inner: Arc<Inner>,
+    /// One permit per operation under way.
+    under_way: Arc<Semaphore>,
+}
 
 struct Inner {
     database: Database,
@@ -64,17 +68,26 @@ impl RedbStore {
         };
         create_tables().map_err(|e| ControlError::bad_file(path, e))?;
         let inner = Inner { database, watchers: Watchers::new(), leases: Mutex::default() };
-        Ok(Self(Arc::new(inner)))
+        let under_way = Arc::new(Semaphore::new(limits::STORE_OPERATIONS as usize));
+        Ok(Self { inner: Arc::new(inner), under_way })
     }
 
-    /// Runs on a thread that may block: redb reads and syncs files.
+    /// Runs on a thread that may block: redb reads and syncs files. It ends even if nobody waits for it any more.
     fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Inner) -> Result<T, StoreError> + Send + 'static,
     ) -> StoreFuture<'_, T> {
-        let inner = Arc::clone(&self.0);
+        let (inner, under_way) = (Arc::clone(&self.inner), Arc::clone(&self.under_way));
         Box::pin(async move {
-            spawn_blocking(move || work(&inner)).await.expect("store work neither panics nor is cancelled")
+            let permit = under_way.acquire_owned().await.expect("it is never closed");
+            let work = spawn_blocking(move || {
+                let done = work(&inner);
+                // Whoever waits until nothing is under way may open the file anew.
+                drop(inner);
+                drop(permit);
+                done
+            });
+            work.await.expect("store work neither panics nor is cancelled")
         })
     }
 }
@@ -95,11 +108,11 @@ impl MetaStore for RedbStore {
     }
 
     fn watch(&self, prefix: &str) -> Watch {
-        self.0.watchers.watch(prefix)
+        self.inner.watchers.watch(prefix)
     }
 
     fn lease(&self, ttl: Duration) -> StoreFuture<'_, LeaseId> {
-        let mut leases = self.0.leases();
+        let mut leases = self.inner.leases();
         leases.last_id += 1;
         let id = LeaseId(leases.last_id);
         leases.live.insert(id, Lease { ttl, ends: Instant::now() + ttl, entries: HashMap::new() });
@@ -107,7 +120,7 @@ impl MetaStore for RedbStore {
     }
 
     fn keep(&self, id: LeaseId) -> StoreFuture<'_, ()> {
-        let kept = match self.0.leases().live.get_mut(&id) {
+        let kept = match self.inner.leases().live.get_mut(&id) {
             Some(lease) => {
                 lease.ends = Instant::now() + lease.ttl;
                 Ok(())
@@ -115,6 +128,14 @@ impl MetaStore for RedbStore {
             None => Err(StoreError::LeaseEnded),
         };
         Box::pin(async move { kept })
+    }
+
+    fn quiet(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async {
+            let all = self.under_way.acquire_many(limits::STORE_OPERATIONS).await;
+            drop(all.expect("it is never closed"));
+            Ok(())
+        })
     }
 }
 

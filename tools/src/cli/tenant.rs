@@ -37,6 +37,7 @@ pub(crate) enum TenantCommand {
     /// Change a tenant's budget
     Set {
         /// Name, id or the beginning of an id
+        #[arg(id = "changed", value_name = "TENANT")]
         tenant: String,
         #[command(flatten)]
         budget: BudgetArguments,
@@ -44,6 +45,7 @@ pub(crate) enum TenantCommand {
     /// Delete a tenant that has no volumes and snapshots
     Delete {
         /// Name, id or the beginning of an id
+        #[arg(id = "deleted", value_name = "TENANT")]
         tenant: String,
     },
 }

@@ -33,6 +33,7 @@ pub(crate) enum TokenCommand {
     /// Refuse a token from now on
     Revoke {
         /// Id, name, or the beginning of an id
+        #[arg(id = "revoked", value_name = "TOKEN")]
         token: String,
     },
     /// Make a new administrator's token; the one of before is of no use from then on
