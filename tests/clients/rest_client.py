@@ -45,6 +45,41 @@ def snapshots(provisioner, volume):
     expect(provisioner.delete_snapshot(snapshot).status == "NotExists", "it is gone")
 
 
+def tenants(provisioner):
+    made = str(uuid.uuid4())
+    ok(provisioner.create_tenant(entities.TenantEntity(1, 0, 0, made, "acme")))
+    twice = provisioner.create_tenant(entities.TenantEntity(1, 0, 0, made, "acme"))
+    expect(twice.status == "TenantAlreadyExists", twice.status)
+    ok(provisioner.modify_tenant(entities.TenantEntity(2, 100, 0), made))
+    [tenant] = [t for t in ok(provisioner.get_tenants()) if t.tenantId == made]
+    expect((tenant.name, tenant.capacity, tenant.consumedCapacity) == ("acme", 2, 0), tenant)
+    storage_class = entities.StorageClass(1, None, None, None, 4096, 0, 0, 0, 0, False, 0, None, True)
+
+    def volume(gib):
+        return entities.VolumeCreate("tenants", gib, storage_class, "THICK", 0, "NVMeoF", str(uuid.uuid4()))
+
+    over = provisioner.create_volume(volume(3), made)
+    expect(over.status == "TenantCapacityExceeded", over.status)
+    ok(provisioner.create_volume(volume(1), made))
+    [own] = ok(provisioner.get_volumes(made))
+    expect(all(v.uuid != own.uuid for v in ok(provisioner.get_volumes())), "it is that tenant's alone")
+    expect(provisioner.delete_tenant(made).status == "TenantHasVolumes", "it has one")
+    ok(provisioner.delete_volume(own.uuid, made))
+    ok(provisioner.delete_tenant(made))
+    expect(provisioner.delete_tenant(made).status == "TenantNotFound", "it is gone")
+
+
+def tasks(provisioner):
+    expect(len(ok(provisioner.get_inventory())["inventorySamples"]) > 0, "a sample is taken")
+    ok(provisioner.reset_inventory())
+    types = {task.type for task in ok(provisioner.get_tasks())}
+    expect({"FetchInventory", "ResetInventory"} <= types, types)
+    for task in ok(provisioner.get_tasks()):
+        expect(task.state == "FINISHED", task)
+        ok(provisioner.remove_task(task.taskId))
+    expect(ok(provisioner.get_tasks()) == [], "all are forgotten")
+
+
 def main(url, credentials):
     with open(credentials + "/token", encoding="ascii") as file:
         token = file.read().strip()
@@ -83,9 +118,11 @@ def main(url, credentials):
 
     snapshots(provisioner, volume)
     ok(provisioner.delete_volume(volume))
+    tenants(provisioner)
+    tasks(provisioner)
 
     # What the server does not have is a failure that the client understands, never a crash of it.
-    absent = provisioner.get_tasks()
+    absent = provisioner.migrate_volume(volume, volume)
     expect(absent.status == "NotFound", absent.status)
     # A stranger, with a certificate of nobody's: the text that the client looks for.
     stranger = client(url, credentials + "/ssdtoolbox.pem", "Unknown")
