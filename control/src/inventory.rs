@@ -19,14 +19,8 @@ async fn stored(app: &App) -> Result<Option<Stored<Inventory>>, StoreError> {
     app.state.get(KEY).await
 }
 
-async fn put(app: &App, stored: Option<Stored<Inventory>>, value: Inventory) -> Result<(), StoreError> {
-    match stored {
-        Some(mut stored) => {
-            stored.value = value;
-            app.state.update(stored).await.map(drop)
-        }
-        None => app.state.create(value, Change::default()).await.map(drop),
-    }
+async fn put(app: &App, stored: Option<Stored<Inventory>>, value: &Inventory) -> Result<(), StoreError> {
+    app.state.commit(Change::default().set(stored.as_ref(), value)).await
 }
 
 /// Takes a sample if something has changed, and returns the inventory.
@@ -36,7 +30,7 @@ pub(crate) async fn look(app: &App) -> Result<Inventory, ApiError> {
         let stored = stored(app).await?;
         let mut inventory = stored.as_ref().map(|s| s.value.clone()).unwrap_or_default();
         if inventory.see(seen, now_ms()) {
-            put(app, stored, inventory.clone()).await?;
+            put(app, stored, &inventory).await?;
         }
         Ok(inventory)
     })
@@ -60,7 +54,7 @@ pub(crate) async fn reset(app: &App) -> Result<u64, ApiError> {
         let stored = stored(app).await?;
         let mut inventory = stored.as_ref().map(|s| s.value.clone()).unwrap_or_default();
         let number = inventory.reset();
-        put(app, stored, inventory).await?;
+        put(app, stored, &inventory).await?;
         Ok(number)
     })
     .await

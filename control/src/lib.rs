@@ -38,6 +38,7 @@ mod syslog;
 mod tasks;
 mod tls;
 mod usage_file;
+mod utc;
 
 pub use config::{AuthSettings, ControlConfig, Replication, Require};
 pub use error::ControlError;

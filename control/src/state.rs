@@ -266,6 +266,13 @@ impl Change {
         self.rest_on(stored).put(&stored.value)
     }
 
+    /// Creates it, or writes it over what was read of it.
+    pub(crate) fn set<T: Record>(self, read: Option<&Stored<T>>, value: &T) -> Self {
+        let Some(stored) = read else { return self.create(value) };
+        assert_eq!(stored.value.key(), value.key(), "a record is written over itself");
+        self.rest_on(stored).put(value)
+    }
+
     pub(crate) fn remove<T: Record>(self, stored: &Stored<T>) -> Self {
         self.rest_on(stored).forget(&stored.value)
     }

@@ -178,7 +178,8 @@ const PUBLIC_KEY: &str = "authorizationServerPublicKey";
 const JWK_SET_URL: &str = "authorizationServerJwkSetURL";
 
 fn refused(error: OidcError) -> ApiError {
-    let code = match &error {
+    let why = error.to_string();
+    let code = match error {
         OidcError::NoChange => Code::NoChange,
         OidcError::NotSet => Code::InvalidAuthMode,
         OidcError::Create(Whose::Provisioner, _) => Code::CreateProvisionerClientTokenFailed,
@@ -188,12 +189,9 @@ fn refused(error: OidcError) -> ApiError {
         OidcError::Unauthorized(Whose::Provisioner) => Code::ProvisionerClientUnauthorized,
         OidcError::Unauthorized(Whose::Backends) => Code::BackendsClientUnauthorized,
         OidcError::Keys(_) => Code::InvalidInput,
-        OidcError::Store(_) => {
-            let OidcError::Store(error) = error else { unreachable!("it was matched") };
-            return error.into();
-        }
+        OidcError::Store(error) => return error.into(),
     };
-    Failure::new(code, error.to_string()).into()
+    Failure::new(code, why).into()
 }
 
 #[cfg(test)]

@@ -86,14 +86,8 @@ pub(crate) async fn probe(State(app): State<SharedApp>, JsonBody(body): JsonBody
 }
 
 async fn announce(app: &App, host: HostRecord) -> Result<(), ApiError> {
-    let change = match app.state.get::<HostRecord>(&host.id).await? {
-        Some(mut stored) => {
-            stored.value = host;
-            Change::default().replace(&stored)
-        }
-        None => Change::default().create(&host),
-    };
-    Ok(app.state.commit(change).await?)
+    let stored = app.state.get(&host.id).await?;
+    Ok(app.state.commit(Change::default().set(stored.as_ref(), &host)).await?)
 }
 
 fn parse(body: &Map<String, Value>) -> Result<HostRecord, Failure> {

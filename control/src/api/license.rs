@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State, response::IntoResponse};
 use serde::Serialize;
-use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
+use time::{format_description::BorrowedFormatItem, macros::format_description};
 use utoipa::ToSchema;
 
 use super::backends::backends;
@@ -17,7 +17,7 @@ use crate::{
     openapi::{Answer, Status, bodies::LicenseInstall},
     request::JsonBody,
     state::Change,
-    tasks,
+    tasks, utc,
 };
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -38,8 +38,7 @@ const DATE: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]+0000");
 
 fn date(epoch_seconds: u64) -> Option<String> {
-    let seconds = i64::try_from(epoch_seconds).ok()?;
-    OffsetDateTime::from_unix_timestamp(seconds).ok()?.format(DATE).ok()
+    utc::text(i128::from(epoch_seconds) * 1000, DATE)
 }
 
 /// Op 35.
@@ -77,14 +76,8 @@ pub(crate) async fn install(State(app): State<SharedApp>, JsonBody(body): JsonBo
 }
 
 async fn put(app: &App, license: &License) -> Result<(), ApiError> {
-    let change = match app.state.get::<License>(License::KEY).await? {
-        Some(mut stored) => {
-            stored.value = license.clone();
-            Change::default().replace(&stored)
-        }
-        None => Change::default().create(license),
-    };
-    Ok(app.state.commit(change).await?)
+    let stored = app.state.get(License::KEY).await?;
+    Ok(app.state.commit(Change::default().set(stored.as_ref(), license)).await?)
 }
 
 #[cfg(test)]

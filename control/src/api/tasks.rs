@@ -3,7 +3,7 @@
 use axum::{Json, extract::State, response::IntoResponse};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
+use time::{format_description::BorrowedFormatItem, macros::format_description};
 use utoipa::ToSchema;
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     request::{JsonBody, Query},
     state::{Change, Stored},
     store::StoreError,
-    tasks,
+    tasks, utc,
 };
 
 /// The contract's Task object; times in UTC.
@@ -73,8 +73,7 @@ const DATE: &[BorrowedFormatItem<'_>] =
 
 /// `2026-11-22T10:00:00.000`.
 fn date(epoch_ms: u64) -> String {
-    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(epoch_ms) * 1_000_000);
-    time.ok().and_then(|time| time.format(DATE).ok()).unwrap_or_default()
+    utc::text(epoch_ms, DATE).unwrap_or_default()
 }
 
 /// Op 42.

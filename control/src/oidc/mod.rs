@@ -129,14 +129,8 @@ impl Oidc {
             }
         }
         let record = OidcRecord::seal(&config, seal);
-        let change = match self.state.get::<OidcRecord>(OidcRecord::KEY).await? {
-            Some(mut stored) => {
-                stored.value = record;
-                Change::default().replace(&stored)
-            }
-            None => Change::default().create(&record),
-        };
-        self.state.commit(change).await?;
+        let stored = self.state.get(OidcRecord::KEY).await?;
+        self.state.commit(Change::default().set(stored.as_ref(), &record)).await?;
         self.become_active(Some(Active { config, keys }));
         Ok(())
     }

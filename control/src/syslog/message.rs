@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::format_description::well_known::Rfc3339;
+
+use crate::utc;
 
 /// Messages of what an operator runs; nothing else on a machine uses it by default.
 const FACILITY_LOCAL0: u8 = 16;
@@ -70,8 +72,7 @@ impl Message {
 }
 
 fn timestamp(epoch_ms: u64) -> String {
-    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(epoch_ms) * 1_000_000);
-    time.ok().and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| "-".to_owned())
+    utc::text(epoch_ms, &Rfc3339).unwrap_or_else(|| "-".to_owned())
 }
 
 /// Printable ASCII without blanks, of limited length; `-` for nothing.

@@ -97,6 +97,25 @@ pub struct Health {
 pub(super) const SPARE_THRESHOLD_PERCENT: u8 = 10;
 
 impl Health {
+    /// Of a subsystem that works and has served nothing, as tests and fuzzing begin.
+    pub(crate) const UNUSED: Self = Self {
+        read_only: false,
+        temperature_kelvins: 0,
+        spare_percent: 100,
+        bytes_read: 0,
+        bytes_written: 0,
+        host_reads: 0,
+        host_writes: 0,
+        busy_minutes: 0,
+        power_cycles: 1,
+        power_on_hours: 0,
+        unsafe_shutdowns: 0,
+        media_errors: 0,
+        capacity_bytes: 0,
+        unallocated_bytes: 0,
+        error_log_entries: 0,
+    };
+
     /// The Critical Warning field (Base §5.1.12.1.3).
     pub(super) fn critical_warning(&self) -> u8 {
         let spare = u8::from(self.spare_percent < SPARE_THRESHOLD_PERCENT) * WARNING_SPARE;

@@ -49,26 +49,6 @@ fn namespace(nsid: u32) -> Namespace {
     }
 }
 
-fn healthy() -> Health {
-    Health {
-        read_only: false,
-        temperature_kelvins: 0,
-        spare_percent: 100,
-        bytes_read: 0,
-        bytes_written: 0,
-        host_reads: 0,
-        host_writes: 0,
-        busy_minutes: 0,
-        power_cycles: 1,
-        power_on_hours: 0,
-        unsafe_shutdowns: 0,
-        media_errors: 0,
-        capacity_bytes: 0,
-        unallocated_bytes: 0,
-        error_log_entries: 0,
-    }
-}
-
 const INSTANCE: Instance = Instance { ciu: 3, cirn: 0x0102_0304_0506_0708 };
 
 struct World {
@@ -99,7 +79,7 @@ impl World {
             controller,
             subsystem: subsystem(),
             namespaces,
-            health: healthy(),
+            health: Health::UNUSED,
             has_io_queues: false,
             now: Duration::ZERO,
             sent: Vec::new(),
@@ -287,7 +267,7 @@ fn smart_has_the_counters_it_was_given() {
         host_writes: 11,
         media_errors: 2,
         read_only: true,
-        ..healthy()
+        ..Health::UNUSED
     };
     let page = Smart::read_from_bytes(&world.log(LogPageId::SMART, 512).unwrap()).unwrap();
     assert_eq!(u128::from_le_bytes(page.data_units_read), 4);
@@ -300,7 +280,7 @@ fn smart_has_the_counters_it_was_given() {
 fn all_drives_are_one_endurance_group() {
     let mut world = World::ready(ControllerKind::Io);
     world.health =
-        Health { bytes_read: 1_000_000_001, capacity_bytes: 77, unallocated_bytes: 33, ..healthy() };
+        Health { bytes_read: 1_000_000_001, capacity_bytes: 77, unallocated_bytes: 33, ..Health::UNUSED };
     assert_eq!(world.log(LogPageId::ENDURANCE_GROUP, 512), Err(Status::INVALID_FIELD), "there is no group 0");
     let mut get = sqe::get_log_page(LogPageId::ENDURANCE_GROUP, 0, 512);
     get.cdw11 = (1 << 16).into();
@@ -422,7 +402,7 @@ fn from_a_shutdown_on_only_properties_answer() {
 fn a_critical_warning_is_told_once_enabled() {
     let mut world = World::ready(ControllerKind::Io);
     world.execute(3, &sqe::async_event_request());
-    world.controller.see_health(&Health { spare_percent: 9, ..healthy() });
+    world.controller.see_health(&Health { spare_percent: 9, ..Health::UNUSED });
     assert_eq!(world.controller.take_event(), None);
     assert!(!world.controller.wants_health());
     world.health.spare_percent = 9;

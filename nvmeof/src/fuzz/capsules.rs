@@ -135,7 +135,7 @@ impl World {
         let view = View {
             subsystem: &self.subsystem,
             namespaces: &self.namespaces,
-            health: HEALTHY,
+            health: Health::UNUSED,
             has_io_queues: false,
             telemetry: &[],
             discovery: &[],
@@ -177,21 +177,3 @@ fn namespace(nsid: u32) -> Namespace {
         reservations_persist: false,
     }
 }
-
-const HEALTHY: Health = Health {
-    read_only: false,
-    temperature_kelvins: 0,
-    spare_percent: 100,
-    bytes_read: 0,
-    bytes_written: 0,
-    host_reads: 0,
-    host_writes: 0,
-    busy_minutes: 0,
-    power_cycles: 1,
-    power_on_hours: 0,
-    unsafe_shutdowns: 0,
-    media_errors: 0,
-    capacity_bytes: 0,
-    unallocated_bytes: 0,
-    error_log_entries: 0,
-};

@@ -101,15 +101,9 @@ pub(crate) async fn put(
 
 async fn store(app: &App, record: &HostSecretRecord) -> Result<(), ApiError> {
     let host = host(app, &record.host_id).await?;
-    let change = match app.state.get::<HostSecretRecord>(&record.host_id).await? {
-        Some(mut stored) => {
-            stored.value = record.clone();
-            Change::default().replace(&stored)
-        }
-        None => Change::default().create(record),
-    };
+    let stored = app.state.get(&record.host_id).await?;
     // A host that is deleted meanwhile must not leave it to another of its id.
-    Ok(app.state.commit(change.rest_on(&host)).await?)
+    Ok(app.state.commit(Change::default().set(stored.as_ref(), record).rest_on(&host)).await?)
 }
 
 /// From now on the host connects without.

@@ -111,15 +111,8 @@ async fn store(app: &App, id: &str, wanted: &Wanted) -> Result<TlsKeyRecord, Api
     let policy = wanted.policy.or(stored.as_ref().map(|stored| stored.value.policy));
     let policy = policy.unwrap_or(TlsPolicy::Required);
     let record = TlsKeyRecord::new(id, &RetainedPsk::new(key, nqn), policy, &app.seal, now_ms());
-    let change = match stored {
-        Some(mut stored) => {
-            stored.value = record.clone();
-            Change::default().replace(&stored)
-        }
-        None => Change::default().create(&record),
-    };
     // The key is bound to the NQN that the host has now.
-    app.state.commit(change.rest_on(&host)).await?;
+    app.state.commit(Change::default().set(stored.as_ref(), &record).rest_on(&host)).await?;
     Ok(record)
 }
 

@@ -131,13 +131,7 @@ pub(crate) async fn put_settings(
     let fields = Fields::new(&body);
     let name = fields.require("cluster_name", fields.label("cluster_name", limits::NAME_CHARS)?)?;
     let new = ClusterSettings { cluster_name: name.to_owned() };
-    let change = match app.state.get::<ClusterSettings>("settings").await? {
-        Some(mut kept) => {
-            kept.value = ClusterSettings { cluster_name: name.to_owned() };
-            Change::default().replace(&kept)
-        }
-        None => Change::default().create(&new),
-    };
-    app.state.commit(change).await?;
+    let kept = app.state.get("settings").await?;
+    app.state.commit(Change::default().set(kept.as_ref(), &new)).await?;
     Ok(Json(new).into_response())
 }

@@ -44,7 +44,7 @@ fn a_command_looks_at_the_namespace_that_it_names_and_at_no_other() {
     let view = View {
         subsystem: &subsystem,
         namespaces: &namespaces,
-        health: healthy(),
+        health: Health::UNUSED,
         has_io_queues: false,
         telemetry: &[],
         discovery: &[],

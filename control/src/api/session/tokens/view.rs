@@ -9,7 +9,7 @@ use crate::{
     api::session::view::IdentityView,
     envelope::Failure,
     fields::Fields,
-    limits,
+    limits, utc,
 };
 
 /// Everything but the bearer.
@@ -77,9 +77,7 @@ fn identity(id: AccountId, directory: &Directory) -> IdentityView {
 
 /// In UTC.
 fn text(epoch_ms: i64) -> String {
-    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(epoch_ms) * 1_000_000);
-    let text = time.ok().and_then(|time| time.format(&Rfc3339).ok());
-    text.unwrap_or_else(|| "9999-12-31T23:59:59Z".to_owned())
+    utc::text(epoch_ms, &Rfc3339).unwrap_or_else(|| "9999-12-31T23:59:59Z".to_owned())
 }
 
 /// RFC 3339 with a zone, as milliseconds since the epoch, which may be before it.
