@@ -10,6 +10,7 @@ use std::{
 };
 
 use dataplane::node::{ControllerInfo, DriveInfo, SnapshotInfo, VolumeInfo};
+use rustls::ClientConfig;
 use tokio::{
     sync::{Mutex, MutexGuard, Semaphore},
     task::JoinSet,
@@ -24,7 +25,7 @@ use crate::{
     events::Events,
     jwt_key::Key,
     limits,
-    nodes::{Nodes, Observation},
+    nodes::{Attending, Nodes, Observation, authority::Authority},
     sealed::Seal,
     state::State,
     store::StoreError,
@@ -34,6 +35,14 @@ use crate::{
 pub(crate) struct App {
     pub(crate) config: ControlConfig,
     pub(crate) nodes: Nodes,
+    /// Tasks that watch the nodes in other processes.
+    pub(crate) attending: Attending,
+    /// Certificates of nodes.
+    pub(crate) authority: Authority,
+    /// How nodes are spoken to.
+    pub(crate) to_nodes: Arc<ClientConfig>,
+    /// PEM: of the API's certificate, and the clients'.
+    pub(crate) ca: String,
     /// persistentID of the node in this process.
     pub(crate) node_id: String,
     pub(crate) state: State,

@@ -171,7 +171,7 @@ pub(crate) fn new_token() -> String {
     random::text(43)
 }
 
-fn params(common_name: &str) -> CertificateParams {
+pub(crate) fn params(common_name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, common_name);
@@ -182,7 +182,7 @@ fn params(common_name: &str) -> CertificateParams {
     params
 }
 
-fn ca_params(node_id: &str) -> CertificateParams {
+pub(crate) fn ca_params(node_id: &str) -> CertificateParams {
     let mut params = params(&format!("Basalt CA {node_id}"));
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];

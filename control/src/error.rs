@@ -11,6 +11,10 @@ pub enum ControlError {
     BadFile { path: PathBuf, reason: String },
     #[error("cannot listen on {address} for the API: {source}")]
     Listen { address: SocketAddr, source: io::Error },
+    #[error("joining {provisioner}: {why}")]
+    Join { provisioner: String, why: String },
+    #[error("this node has not joined a provisioner yet: it needs an invite")]
+    NotInvited,
     #[error("server name {name:?} is neither a DNS name nor an IP address")]
     ServerName { name: String },
 }

@@ -32,6 +32,7 @@ pub(crate) struct Event {
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Kind {
     ServerStarted,
+    NodeJoined,
     VolumeCreated,
     VolumeExpanded,
     VolumeDeleted,

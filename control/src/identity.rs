@@ -24,7 +24,7 @@ pub fn node_id(data_dir: &Path) -> Result<String, ControlError> {
     Ok(id)
 }
 
-fn is_mac(text: &str) -> bool {
+pub(crate) fn is_mac(text: &str) -> bool {
     let parts: Vec<&str> = text.split(':').collect();
     parts.len() == 6 && parts.iter().all(|p| p.len() == 2 && u8::from_str_radix(p, 16).is_ok())
 }

@@ -18,6 +18,21 @@ pub(crate) const DRAIN: Duration = Duration::from_secs(10);
 /// A node that does not answer within this is not there; clients give up after 60 s (provisioner §1.1).
 pub(crate) const NODE_ANSWER: Duration = Duration::from_secs(20);
 
+/// A check walks all maps of a drive.
+pub(crate) const NODE_CHECK: Duration = Duration::from_secs(3600);
+
+/// A request to a node: what all hosts have to prove, some 500 bytes each, is the largest.
+pub(crate) const NODE_BODY_BYTES: usize = 16 << 20;
+
+/// A node's answer: all its volumes and snapshots, some 500 bytes each, are the largest.
+pub(crate) const NODE_ANSWER_BYTES: usize = 64 << 20;
+
+/// Connections to one node that are kept for later requests.
+pub(crate) const NODE_CONNECTIONS: usize = 8;
+
+/// An invite is used within a day or not at all.
+pub(crate) const INVITE_MS: u64 = 24 * 3600 * 1000;
+
 /// Text fields whose length the contract leaves open (names, ids).
 pub(crate) const NAME_CHARS: usize = 255;
 

@@ -19,7 +19,7 @@ use crate::{
     known_drives::KnownDrives,
     license, limits,
     model::target::TargetRecord,
-    nodes::{Liveness, LocalNode, Member, NodeHandle, Nodes},
+    nodes::{Attending, Liveness, LocalNode, Member, NodeHandle, Nodes, authority::Authority},
     oidc::Oidc,
     outbound::Trust,
     sealed::Seal,
@@ -78,11 +78,16 @@ pub(crate) async fn open(
     let handle = NodeHandle::Local(own.clone());
     let liveness = Liveness::new(Arc::clone(&store), &node_id);
     let lease = liveness.beat(&handle, None).await;
+    let authority = Authority::open(&credentials.dir, &node_id)?;
     let nodes = Nodes::default();
     nodes.put(Arc::new(Member::new(&node_id, handle, liveness.clone())));
     let app = Arc::new(App {
         config,
         nodes,
+        attending: Attending::default(),
+        to_nodes: authority.provisioner()?,
+        authority,
+        ca: credentials.ca.clone(),
         node_id,
         events: Events::new(state.clone(), syslog.clone()),
         syslog,

@@ -89,6 +89,8 @@ fn basalt_v1() -> (Router<SharedApp>, OpenApi) {
         .routes(routes!(basalt::groups::create))
         .routes(routes!(basalt::secrets::get, basalt::secrets::put, basalt::secrets::delete))
         .routes(routes!(basalt::tls_keys::get, basalt::tls_keys::put, basalt::tls_keys::delete))
+        .routes(routes!(basalt::nodes::list, basalt::nodes::join))
+        .routes(routes!(basalt::nodes::invite))
         .routes(routes!(basalt::paths::show, basalt::paths::set))
         .routes(routes!(basalt::tokens::list, basalt::tokens::create))
         .routes(routes!(basalt::tokens::revoke))

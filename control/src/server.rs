@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use axum::Router;
 use axum_server::Handle;
 use dataplane::node::Node;
 use hyper_util::rt::TokioTimer;
@@ -15,8 +16,10 @@ use crate::{
     ControlConfig, ControlError,
     app::{App, SharedApp},
     events::Kind,
-    limits, monitor,
-    nodes::{NodeHandle, keep_up},
+    limits,
+    model::node::NodeRecord,
+    monitor,
+    nodes::{NodeHandle, attend, keep_up},
     open::{Opened, open},
     reconcile,
     router::router,
@@ -60,10 +63,15 @@ pub async fn serve(config: ControlConfig, node: Node) -> Result<ControlServer, C
         }
     }
 
+    for node in
+        app.state.list::<NodeRecord>().await.map_err(|e| ControlError::bad_file(&app.config.data_dir, e))?
+    {
+        attend(&app, &node.value);
+    }
     let handle = Handle::new();
-    let serving = sockets
-        .into_iter()
-        .map(|(socket, address)| listen(socket, address, acceptor.clone(), &app, handle.clone()));
+    let serving = sockets.into_iter().map(|(socket, address)| {
+        listen(socket, address, acceptor.clone(), router(SharedApp::clone(&app)), handle.clone())
+    });
     Ok(ControlServer {
         listeners,
         credentials: credentials.dir,
@@ -104,18 +112,18 @@ fn bind(addresses: &[SocketAddr]) -> Result<Vec<(TcpListener, SocketAddr)>, Cont
     each.collect()
 }
 
-fn listen(
+pub(crate) fn listen(
     socket: TcpListener,
     address: SocketAddr,
     acceptor: tls::Acceptor,
-    app: &SharedApp,
+    router: Router,
     handle: Handle<SocketAddr>,
 ) -> Result<JoinHandle<()>, ControlError> {
     let failed = |source| ControlError::Listen { address, source };
     let mut server =
         axum_server::from_tcp(socket).map_err(failed)?.acceptor(acceptor).handle(handle).http1_only();
     server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(limits::READ);
-    let service = router(SharedApp::clone(app)).into_make_service();
+    let service = router.into_make_service();
     Ok(tokio::spawn(async move {
         if let Err(error) = server.serve(service).await {
             tracing::error!(%address, %error, "the API listener ended");
@@ -142,6 +150,7 @@ impl ControlServer {
             let _ = listener.await;
         }
         self.app.0.finish_changes().await;
+        self.app.0.attending.stop();
         for task in self.background {
             task.abort();
             let _ = task.await;

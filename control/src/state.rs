@@ -11,6 +11,7 @@ use crate::{
         backend::BackendRecord,
         host::HostRecord,
         inventory::Inventory,
+        node::{InviteRecord, NodeRecord},
         secret::HostSecretRecord,
         snapshot::SnapshotRecord,
         target::{Scope, TargetRecord},
@@ -97,6 +98,20 @@ impl Record for TenantNameRecord {
     }
 }
 
+impl Record for NodeRecord {
+    const PREFIX: &'static str = "nodes/";
+    fn id(&self) -> String {
+        self.persistent_id.clone()
+    }
+}
+
+impl Record for InviteRecord {
+    const PREFIX: &'static str = "invites/";
+    fn id(&self) -> String {
+        self.id.to_string()
+    }
+}
+
 impl Record for TargetRecord {
     const PREFIX: &'static str = "targets/";
     fn id(&self) -> String {
@@ -170,6 +185,10 @@ impl State {
     /// Waits until nothing is under way any more, not even what nobody waits for.
     pub(crate) async fn quiet(&self) -> Result<(), StoreError> {
         self.0.quiet().await
+    }
+
+    pub(crate) fn store(&self) -> Arc<dyn MetaStore> {
+        Arc::clone(&self.0)
     }
 
     pub(crate) async fn get<T: Record>(&self, id: &str) -> Result<Option<Stored<T>>, StoreError> {

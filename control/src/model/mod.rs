@@ -4,6 +4,7 @@ pub(crate) mod backend;
 pub(crate) mod capacity;
 pub(crate) mod host;
 pub(crate) mod inventory;
+pub(crate) mod node;
 pub(crate) mod page;
 pub(crate) mod placement;
 pub(crate) mod reserve;

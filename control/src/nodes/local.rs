@@ -13,13 +13,15 @@ use crate::{ControlError, known_drives::KnownDrives};
 #[derive(Debug, Clone)]
 pub(crate) struct LocalNode {
     pub(crate) node: Node,
+    /// Of this process.
+    pub(super) instance: Uuid,
     /// Held while drives come, grow and go.
     known_drives: Arc<Mutex<KnownDrives>>,
 }
 
 impl LocalNode {
     pub(crate) fn new(node: Node, known_drives: KnownDrives) -> Self {
-        Self { node, known_drives: Arc::new(Mutex::new(known_drives)) }
+        Self { node, instance: Uuid::new_v4(), known_drives: Arc::new(Mutex::new(known_drives)) }
     }
 
     pub(super) async fn observe(&self) -> Observation {

@@ -1,9 +1,14 @@
 //! The storage nodes that this control plane directs, by persistentID.
 
+mod attend;
+pub(crate) mod authority;
+mod client;
+pub(crate) mod invite;
 mod live;
 mod local;
 mod operations;
 mod upkeep;
+pub(crate) mod wire;
 
 use std::{
     collections::BTreeMap,
@@ -12,17 +17,26 @@ use std::{
 };
 
 use dataplane::node::{DriveInfo, NodeError, SnapshotInfo, VolumeInfo};
+use serde::{Deserialize, Serialize};
 
-pub(crate) use self::{live::Liveness, local::LocalNode, upkeep::keep_up};
+pub(crate) use self::{
+    attend::{Attending, attend},
+    client::NodeClient,
+    live::Liveness,
+    local::LocalNode,
+    operations::routes,
+    upkeep::keep_up,
+};
 
 /// How a node is reached. What it can be asked for stands in `operations`.
 #[derive(Debug, Clone)]
 pub(crate) enum NodeHandle {
     Local(LocalNode),
+    Remote(NodeClient),
 }
 
 /// What a node has, at one time.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Observation {
     /// Where hosts connect; an unspecified address is any of the node's.
     pub(crate) portals: Vec<SocketAddr>,

@@ -1,15 +1,20 @@
-//! Everything that a node can be asked for: one table, from which the methods of [`NodeHandle`] are made.
+//! Everything that a node can be asked for: one table, from which the methods of [`NodeHandle`], the
+//! requests of its client and the routes of a node's API are made.
 
 use std::collections::BTreeSet;
 
+use axum::{Json, Router, extract::State, routing::post};
 use dataplane::node::{
-    AnaState, CheckReport, CloneSpec, ControllerInfo, DriveConfig, DriveInfo, HostTls, NodeError, NodeUsage,
-    RateLimits, Requirement, SnapshotInfo, SnapshotSpec, SnapshotVolumeSpec, SubsystemSpec, VolumeInfo,
-    VolumeSpec,
+    CheckReport, CloneSpec, ControllerInfo, DriveConfig, DriveInfo, NodeError, NodeUsage, RateLimits,
+    SnapshotInfo, SnapshotSpec, SnapshotVolumeSpec, SubsystemSpec, VolumeInfo, VolumeSpec,
 };
 use uuid::Uuid;
 
-use super::{NodeHandle, Observation};
+use super::{
+    NodeHandle, Observation,
+    wire::{WireAnaState, WireHostTls, WireRequirement},
+};
+use crate::node_api::reply;
 
 /// `name(arguments) -> answer { what the node in this process does }`; `$node` is that node.
 macro_rules! operations {
@@ -19,13 +24,26 @@ macro_rules! operations {
             pub(crate) async fn $name(&self, $($argument: $type),*) -> Result<$answer, NodeError> {
                 match self {
                     Self::Local($node) => $local,
+                    Self::Remote(client) => client.call(stringify!($name), &($($argument,)*)).await,
                 }
             })*
+        }
+
+        /// Each operation as `POST /node/v1/NAME`, its arguments as a list.
+        pub(crate) fn routes() -> Router<NodeHandle> {
+            Router::new()$(.route(
+                concat!("/node/v1/", stringify!($name)),
+                post(async |State(node): State<NodeHandle>, Json(($($argument,)*)): Json<($($type,)*)>| {
+                    reply(node.$name($($argument),*).await)
+                }),
+            ))*
         }
     };
 }
 
 operations! { node;
+    /// Another one after each start of the node.
+    instance() -> Uuid { Ok(node.instance) }
     observe() -> Observation { Ok(node.observe().await) }
 
     drives() -> Vec<DriveInfo> { Ok(node.node.drives().await) }
@@ -67,23 +85,31 @@ operations! { node;
     /// NSIDs under which the subsystem's hosts have a namespace, or may still believe so (H2).
     known_nsids(nqn: String) -> BTreeSet<u32> { Ok(node.node.known_nsids(&nqn).await) }
     controllers() -> Vec<ControllerInfo> { Ok(node.node.controllers().await) }
-    ana_state(volume: Uuid) -> AnaState { node.node.ana_state(volume).await }
-    set_ana_state(volume: Uuid, state: AnaState) -> () { node.node.set_ana_state(volume, state).await }
+    ana_state(volume: Uuid) -> WireAnaState { node.node.ana_state(volume).await.map(WireAnaState) }
+    set_ana_state(volume: Uuid, state: WireAnaState) -> () { node.node.set_ana_state(volume, state.0).await }
 
     /// Of these hosts, by NQN; of others nothing changes.
-    update_requirements(hosts: Vec<(String, Option<Requirement>)>) -> () {
-        node.node.update_requirements(hosts).await;
+    update_requirements(hosts: Vec<(String, Option<WireRequirement>)>) -> () {
+        let hosts = hosts.into_iter().map(|(nqn, wire)| (nqn, wire.map(|wire| wire.0)));
+        node.node.update_requirements(hosts.collect()).await;
         Ok(())
     }
     /// From now on of these hosts and no others.
-    set_requirements(hosts: Vec<(String, Requirement)>) -> () {
-        node.node.set_requirements(hosts).await;
+    set_requirements(hosts: Vec<(String, WireRequirement)>) -> () {
+        let hosts = hosts.into_iter().map(|(nqn, wire)| (nqn, wire.0));
+        node.node.set_requirements(hosts.collect()).await;
         Ok(())
     }
     /// As `update_requirements`.
-    update_host_tls(hosts: Vec<(String, Option<HostTls>)>) -> () { node.node.update_host_tls(hosts).await }
+    update_host_tls(hosts: Vec<(String, Option<WireHostTls>)>) -> () {
+        let hosts = hosts.into_iter().map(|(nqn, wire)| (nqn, wire.map(|wire| wire.0)));
+        node.node.update_host_tls(hosts.collect()).await
+    }
     /// As `set_requirements`.
-    set_host_tls(hosts: Vec<(String, HostTls)>) -> () { node.node.set_host_tls(hosts).await }
+    set_host_tls(hosts: Vec<(String, WireHostTls)>) -> () {
+        let hosts = hosts.into_iter().map(|(nqn, wire)| (nqn, wire.0));
+        node.node.set_host_tls(hosts.collect()).await
+    }
     /// Lets hosts in from now on: what was published must be exported before.
     open_portals() -> () {
         node.node.open_portals();

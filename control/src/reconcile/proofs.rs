@@ -13,7 +13,10 @@ use dataplane::node::{HostTls, NodeError, Requirement};
 use crate::{
     app::App,
     model::{host::HostRecord, secret::HostSecretRecord, tls_key::TlsKeyRecord},
-    nodes::NodeHandle,
+    nodes::{
+        NodeHandle,
+        wire::{WireHostTls, WireRequirement},
+    },
     store::StoreError,
 };
 
@@ -93,16 +96,22 @@ impl Proofs {
     /// Before anything is exported. Whoever is not known, or barred, still has to prove what it had to.
     pub(super) async fn demand(&self, node: &NodeHandle) -> Result<(), NodeError> {
         let secrets = self.secrets.clone().into_iter().filter(|(nqn, _)| !self.bars(nqn));
+        let secrets = secrets.map(|(nqn, secret)| (nqn, secret.map(WireRequirement)));
         node.update_requirements(secrets.collect()).await?;
         let keys = self.keys.clone().into_iter().filter(|(nqn, _)| !self.bars(nqn));
+        let keys = keys.map(|(nqn, tls)| (nqn, tls.map(WireHostTls)));
         node.update_host_tls(keys.collect()).await
     }
 
     /// Once nothing is exported to others any more.
     pub(super) async fn demand_of_no_others(&self, node: &NodeHandle) -> Result<(), NodeError> {
-        let secrets = self.secrets.clone().into_iter().filter_map(|(nqn, secret)| Some((nqn, secret?)));
+        let secrets = self
+            .secrets
+            .clone()
+            .into_iter()
+            .filter_map(|(nqn, secret)| Some((nqn, WireRequirement(secret?))));
         node.set_requirements(secrets.collect()).await?;
-        let keys = self.keys.clone().into_iter().filter_map(|(nqn, tls)| Some((nqn, tls?)));
+        let keys = self.keys.clone().into_iter().filter_map(|(nqn, tls)| Some((nqn, WireHostTls(tls?))));
         node.set_host_tls(keys.collect()).await
     }
 }

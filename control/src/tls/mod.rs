@@ -22,10 +22,14 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 
 /// Roots that hold nothing but our own CA.
 pub(crate) fn own_roots(credentials: &Credentials) -> Result<RootCertStore, ControlError> {
-    let bad = |reason: String| ControlError::bad_file(credentials.dir.join("ca.pem"), reason);
-    let ca = CertificateDer::from_pem_slice(credentials.ca.as_bytes()).map_err(|e| bad(e.to_string()))?;
+    roots(&credentials.ca).map_err(|reason| ControlError::bad_file(credentials.dir.join("ca.pem"), reason))
+}
+
+/// Roots that hold nothing but that CA, given in PEM.
+pub(crate) fn roots(ca: &str) -> Result<RootCertStore, String> {
+    let ca = CertificateDer::from_pem_slice(ca.as_bytes()).map_err(|e| e.to_string())?;
     let mut roots = RootCertStore::empty();
-    roots.add(ca).map_err(|e| bad(e.to_string()))?;
+    roots.add(ca).map_err(|e| e.to_string())?;
     Ok(roots)
 }
 
@@ -33,6 +37,8 @@ pub(crate) fn own_roots(credentials: &Credentials) -> Result<RootCertStore, Cont
 pub(crate) fn server_config(credentials: &Credentials) -> Result<Arc<ServerConfig>, ControlError> {
     let bad = |reason: String| ControlError::bad_file(credentials.dir.join("server.pem"), reason);
     let chain: Vec<_> = CertificateDer::pem_slice_iter(credentials.server.as_bytes())
+        // A node that joins knows the CA by its digest only.
+        .chain(CertificateDer::pem_slice_iter(credentials.ca.as_bytes()))
         .collect::<Result<_, _>>()
         .map_err(|e| bad(e.to_string()))?;
     let key =

@@ -15,6 +15,7 @@ mod issued_tokens;
 mod kill;
 mod license;
 mod metrics_page;
+mod nodes;
 mod openapi;
 mod placements;
 mod protocol;

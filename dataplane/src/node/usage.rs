@@ -3,11 +3,13 @@
 
 use std::{collections::BTreeMap, ops::AddAssign};
 
+use serde::{Deserialize, Serialize};
+
 use super::Node;
 use crate::rt::CoreId;
 
 /// What the hosts of one subsystem did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubsystemUsage {
     pub reads: u64,
     pub writes: u64,
@@ -34,7 +36,7 @@ impl AddAssign for SubsystemUsage {
 }
 
 /// Of a node, since it was first started.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeUsage {
     pub starts: u64,
     /// Starts that followed an end which was not a clean stop.

@@ -20,11 +20,12 @@ mod host;
 mod host_secret;
 mod host_tls_key;
 mod model;
+mod node;
 mod placement;
 mod publish;
 mod report;
 mod resolve;
-mod server;
+pub(crate) mod server;
 mod snapshot;
 mod status;
 mod task;
@@ -73,6 +74,9 @@ pub(crate) enum CliCommand {
     /// What the server and the hosts' agents are doing or have done
     #[command(subcommand)]
     Task(task::TaskCommand),
+    /// List storage nodes and invite more
+    #[command(subcommand)]
+    Node(node::NodeCommand),
     /// Make, list, change and delete tenants, who share the pool by budgets
     #[command(subcommand)]
     Tenant(tenant::TenantCommand),
@@ -130,6 +134,7 @@ async fn execute(
         CliCommand::Task(command) => task::run(client, command).await,
         CliCommand::Tenant(command) => tenant::run(client, command).await,
         CliCommand::Placement(command) => placement::run(client, command).await,
+        CliCommand::Node(command) => node::run(client, command).await,
         CliCommand::Token(command) => token::run(client, command).await,
         CliCommand::Conformance(_) => unreachable!("it needs no server and was run above"),
     }

@@ -94,7 +94,7 @@ impl ServerAddress {
     }
 }
 
-fn parse_url(url: &str) -> Result<ServerAddress, CliError> {
+pub(crate) fn parse_url(url: &str) -> Result<ServerAddress, CliError> {
     let wrong = |reason: &str| CliError::Usage(format!("--url {url}: {reason}"));
     let uri: Uri = url.parse().map_err(|_| wrong("not a URL such as https://192.0.2.7:30100"))?;
     if uri.scheme_str() != Some("https") {

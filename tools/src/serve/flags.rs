@@ -13,6 +13,7 @@ use super::{
     controller_ids::{ControllerIds, ControllerIdsError},
     drive_flag::{DriveFlag, DriveFlagError},
     portal_flag::{PortalFlag, PortalFlagError, parse_listen, parse_referral},
+    role::RoleFlag,
 };
 use crate::size::{ByteSize, SizeError};
 
@@ -23,6 +24,34 @@ pub(crate) struct ServeFlags {
     /// Where state and credentials live [default: ./basalt-data]
     #[arg(skip)]
     pub(crate) data_dir: Option<PathBuf>,
+
+    /// Whether this process is a node and its provisioner, or a node alone [default: both]
+    #[arg(long, value_name = "ROLE")]
+    pub(crate) role: Option<RoleFlag>,
+
+    /// Of a node alone: the provisioner that it joins, as https://ADDRESS:30100
+    #[arg(long, value_name = "URL")]
+    pub(crate) provisioner: Option<String>,
+
+    /// What `basalt node invite` printed there, or a file that holds it; needed once
+    #[arg(long, value_name = "INVITE|FILE")]
+    pub(crate) invite: Option<String>,
+
+    /// Where a node alone listens for its provisioner [default: 127.0.0.1:30101]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = parse_listen)]
+    pub(crate) node_api: Option<SocketAddr>,
+
+    /// Where a node that joins stands
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) zone: Option<String>,
+
+    /// As --zone
+    #[arg(long, value_name = "RACK")]
+    pub(crate) rack: Option<String>,
+
+    /// As --zone
+    #[arg(long, value_name = "REGION")]
+    pub(crate) region: Option<String>,
 
     /// A drive: PATH (a file, created with size=, or a block device) or mem:NAME,size=SIZE. Options:
     /// size=16G (creation only), write-through, torn-safe or assume-4k-atomic, lossy (tests only).
@@ -189,6 +218,13 @@ impl ServeFlags {
     pub(crate) fn or(self, file: Self) -> Self {
         Self {
             data_dir: self.data_dir.or(file.data_dir),
+            role: self.role.or(file.role),
+            provisioner: self.provisioner.or(file.provisioner),
+            invite: self.invite.or(file.invite),
+            node_api: self.node_api.or(file.node_api),
+            zone: self.zone.or(file.zone),
+            rack: self.rack.or(file.rack),
+            region: self.region.or(file.region),
             drive: if self.drive.is_empty() { file.drive } else { self.drive },
             format: self.format.or(file.format),
             accept_drive: if self.accept_drive.is_empty() { file.accept_drive } else { self.accept_drive },

@@ -15,6 +15,7 @@ use self::{
     flags::{ConfigFileError, ServeFlags},
     logging::LogLevelError,
     ready::Ready,
+    role::NodeSettings,
     settings::{Settings, SettingsError},
 };
 
@@ -25,6 +26,7 @@ mod flags;
 mod logging;
 mod portal_flag;
 mod ready;
+mod role;
 mod settings;
 
 pub(crate) use self::drive_flag::DriveFlag;
@@ -103,7 +105,28 @@ fn serve(settings: &Settings) -> Result<(), ServeError> {
     let node = Node::start_closed(settings.node_config(node_id, &known)?)?;
     node.restore_usage(past);
     usage_file.write(&runtime.block_on(node.usage()), Written::Running)?;
-    runtime.block_on(run_node(settings, &data_dir, node, stop))
+    match &settings.node {
+        Some(alone) => runtime.block_on(run_alone(settings, alone, node, stop)),
+        None => runtime.block_on(run_node(settings, &data_dir, node, stop)),
+    }
+}
+
+/// A node whose provisioner is elsewhere.
+async fn run_alone(
+    settings: &Settings,
+    alone: &NodeSettings,
+    node: Node,
+    mut stop: Stop,
+) -> Result<(), ServeError> {
+    let server = control::serve_node(alone.role(settings), node.clone()).await?;
+    tell(&format!("basalt {} is ready\n  node API     {}\n", env!("CARGO_PKG_VERSION"), server.address()));
+    let signal = stop.received().await;
+    tracing::info!(signal, "stopping");
+    let end = async {
+        server.shutdown().await;
+        node.shutdown().await;
+    };
+    end_by(settings, &node, end, stop).await
 }
 
 async fn run_node(
@@ -132,6 +155,16 @@ async fn run_node(
         control.shutdown().await;
         node.shutdown().await;
     };
+    end_by(settings, &node, end, stop).await
+}
+
+/// Waits for the clean end, or for a second signal.
+async fn end_by(
+    settings: &Settings,
+    node: &Node,
+    end: impl Future<Output = ()>,
+    mut stop: Stop,
+) -> Result<(), ServeError> {
     tokio::select! {
         () = end => {
             // The checkpoints of the end, which nobody looked at any more.

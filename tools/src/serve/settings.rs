@@ -18,6 +18,7 @@ use super::{
     drive_flag::DriveFlag,
     flags::{FaultFlag, LogFormat, ReplicationFlag, RequireFlag, ServeFlags},
     portal_flag::PortalFlag,
+    role::{NodeSettings, RoleError},
 };
 use crate::{DEFAULT_DATA_DIR, size::ByteSize};
 
@@ -25,6 +26,8 @@ use crate::{DEFAULT_DATA_DIR, size::ByteSize};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub(crate) data_dir: PathBuf,
+    /// Of a process that is a node alone.
+    pub(crate) node: Option<NodeSettings>,
     pub(crate) drives: Vec<DriveFlag>,
     /// One of `drives`.
     pub(crate) format: Option<PathBuf>,
@@ -70,6 +73,8 @@ pub(crate) struct Provisioner {
 /// A contradiction between flags; each text names the flag and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SettingsError {
+    #[error(transparent)]
+    Role(#[from] RoleError),
     #[error("--cores {0}: from 1 to {MAX_CORES} threads can serve I/O")]
     Cores(usize),
     #[error(
@@ -109,11 +114,13 @@ pub(crate) enum SettingsError {
 impl Settings {
     /// Fills in the defaults and checks what one flag alone cannot know.
     pub(crate) fn resolve(flags: ServeFlags) -> Result<Self, SettingsError> {
+        let node = NodeSettings::resolve(&flags)?;
         let data_dir = flags.data_dir.unwrap_or_else(|| PathBuf::from(DEFAULT_DATA_DIR));
         let local = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
         let nvme = or_one(flags.nvme, || PortalFlag { listen: local(DEFAULT_NVME_PORT), advertise: None });
         let api = or_one(flags.api, || local(DEFAULT_API_PORT));
         let settings = Self {
+            node,
             drives: or_one(flags.drive, || {
                 DriveFlag::file(data_dir.join(DEFAULT_DRIVE_FILE), DEFAULT_DRIVE_SIZE)
             }),

@@ -55,6 +55,7 @@ impl From<Failure> for BasaltError {
             Code::AlreadyExists => (StatusCode::CONFLICT, "already_exists"),
             Code::VolumeIsInUse => (StatusCode::CONFLICT, "in_use"),
             Code::NoFreeSpace => (StatusCode::INSUFFICIENT_STORAGE, "no_free_space"),
+            Code::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
             Code::NotAvailable => (StatusCode::SERVICE_UNAVAILABLE, "not_available"),
             _ => (StatusCode::CONFLICT, "refused"),
         };

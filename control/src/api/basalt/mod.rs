@@ -5,6 +5,7 @@ pub(crate) mod drives;
 mod error;
 pub(crate) mod events;
 pub(crate) mod groups;
+pub(crate) mod nodes;
 pub(crate) mod paths;
 pub(crate) mod placements;
 pub(crate) mod secrets;

@@ -19,6 +19,7 @@ use crate::{
     events::Kind,
     fields::Fields,
     model::volume::Replica,
+    nodes::wire::WireAnaState,
     openapi::bodies::PathStateSet,
     request::{JsonBody, Params},
 };
@@ -47,7 +48,7 @@ const STATES: [(&str, AnaState); 5] = [
 pub(crate) async fn show(State(app): State<SharedApp>, params: Params) -> Result<Response, BasaltError> {
     let (volume_id, replica) = find(&app, params.get("id")).await?;
     let node = app.nodes.of(&replica.backend).map_err(ApiError::from)?;
-    let state = node.ana_state(replica.uuid).await.map_err(ApiError::from)?;
+    let WireAnaState(state) = node.ana_state(replica.uuid).await.map_err(ApiError::from)?;
     Ok(Json(PathStateView { volume_id, ana_state: word(state) }).into_response())
 }
 
@@ -66,7 +67,7 @@ pub(crate) async fn set(
     let (volume_id, replica) = find(&app, params.get("id")).await?;
     let this = SharedApp::clone(&app);
     let change = async move {
-        this.nodes.of(&replica.backend)?.set_ana_state(replica.uuid, state).await.map_err(
+        this.nodes.of(&replica.backend)?.set_ana_state(replica.uuid, WireAnaState(state)).await.map_err(
             |error| match error {
                 NodeError::Invalid(reason) => {
                     Failure::of_field("anaState", format!("cannot be set: {reason}")).into()

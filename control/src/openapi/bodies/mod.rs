@@ -9,8 +9,8 @@ pub(crate) use session::{
     IdentityGiven, Login, MemberAdd, NewPassword, PasswordChange, UserCreate, UserReplace,
 };
 pub(crate) use storage::{
-    AuthServer, BackendUpdate, DriveAdd, DriveGrow, HostProbe, LicenseInstall, LogForward, PathStateSet,
-    PlacementExplain, Publish, SecretsPut, SnapshotCreate, SnapshotGroupCreate, SnapshotVolumeCreate,
-    TaskUpdate, TenantCreate, TenantUpdate, TlsKeyPut, TokenCreate, Unpublish, VolumeClone, VolumeCreate,
-    VolumeExpand,
+    AuthServer, BackendUpdate, DriveAdd, DriveGrow, HostProbe, LicenseInstall, LogForward, NodeJoin,
+    PathStateSet, PlacementExplain, Publish, SecretsPut, SnapshotCreate, SnapshotGroupCreate,
+    SnapshotVolumeCreate, TaskUpdate, TenantCreate, TenantUpdate, TlsKeyPut, TokenCreate, Unpublish,
+    VolumeClone, VolumeCreate, VolumeExpand,
 };

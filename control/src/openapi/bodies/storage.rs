@@ -363,3 +363,21 @@ pub(crate) struct LogForward {
     message: String,
     parameters_list: Option<std::collections::BTreeMap<String, String>>,
 }
+
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct NodeJoin {
+    /// Of the invite, as its secret.
+    invite: Uuid,
+    secret: String,
+    /// Six pairs of hexadecimal digits, as a MAC.
+    persistent_id: String,
+    /// PKCS #10 in PEM: the key that the node's certificate shall have.
+    certificate_request: String,
+    /// Where the node's API listens, as ADDRESS:PORT.
+    address: String,
+    name: String,
+    zone: Option<String>,
+    rack: Option<String>,
+    region: Option<String>,
+}

@@ -1,0 +1,26 @@
+//! Nodes in other processes, and who may become one.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The stored form of a node that has joined.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NodeRecord {
+    pub(crate) persistent_id: String,
+    /// What people call it.
+    pub(crate) name: String,
+    /// Where its API listens.
+    pub(crate) address: SocketAddr,
+}
+
+/// The stored form of an invite; it goes when it is used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct InviteRecord {
+    pub(crate) id: Uuid,
+    /// Of its secret.
+    pub(crate) digest: [u8; 32],
+    /// Milliseconds since the epoch.
+    pub(crate) expires_ms: u64,
+}

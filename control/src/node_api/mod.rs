@@ -1,0 +1,54 @@
+//! What a node offers its provisioner: every operation of `nodes::operations` as `POST /node/v1/OPERATION`.
+
+mod join;
+mod server;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+};
+
+use axum::{
+    Json, Router,
+    extract::DefaultBodyLimit,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use axum_server::Handle;
+use dataplane::node::NodeError;
+use rustls::ServerConfig;
+use serde::Serialize;
+use tokio::task::JoinHandle;
+
+pub use self::{
+    join::Join,
+    server::{NodeRole, NodeServer, serve_node},
+};
+use crate::{
+    ControlError, limits,
+    nodes::{NodeHandle, routes},
+    server::listen,
+    tls,
+};
+
+/// The answer as JSON, or the node's error with the status 409. Any other status is none of the node's answers.
+pub(crate) fn reply<T: Serialize>(answer: Result<T, NodeError>) -> Response {
+    match answer {
+        Ok(answer) => Json(answer).into_response(),
+        Err(error) => (StatusCode::CONFLICT, Json(error)).into_response(),
+    }
+}
+
+/// Serves until the handle stops it.
+pub(crate) fn serve(
+    socket: TcpListener,
+    address: SocketAddr,
+    config: Arc<ServerConfig>,
+    node: NodeHandle,
+    handle: Handle<SocketAddr>,
+) -> Result<JoinHandle<()>, ControlError> {
+    let router: Router = routes().layer(DefaultBodyLimit::max(limits::NODE_BODY_BYTES)).with_state(node);
+    listen(socket, address, tls::Acceptor::new(config), router, handle)
+}

@@ -1,0 +1,144 @@
+//! Nodes in other processes: joining, volumes there, and a node that goes and comes back. Here "another process" is
+//! another node with an API of its own, reached through a socket.
+
+use std::{net::SocketAddr, os::unix::fs::PermissionsExt, time::Duration};
+
+use control::{Join, NodeRole, NodeServer, serve_node};
+use dataplane::node::{Node, NodeConfig};
+use hyper::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::common::{Client, LOCAL, Running, file_drive, node_config};
+
+/// Where one node keeps its state.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    async fn serve(&self, listen: SocketAddr, join: Option<Join>) -> (Node, Result<NodeServer, String>) {
+        let id = control::node_id(self.0.path()).unwrap();
+        let drive = file_drive(&self.0.path().join("drive.img"), 80);
+        let node = Node::start_closed(NodeConfig { node_id: id, ..node_config(vec![drive]) }).unwrap();
+        let role = NodeRole { data_dir: self.0.path().to_owned(), listen, join };
+        let served = serve_node(role, node.clone()).await;
+        (node, served.map_err(|error| error.to_string()))
+    }
+
+    fn id(&self) -> String {
+        control::node_id(self.0.path()).unwrap()
+    }
+}
+
+fn join(running: &Running, invite: &str) -> Join {
+    Join {
+        host: "127.0.0.1".to_owned(),
+        port: running.address().port(),
+        invite: invite.parse().unwrap(),
+        name: "second".to_owned(),
+        zone: Some("z1".to_owned()),
+        rack: None,
+        region: None,
+    }
+}
+
+async fn invite(client: &Client) -> String {
+    let answer = client.send(Method::POST, "/basalt/v1/invites", "").await;
+    assert_eq!(answer.status.as_u16(), 201, "{}", answer.body);
+    answer.body["invite"].as_str().unwrap().to_owned()
+}
+
+/// Asks until it is so; the tests' own limit ends the waiting.
+async fn until(client: &Client, path: &str, is_so: impl Fn(&Value) -> bool) {
+    for _ in 0..1200 {
+        if is_so(&client.get(path).await) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{path}: {}", client.get(path).await);
+}
+
+#[tokio::test]
+async fn a_node_joins_gets_volumes_goes_and_comes_back() {
+    let running = Running::start().await;
+    let client = running.client();
+    let place = Place::new();
+    let text = invite(&client).await;
+    let (node, served) = place.serve((LOCAL, 0).into(), Some(join(&running, &text))).await;
+    let served = served.unwrap();
+    let address = served.address();
+    let path = format!("/backends/{}", place.id());
+    until(&client, &path, |b| b[0]["state"] == "Available").await;
+    let backend = client.get(&path).await;
+    assert_eq!((&backend[0]["zone"], &backend[0]["numberOfSSDs"]), (&json!("z1"), &json!(1)));
+
+    // It has most room, so it gets the volume.
+    let volume = client.volume("there", 8).await;
+    assert_eq!(node.volumes().await.len(), 1);
+    assert_eq!(running.node.volumes().await.len(), 0);
+    client.host("h").await;
+    assert_eq!(client.publish(&volume, "h").await["status"], "Success");
+    let exported = node.subsystems().await;
+    assert_eq!(exported[0].namespaces[0].volume.to_string(), volume);
+    assert!(running.node.subsystems().await.is_empty());
+
+    served.shutdown().await;
+    node.shutdown().await;
+    drop(node);
+    until(&client, &path, |b| b[0]["state"] == "Unavailable").await;
+    let shown = client.get(&format!("/volumes/{volume}")).await;
+    assert_eq!(shown[0]["location"][0]["replicaState"], "Missing", "recorded, and not dropped: {shown}");
+    let refused = client.delete(&format!("/volumes/{volume}")).await;
+    assert_ne!(refused["status"], "Success");
+
+    // Without an invite, at the same address.
+    let (node, served) = place.serve(address, None).await;
+    let served = served.unwrap();
+    until(&client, &path, |b| b[0]["state"] == "Available").await;
+    until(&client, &format!("/volumes/{volume}"), |v| v[0]["location"][0]["replicaState"] == "Available")
+        .await;
+    for _ in 0..1200 {
+        if node.subsystems().await == exported {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(node.subsystems().await, exported, "exported as before");
+    assert_eq!(client.unpublish(&volume, "h").await["status"], "Success");
+    assert_eq!(client.delete(&format!("/volumes/{volume}")).await["status"], "Success");
+    served.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_invite_is_good_once_and_for_its_own_server() {
+    let (running, other) = (Running::start().await, Running::start().await);
+    let place = Place::new();
+    let (_node, uninvited) = place.serve((LOCAL, 0).into(), None).await;
+    assert!(uninvited.unwrap_err().contains("invite"));
+    let client = running.client();
+    let text = invite(&client).await;
+    let (_node, wrong) = Place::new().serve((LOCAL, 0).into(), Some(join(&other, &text))).await;
+    assert!(wrong.unwrap_err().contains("certificate"), "another server is not told the secret");
+    let spoilt = format!("{}x", &text[..text.len() - 1]);
+    let (_node, wrong) = Place::new().serve((LOCAL, 0).into(), Some(join(&running, &spoilt))).await;
+    assert!(wrong.unwrap_err().contains("not valid"));
+    let (one, other) = (Place::new(), Place::new());
+    let ((_node, first), (_other_node, second)) = tokio::join!(
+        one.serve((LOCAL, 0).into(), Some(join(&running, &text))),
+        other.serve((LOCAL, 0).into(), Some(join(&running, &text))),
+    );
+    let (joined, refused) = if first.is_ok() { (&one, second) } else { (&other, first) };
+    assert!(refused.unwrap_err().contains("not valid"), "two came with it at once");
+    let (_node, twice) = Place::new().serve((LOCAL, 0).into(), Some(join(&running, &text))).await;
+    assert!(twice.unwrap_err().contains("not valid"));
+    let membership = std::fs::metadata(joined.0.path().join("membership.json")).unwrap();
+    assert_eq!(membership.permissions().mode() & 0o777, 0o600);
+    let nodes = client.get("/basalt/v1/nodes").await;
+    assert_eq!(nodes.as_array().unwrap().len(), 2, "{nodes}");
+    let bad = client.send(Method::POST, "/basalt/v1/nodes", json!({"invite": 5}).to_string()).await;
+    assert_eq!(bad.status.as_u16(), 400, "{}", bad.body);
+}
