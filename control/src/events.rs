@@ -39,6 +39,8 @@ pub(crate) enum Kind {
     VolumePublished,
     VolumeUnpublished,
     VolumePathChanged,
+    ReplicaAdded,
+    ReplicaRemoved,
     SnapshotCreated,
     SnapshotDeleted,
     TenantCreated,

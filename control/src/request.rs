@@ -4,8 +4,10 @@
 use std::collections::HashMap;
 
 use axum::{
-    body,
-    extract::{FromRequest, FromRequestParts, OriginalUri, Path, Query as AxumQuery, Request},
+    body::{self, Bytes},
+    extract::{
+        FromRequest, FromRequestParts, OptionalFromRequest, OriginalUri, Path, Query as AxumQuery, Request,
+    },
     http::{StatusCode, Uri, request::Parts},
     middleware::Next,
     response::Response,
@@ -25,19 +27,41 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        let bad = |text: String| ApiError::protocol(StatusCode::BAD_REQUEST, text);
-        let reading = body::to_bytes(request.into_body(), limits::BODY_BYTES);
-        let bytes = timeout(limits::READ, reading).await.map_err(|_| {
-            ApiError::protocol(StatusCode::REQUEST_TIMEOUT, "the request body did not come in time")
-        })?;
-        let bytes = bytes.map_err(|e| match is_too_long(&e) {
-            true => ApiError::protocol(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                format!("a request body may have {} bytes", limits::BODY_BYTES),
-            ),
-            false => bad(format!("the request body could not be read: {e}")),
-        })?;
-        match serde_json::from_slice(&bytes) {
+        Self::parse(&read(request).await?)
+    }
+}
+
+/// No body at all is none.
+impl<S: Send + Sync> OptionalFromRequest<S> for JsonBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Option<Self>, ApiError> {
+        let bytes = read(request).await?;
+        if bytes.is_empty() { Ok(None) } else { Self::parse(&bytes).map(Some) }
+    }
+}
+
+fn bad(text: String) -> ApiError {
+    ApiError::protocol(StatusCode::BAD_REQUEST, text)
+}
+
+async fn read(request: Request) -> Result<Bytes, ApiError> {
+    let reading = body::to_bytes(request.into_body(), limits::BODY_BYTES);
+    let bytes = timeout(limits::READ, reading).await.map_err(|_| {
+        ApiError::protocol(StatusCode::REQUEST_TIMEOUT, "the request body did not come in time")
+    })?;
+    bytes.map_err(|e| match is_too_long(&e) {
+        true => ApiError::protocol(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("a request body may have {} bytes", limits::BODY_BYTES),
+        ),
+        false => bad(format!("the request body could not be read: {e}")),
+    })
+}
+
+impl JsonBody {
+    fn parse(bytes: &[u8]) -> Result<Self, ApiError> {
+        match serde_json::from_slice(bytes) {
             Ok(Value::Object(map)) => Ok(Self(map)),
             Ok(_) => Err(bad("the request body must be a JSON object".to_owned())),
             Err(e) => Err(bad(format!("the request body is not JSON: {e}"))),

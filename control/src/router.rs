@@ -13,7 +13,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     api::{
         auth_server, backends, basalt, docs, health, hosts, info, inventory, license, metrics, publish,
-        session, snapshots, syslog, targets, tasks, tenants, volumes,
+        replicas, session, snapshots, syslog, targets, tasks, tenants, volumes,
     },
     app::SharedApp,
     auth::{authenticate, require_role},
@@ -36,8 +36,12 @@ fn tenant_scoped() -> OpenApiRouter<SharedApp> {
         .routes(routes!(snapshots::read::by_alias))
         .routes(routes!(snapshots::volume::create))
         .routes(routes!(snapshots::volume::create_too))
-        .routes(routes!(publish::publish))
-        .routes(routes!(publish::unpublish))
+        .routes(routes!(publish::export::publish))
+        .routes(routes!(publish::withdraw::unpublish))
+        .routes(routes!(replicas::add::add))
+        .routes(routes!(replicas::remove::terminate, replicas::remove::remove))
+        .routes(routes!(replicas::state::set))
+        .routes(routes!(replicas::migrate::migrate))
 }
 
 fn provisioner() -> (Router<SharedApp>, OpenApi) {

@@ -16,13 +16,16 @@ use crate::{
     ControlConfig, ControlError,
     app::{App, SharedApp},
     events::Kind,
+    identity::node_id,
+    known_drives::KnownDrives,
     limits,
-    model::node::NodeRecord,
+    model::{backend::BackendRecord, node::NodeRecord},
     monitor,
-    nodes::{NodeHandle, attend, keep_up},
+    nodes::{Liveness, LocalNode, Member, NodeHandle, attend, keep_up},
     open::{Opened, open},
     reconcile,
     router::router,
+    state::Change,
     store::StoreError,
     tls,
 };
@@ -140,6 +143,35 @@ impl ControlServer {
     /// The directory that holds `ca.pem`, `ssdtoolbox.pem`, `token` and the rest.
     pub fn credentials(&self) -> &Path {
         &self.credentials
+    }
+
+    /// Directs another node of this process, too, which keeps its persistentID in `data_dir`; what was published there is
+    /// exported again. One that is directed already is replaced.
+    ///
+    /// # Errors
+    /// A file of `data_dir` that cannot be read, or the store.
+    pub async fn direct(&mut self, node: Node, data_dir: &Path) -> Result<(), ControlError> {
+        let app = &self.app.0;
+        let id = node_id(data_dir)?;
+        let in_store = |e: StoreError| ControlError::bad_file(&app.config.data_dir, e);
+        let own = LocalNode::new(node, KnownDrives::load(data_dir)?);
+        let handle = NodeHandle::Local(own);
+        let liveness = Liveness::new(app.state.store(), &id);
+        let lease = liveness.beat(&handle, None).await;
+        app.nodes.put(Arc::new(Member::new(&id, handle.clone(), liveness.clone())));
+        match app.state.create(BackendRecord::new(&id), Change::default()).await {
+            Ok(_) | Err(StoreError::Conflict { .. }) => {}
+            Err(error) => return Err(in_store(error)),
+        }
+        self.background.push(tokio::spawn(liveness.run(handle, lease)));
+        reconcile::storage(app).await.map_err(in_store)?;
+        reconcile::subsystems(app).await.map_err(in_store)?;
+        Ok(())
+    }
+
+    /// Directs that node no longer, as if it did not answer. What is recorded of it stays.
+    pub fn release(&self, persistent_id: &str) {
+        self.app.0.nodes.remove(persistent_id);
     }
 
     /// Lets requests in progress end, for ten seconds at most, and stops. The node goes on: it is the caller's.

@@ -1,5 +1,7 @@
 //! The tasks in the store. Internal ones expire: who lists them does not see those any more, who makes one sweeps them.
 
+use uuid::Uuid;
+
 use crate::{
     app::now_ms,
     limits,
@@ -15,6 +17,23 @@ pub(crate) async fn list(state: &State) -> Result<Vec<Stored<TaskRecord>>, Store
     tasks.retain(|task| !task.value.has_expired(now));
     tasks.sort_by_key(|task| (task.value.start_ms, task.value.id));
     Ok(tasks)
+}
+
+/// Aborts what agents of those hosts still do about a volume that they no longer have; to be committed with the reason.
+pub(crate) async fn abort_migrations(
+    state: &State,
+    volume: Uuid,
+    hosts: &[String],
+    mut change: Change,
+) -> Result<Change, StoreError> {
+    for mut task in state.list::<TaskRecord>().await? {
+        let is_theirs = task.value.host_id.as_ref().is_some_and(|host| hosts.contains(host));
+        if is_theirs && task.value.volume == Some(volume) && !task.value.state.has_ended() {
+            task.value.abort("the volume was unpublished", now_ms());
+            change = change.replace(&task);
+        }
+    }
+    Ok(change)
 }
 
 /// Notes an internal task that has been done.

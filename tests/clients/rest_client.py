@@ -80,6 +80,22 @@ def tasks(provisioner):
     expect(ok(provisioner.get_tasks()) == [], "all are forgotten")
 
 
+def replicas(provisioner, simple):
+    """A volume that was made with one copy keeps that one; the server has one storage node."""
+    lists = entities.Replica(False, [], [], [])
+    refused = [
+        (provisioner.add_replica(lists, simple), "NotReplicated"),
+        (provisioner.delete_replica(simple, simple), "NotReplicated"),
+        (provisioner.delete_replica_confirm(simple, simple), "NoTerminating"),
+        (provisioner.set_replica_state(simple, simple, "Available"), "NotReplicated"),
+        (provisioner.set_replica_state(simple, simple, "Unknown"), "InvalidInput"),
+        (provisioner.migrate_volume(simple, simple), "NotReplicated"),
+        (provisioner.migrate_volume(str(uuid.uuid4()), simple), "VolumeNotFound"),
+    ]
+    for answer, status in refused:
+        expect(answer.status == status, (answer.status, status))
+
+
 def main(url, credentials):
     with open(credentials + "/token", encoding="ascii") as file:
         token = file.read().strip()
@@ -117,13 +133,11 @@ def main(url, credentials):
     expect(ok(provisioner.get_targets(host, volume)) == [], "the host took its publications along")
 
     snapshots(provisioner, volume)
+    replicas(provisioner, volume)
     ok(provisioner.delete_volume(volume))
     tenants(provisioner)
     tasks(provisioner)
 
-    # What the server does not have is a failure that the client understands, never a crash of it.
-    absent = provisioner.migrate_volume(volume, volume)
-    expect(absent.status == "NotFound", absent.status)
     # A stranger, with a certificate of nobody's: the text that the client looks for.
     stranger = client(url, credentials + "/ssdtoolbox.pem", "Unknown")
     stranger.http.connection_pool_kw.pop("cert_file")

@@ -122,7 +122,7 @@ async fn views(
         let drives = observed.drives_of(&id);
         let space = backend::space(drives);
         let here = || volumes.iter().map(|v| &v.value).filter(|v| v.is_on(&id));
-        let reserved = Reserved::by(here());
+        let reserved = Reserved::on(&id, here());
         BackendView {
             persistent_id: record.persistent_id,
             mgmt_ips: management_ips(app, peer),

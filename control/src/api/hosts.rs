@@ -18,6 +18,7 @@ use crate::{
     reconcile,
     request::{JsonBody, Params, Query},
     state::Change,
+    tasks,
 };
 
 /// An NQN is at most 223 bytes (Base §4.7).
@@ -174,6 +175,7 @@ async fn remove(app: &App, id: &str) -> Result<(), ApiError> {
     }
     for mut volume in app.state.list::<VolumeRecord>().await? {
         if volume.value.published_to.remove(id) {
+            change = tasks::abort_migrations(&app.state, volume.value.uuid, &[id.to_owned()], change).await?;
             change = change.replace(&volume);
         }
     }

@@ -12,18 +12,16 @@ use axum::{
 };
 
 use self::text::Family;
-use super::{
-    backends::backends,
-    volumes::{ReplicaState, replica_state},
-};
+use super::{backends::backends, volumes::replica_state};
 use crate::{
     app::{App, Observed, SharedApp},
     envelope::ApiError,
     model::{
         backend::{self, BackendRecord},
         host::HostRecord,
+        replica::{Replica, ReplicaState},
         target::TargetRecord,
-        volume::{Protocol, Provisioning, Replica, Reserved, VolumeRecord},
+        volume::{Protocol, Provisioning, Reserved, VolumeRecord},
     },
 };
 
@@ -77,7 +75,7 @@ impl<'a> Scrape<'a> {
             let mut labels = vec![
                 ("uuid", volume.uuid.to_string()),
                 ("alias", volume.alias.clone()),
-                ("numReplicas", volume.replicas.len().to_string()),
+                ("numReplicas", volume.shown_replicas().count().to_string()),
                 ("tenantID", volume.tenant_id.clone()),
                 ("storageClassName", volume.class.name.clone().unwrap_or_else(|| "unknown".to_owned())),
                 (
@@ -97,7 +95,7 @@ impl<'a> Scrape<'a> {
                 ),
             ];
             for (i, [rep_uuid, node_id, node_name]) in REPLICA_LABELS.into_iter().enumerate() {
-                let replica = volume.replicas.get(i);
+                let replica = volume.shown_replicas().nth(i);
                 // A simple volume's only copy bears the volume's own UUID, which is no replica UUID.
                 let own = replica.filter(|r| r.uuid != volume.uuid).map(|r| r.uuid.to_string());
                 labels.push((rep_uuid, own.unwrap_or_default()));
@@ -126,9 +124,9 @@ impl<'a> Scrape<'a> {
             for host in volume.published_to.iter().filter_map(|id| self.hosts.get(id)) {
                 let nqn = self.targets.iter().find(|t| t.host_id == host.id && t.has(volume.uuid));
                 let nqn = nqn.map(|t| t.nqn.clone()).unwrap_or_default();
-                let states: Vec<ReplicaState> =
-                    volume.replicas.iter().map(|r| replica_state(self.app, r, &self.observed)).collect();
-                let copies = || volume.replicas.iter().zip(&states);
+                let state = |replica| replica_state(self.app, volume, replica, &self.observed);
+                let states: Vec<ReplicaState> = volume.shown_replicas().map(state).collect();
+                let copies = || volume.shown_replicas().zip(&states);
                 let about_host = |with: Vec<(&'static str, String)>| {
                     let host =
                         [("hostId", host.id.clone()), ("hostname", host.name.clone()), ("nqn", nqn.clone())];
@@ -154,14 +152,14 @@ impl<'a> Scrape<'a> {
         match state {
             ReplicaState::Available => true,
             ReplicaState::Unknown => self.observed.is_available(&replica.backend),
-            ReplicaState::Missing => false,
+            ReplicaState::Missing | ReplicaState::Synchronizing | ReplicaState::Terminating => false,
         }
     }
 
     /// Free and used bytes, IOPS and bytes per second of a node.
     fn figures(&self, backend: &str) -> [u64; 6] {
         let space = backend::space(self.observed.drives_of(backend));
-        let reserved = Reserved::by(self.volumes.iter().filter(|v| v.is_on(backend)));
+        let reserved = Reserved::on(backend, self.volumes.iter());
         let config = &self.app.config;
         [
             space.available_bytes,
@@ -209,7 +207,9 @@ impl<'a> Scrape<'a> {
 fn state_number(state: ReplicaState) -> u64 {
     match state {
         ReplicaState::Available => 0,
+        ReplicaState::Terminating => 1,
         ReplicaState::Missing => 2,
         ReplicaState::Unknown => 3,
+        ReplicaState::Synchronizing => 4,
     }
 }

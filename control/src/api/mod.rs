@@ -11,6 +11,7 @@ pub(crate) mod inventory;
 pub(crate) mod license;
 pub(crate) mod metrics;
 pub(crate) mod publish;
+pub(crate) mod replicas;
 pub(crate) mod session;
 pub(crate) mod snapshots;
 pub(crate) mod syslog;

@@ -34,7 +34,7 @@ struct TargetView {
     num_namespaces: usize,
 }
 
-/// Op 39. Both parameters: the targets of that host which export that volume.
+/// Op 39. Both parameters: the targets of that host which export that volume, in the order of its copies (D39).
 #[utoipa::path(get, path = "/targets", tag = "Publishing", summary = "List targets",
     params(("hostId" = Option<String>, Query, description = "only that host's"), ("volId" = Option<String>, Query, description = "only those that export it")),
     responses((status = 200, body = Answer<Vec<TargetView>>, description = "done")))]
@@ -51,6 +51,10 @@ pub(crate) async fn list(State(app): State<SharedApp>, query: Query) -> Reply {
     let backends = backends(&app).await?.into_iter().map(|b| b.value.persistent_id).collect::<Vec<_>>();
     let volumes = app.state.list::<VolumeRecord>().await?.into_iter();
     let volumes: HashMap<Uuid, VolumeRecord> = volumes.map(|v| (v.value.uuid, v.value)).collect();
+    let wanted = volume.flatten().and_then(|uuid| volumes.get(&uuid));
+    let mut targets: Vec<TargetRecord> = targets.collect();
+    // Stable: several hosts' targets stay in the order of the hosts.
+    targets.sort_by_key(|t| wanted.and_then(|v| v.replicas.iter().position(|r| t.exports(r.uuid))));
     let mut rows = Vec::new();
     for target in targets {
         // Deleted since the targets were read.
@@ -80,7 +84,7 @@ fn connected_backends(
         Scope::Backend(only) => only == backend,
         Scope::AllBackends => {
             let replicas = target.volumes().filter_map(|v| volumes.get(&v)).flat_map(|v| &v.replicas);
-            replicas.into_iter().any(|r| r.backend == *backend)
+            replicas.into_iter().any(|r| r.backend == *backend && target.exports(r.uuid))
         }
     };
     backends.iter().filter(|b| exports(b)).map(|id| BackendRef { persistent_id: id.clone() }).collect()

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::volume::{Replica, Size, StorageClass, VolumeRecord};
+use super::{
+    replica::Replica,
+    volume::{Size, StorageClass, VolumeRecord},
+};
 
 /// The stored form of a snapshot: a volume's content at one instant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -14,7 +17,7 @@ pub(crate) struct SnapshotRecord {
     pub(crate) tenant_id: String,
     /// The volume that it was taken from; that cannot be deleted before it.
     pub(crate) volume: Uuid,
-    /// The copy that it was taken from, and where it lies.
+    /// The copy that it was taken from, as it was then, and where both lie.
     pub(crate) replica: Replica,
     /// The capacity is the volume's of then; the reserve counts against the tenant (D19).
     pub(crate) size: Size,
@@ -48,11 +51,14 @@ pub(crate) struct Wanted {
 }
 
 impl SnapshotRecord {
-    /// The record of a snapshot in the making; `volume` has a single replica.
-    pub(crate) fn of(volume: &VolumeRecord, wanted: &Wanted, reserved_bytes: u64, taken_ms: u64) -> Self {
-        let [replica] = volume.replicas.as_slice() else {
-            unreachable!("volumes have one replica: create refuses more");
-        };
+    /// The record of a snapshot in the making, of the volume's only copy.
+    pub(crate) fn of(
+        volume: &VolumeRecord,
+        replica: &Replica,
+        wanted: &Wanted,
+        reserved_bytes: u64,
+        taken_ms: u64,
+    ) -> Self {
         Self {
             uuid: wanted.snapshot,
             alias: wanted.alias.clone(),
@@ -104,7 +110,8 @@ pub(crate) mod tests {
             alias: format!("s{uuid}"),
             reserve_percent: 0,
         };
-        let record = SnapshotRecord::of(&volume(1, 1), &wanted, 4096, 1_000_000);
+        let of = volume(1, 1);
+        let record = SnapshotRecord::of(&of, &of.replicas[0], &wanted, 4096, 1_000_000);
         SnapshotRecord { phase: SnapshotPhase::Ready, ..record }
     }
 

@@ -1,6 +1,6 @@
 //! Targets: the NVMe subsystem of a host, and the namespaces that it is published.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use dataplane::node::{NamespaceSpec, SubsystemSpec};
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,16 @@ pub(crate) enum Scope {
     AllBackends,
     /// Those on one backend, by persistentID (D39).
     Backend(String),
+}
+
+impl Scope {
+    /// Whether that backend may export namespaces of it.
+    pub(crate) fn covers(&self, backend: &str) -> bool {
+        match self {
+            Self::AllBackends => true,
+            Self::Backend(only) => only == backend,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,8 +76,24 @@ impl TargetRecord {
         self.namespaces.remove(&volume).is_some()
     }
 
+    /// Removes the namespaces of those copies; whether there were any.
+    pub(crate) fn forget(&mut self, replicas: &HashSet<Uuid>) -> bool {
+        let before = self.namespaces.len();
+        self.namespaces.retain(|_, namespace| !replicas.contains(&namespace.replica));
+        self.namespaces.len() < before
+    }
+
     pub(crate) fn has(&self, volume: Uuid) -> bool {
         self.namespaces.contains_key(&volume)
+    }
+
+    /// Through a namespace of its own; a Terminating copy is exported still.
+    pub(crate) fn exports(&self, replica: Uuid) -> bool {
+        self.replicas().any(|other| other == replica)
+    }
+
+    pub(crate) fn replicas(&self) -> impl Iterator<Item = Uuid> {
+        self.namespaces.values().map(|namespace| namespace.replica)
     }
 
     pub(crate) fn volumes(&self) -> impl Iterator<Item = Uuid> {

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::volume::VolumeRecord;
+
 /// Half an hour after its end an internal task is gone (D47).
 const INTERNAL_KEPT_MS: u64 = 30 * 60 * 1000;
 
@@ -76,6 +78,9 @@ pub(crate) struct TaskRecord {
     pub(crate) task_type: TaskType,
     /// Whose agent works on it. `None`: an internal task, the server's own.
     pub(crate) host_id: Option<String>,
+    /// That a migration is about; what the agent makes of the configuration does not matter.
+    #[serde(default)]
+    pub(crate) volume: Option<Uuid>,
     /// Percent.
     pub(crate) progress: f64,
     pub(crate) status: Option<String>,
@@ -112,12 +117,44 @@ impl TaskRecord {
             state: TaskState::Finished,
             task_type,
             host_id: None,
+            volume: None,
             progress: 100.0,
             status: None,
             description: Some(description.to_owned()),
             start_ms: now_ms,
             end_ms: Some(now_ms),
             configuration: Vec::new(),
+        }
+    }
+
+    /// For the agent of that host, under the names that agents read.
+    pub(crate) fn migration(volume: &VolumeRecord, replica: Uuid, host: &str, now_ms: u64) -> Self {
+        let setting = |name: &str, value: String| Setting { name: name.to_owned(), value };
+        Self {
+            id: Uuid::new_v4(),
+            state: TaskState::Idle,
+            task_type: TaskType::RemoteMigration,
+            host_id: Some(host.to_owned()),
+            volume: Some(volume.uuid),
+            progress: 0.0,
+            status: None,
+            description: None,
+            start_ms: now_ms,
+            end_ms: None,
+            configuration: vec![
+                setting("volId", volume.uuid.to_string()),
+                setting("replicaId", replica.to_string()),
+                setting("volumeAlias", volume.alias.clone()),
+            ],
+        }
+    }
+
+    /// Ends it because what it is about is no longer so. One that has ended stays as it is.
+    pub(crate) fn abort(&mut self, why: &str, now_ms: u64) {
+        if self.state.may_become(TaskState::Aborted) {
+            self.state = TaskState::Aborted;
+            self.end_ms = Some(now_ms);
+            self.description = Some(why.to_owned());
         }
     }
 

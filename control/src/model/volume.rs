@@ -6,7 +6,7 @@ use dataplane::node::{BlockSize, RateLimits};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::GIB;
+use super::{GIB, replica::Replica};
 use crate::Replication;
 
 /// The stored form of a volume.
@@ -22,7 +22,8 @@ pub(crate) struct VolumeRecord {
     pub(crate) reserve_percent: u64,
     pub(crate) protocol: Protocol,
     pub(crate) class: StorageClass,
-    /// In creation order; one, with the volume's own UUID, until replication comes (D22).
+    /// In creation order. The only copy of a simple volume has the volume's own UUID, each of several one of its own
+    /// (D22). While a copy is being added it is the last one.
     pub(crate) replicas: Vec<Replica>,
     /// The snapshot that it shows (provisioner §4.3); `None` for a clone, and once that snapshot was deleted by
     /// force (D64).
@@ -64,19 +65,11 @@ pub(crate) enum Protocol {
     Local,
 }
 
-/// One physical copy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Replica {
-    /// The namespace's UUID, and the volume's name on its node (D22).
-    pub(crate) uuid: Uuid,
-    /// persistentID of its backend.
-    pub(crate) backend: String,
-}
-
 /// The request's `storageClass`, defaults filled in. Rates are per GiB; 0 is none or unlimited.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct StorageClass {
     pub(crate) name: Option<String>,
+    /// Those that it was made with (D24).
     pub(crate) num_replicas: u64,
     pub(crate) same_rack_allowed: bool,
     pub(crate) racks: Vec<String>,
@@ -119,6 +112,10 @@ pub(crate) enum Phase {
     },
     /// The node may still have it. Finished after a crash.
     Deleting,
+    /// A node may have this copy; nobody was told of it. Undone after a crash.
+    AddingReplica(Uuid),
+    /// A node may still have this copy. Finished after a crash.
+    RemovingReplica(Uuid),
 }
 
 /// What volumes take from what their backend promises (§5.2), and from their tenant (D19). A volume counts as
@@ -131,17 +128,18 @@ pub(crate) struct Reserved {
 }
 
 impl Reserved {
-    pub(crate) fn by<'a>(volumes: impl Iterator<Item = &'a VolumeRecord>) -> Self {
-        volumes.map(Self::of).fold(Self::default(), Self::plus)
+    /// Of what a backend promises.
+    pub(crate) fn on<'a>(backend: &str, volumes: impl Iterator<Item = &'a VolumeRecord>) -> Self {
+        let here = |volume: &VolumeRecord| volume.replicas.iter().filter(|r| r.backend == backend).count();
+        volumes
+            .map(|v| Self::of_copies(&v.class, v.coming_size(), here(v) as u64))
+            .fold(Self::default(), Self::plus)
     }
 
-    /// All copies of one volume; while it is being expanded, with the size that it will have.
+    /// All copies of one volume, but for those that are lost with their backend.
     pub(crate) fn of(volume: &VolumeRecord) -> Self {
-        let size = match volume.phase {
-            Phase::Expanding { to } => to,
-            Phase::Creating | Phase::Ready | Phase::Deleting => volume.size,
-        };
-        Self::of_copies(&volume.class, size, volume.replicas.len() as u64)
+        let copies = volume.replicas.iter().filter(|r| !r.is_lost()).count();
+        Self::of_copies(&volume.class, volume.coming_size(), copies as u64)
     }
 
     pub(crate) fn of_copies(class: &StorageClass, size: Size, copies: u64) -> Self {
@@ -187,6 +185,37 @@ impl VolumeRecord {
         self.phase != Phase::Creating
     }
 
+    /// Being replicated is fixed when it is made, whatever becomes of its copies (D24).
+    pub(crate) fn is_replicated(&self) -> bool {
+        self.class.num_replicas > 1
+    }
+
+    /// The copies that the API shows: not one that is still being added.
+    pub(crate) fn shown_replicas(&self) -> impl Iterator<Item = &Replica> {
+        let is_added = |replica: &&Replica| self.phase != Phase::AddingReplica(replica.uuid);
+        self.replicas.iter().filter(is_added)
+    }
+
+    /// The copy that is being added or removed.
+    pub(crate) fn pending_replica(&self) -> Option<&Replica> {
+        match self.phase {
+            Phase::AddingReplica(pending) | Phase::RemovingReplica(pending) => self.replica(pending),
+            Phase::Creating | Phase::Ready | Phase::Expanding { .. } | Phase::Deleting => None,
+        }
+    }
+
+    pub(crate) fn replica(&self, uuid: Uuid) -> Option<&Replica> {
+        self.replicas.iter().find(|replica| replica.uuid == uuid)
+    }
+
+    /// While it is being expanded, the size that it will have.
+    fn coming_size(&self) -> Size {
+        match self.phase {
+            Phase::Expanding { to } => to,
+            _ => self.size,
+        }
+    }
+
     /// Whether one of its copies is there.
     pub(crate) fn is_on(&self, backend: &str) -> bool {
         self.replicas.iter().any(|replica| replica.backend == backend)
@@ -210,11 +239,22 @@ impl Phase {
     fn may_become(self, next: Self) -> bool {
         match (self, next) {
             (Self::Creating, Self::Ready)
-            | (Self::Ready, Self::Expanding { .. } | Self::Deleting)
-            | (Self::Expanding { .. }, Self::Ready)
+            | (
+                Self::Ready,
+                Self::Expanding { .. } | Self::Deleting | Self::AddingReplica(_) | Self::RemovingReplica(_),
+            )
+            | (Self::Expanding { .. } | Self::AddingReplica(_) | Self::RemovingReplica(_), Self::Ready)
             // Given up, because the node could not.
             | (Self::Deleting, Self::Ready) => true,
-            (Self::Creating | Self::Ready | Self::Expanding { .. } | Self::Deleting, _) => false,
+            (
+                Self::Creating
+                | Self::Ready
+                | Self::Expanding { .. }
+                | Self::Deleting
+                | Self::AddingReplica(_)
+                | Self::RemovingReplica(_),
+                _,
+            ) => false,
         }
     }
 }
@@ -235,7 +275,7 @@ pub(crate) mod tests {
             reserve_percent: 0,
             protocol: Protocol::Nvmeof,
             class: class(),
-            replicas: vec![Replica { uuid, backend: "02:00:00:00:00:01".to_owned() }],
+            replicas: vec![Replica::new(uuid, "02:00:00:00:00:01", 0)],
             snapshot: None,
             read_only: false,
             published_to: BTreeSet::new(),
@@ -267,13 +307,16 @@ pub(crate) mod tests {
     #[test]
     fn phases_by_phases() {
         let to = Size { capacity_gib: 2, reserved_bytes: 0 };
-        let all = [Phase::Creating, Phase::Ready, Phase::Expanding { to }, Phase::Deleting];
-        //            Creating Ready  Expanding Deleting
+        let (adding, removing) = (Phase::AddingReplica(Uuid::nil()), Phase::RemovingReplica(Uuid::nil()));
+        let all = [Phase::Creating, Phase::Ready, Phase::Expanding { to }, Phase::Deleting, adding, removing];
+        //            Creating Ready Expanding Deleting Adding Removing
         let table = [
-            [false, true, false, false], // Creating
-            [false, false, true, true],  // Ready
-            [false, true, false, false], // Expanding
-            [false, true, false, false], // Deleting
+            [false, true, false, false, false, false], // Creating
+            [false, false, true, true, true, true],    // Ready
+            [false, true, false, false, false, false], // Expanding
+            [false, true, false, false, false, false], // Deleting
+            [false, true, false, false, false, false], // Adding
+            [false, true, false, false, false, false], // Removing
         ];
         for (from, row) in all.iter().zip(table) {
             for (next, allowed) in all.iter().zip(row) {
@@ -283,14 +326,29 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_copy_that_is_being_added_is_not_shown() {
+        let mut record = volume(1, 2);
+        record.replicas.push(Replica::new(Uuid::from_u128(2), "02:00:00:00:00:02", 0));
+        let shown = |record: &VolumeRecord| record.shown_replicas().count();
+        assert_eq!(shown(&record), 2);
+        record.enter(Phase::AddingReplica(Uuid::from_u128(2)));
+        assert_eq!(shown(&record), 1);
+    }
+
+    #[test]
     fn every_copy_counts_and_an_expansion_counts_at_once() {
         let mut record = volume(1, 2);
         (record.class.desired_iops_per_gib, record.class.desired_bytes_per_second_per_gib) = (3, 5);
         assert_eq!(Reserved::of(&record), Reserved { bytes: 2 * GIB, iops: 6, bytes_per_second: 10 });
-        record.replicas.push(Replica { uuid: Uuid::from_u128(2), backend: "02:00:00:00:00:02".to_owned() });
+        record.replicas.push(Replica::new(Uuid::from_u128(2), "02:00:00:00:00:02", 0));
         assert_eq!(Reserved::of(&record), Reserved { bytes: 4 * GIB, iops: 12, bytes_per_second: 20 });
         record.enter(Phase::Expanding { to: Size { capacity_gib: 3, reserved_bytes: 3 * GIB } });
         assert_eq!(Reserved::of(&record), Reserved { bytes: 6 * GIB, iops: 18, bytes_per_second: 30 });
+        let half = Reserved { bytes: 3 * GIB, iops: 9, bytes_per_second: 15 };
+        assert_eq!(Reserved::on("02:00:00:00:00:02", [&record].into_iter()), half, "each backend gives one");
+        assert_eq!(Reserved::on("02:00:00:00:00:03", [&record].into_iter()), Reserved::default());
+        record.replicas[0].lose(1);
+        assert_eq!(Reserved::of(&record), half, "what is lost takes nothing");
     }
 
     #[test]

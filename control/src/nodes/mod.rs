@@ -80,6 +80,11 @@ impl Nodes {
         members.insert(member.persistent_id.clone(), member);
     }
 
+    /// From now on it is none of ours.
+    pub(crate) fn remove(&self, persistent_id: &str) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(persistent_id);
+    }
+
     /// In the order of their persistentIDs.
     pub(crate) fn all(&self) -> Vec<Arc<Member>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()

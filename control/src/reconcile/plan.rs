@@ -11,8 +11,9 @@ use uuid::Uuid;
 use crate::{
     app::Observed,
     model::{
+        replica::Replica,
         snapshot::{SnapshotPhase, SnapshotRecord},
-        volume::{Phase, Replica, Size, VolumeRecord},
+        volume::{Phase, Size, VolumeRecord},
     },
 };
 
@@ -26,7 +27,8 @@ pub(crate) struct Desired {
 /// What the nodes say.
 #[derive(Debug, Default)]
 pub(crate) struct OnNode {
-    /// Backends that do not answer: what they have is not known, so nothing that has a copy there is touched.
+    /// Backends that do not answer: what they have is not known, so nothing is finished or undone that has a copy
+    /// there.
     pub(crate) away: HashSet<String>,
     pub(crate) volumes: Vec<VolumeInfo>,
     pub(crate) snapshots: Vec<SnapshotInfo>,
@@ -36,9 +38,9 @@ impl OnNode {
     pub(crate) fn new(observed: &Observed, desired: &Desired) -> Self {
         let of_volumes = desired.volumes.iter().flat_map(|v| &v.replicas);
         let replicas = of_volumes.chain(desired.snapshots.iter().map(|s| &s.replica));
-        let away = replicas.map(|r| &r.backend).filter(|backend| !observed.is_available(backend));
+        let away = replicas.filter(|r| !r.is_lost() && !observed.is_available(&r.backend));
         Self {
-            away: away.cloned().collect(),
+            away: away.map(|r| r.backend.clone()).collect(),
             volumes: observed.volumes.values().cloned().collect(),
             snapshots: observed.snapshots.values().cloned().collect(),
         }
@@ -56,6 +58,9 @@ pub(crate) enum VolumeAction {
     UndoCreate(Uuid),
     FinishExpand(Uuid, Size),
     FinishDelete(Uuid),
+    /// Nobody was told of its new copy.
+    UndoAddReplica(Uuid),
+    FinishRemoveReplica(Uuid),
     /// The node forgets limits when it restarts.
     SetLimits(Uuid),
 }
@@ -65,6 +70,8 @@ impl VolumeAction {
         let (Self::UndoCreate(volume)
         | Self::FinishExpand(volume, _)
         | Self::FinishDelete(volume)
+        | Self::UndoAddReplica(volume)
+        | Self::FinishRemoveReplica(volume)
         | Self::SetLimits(volume)) = self;
         volume
     }
@@ -137,28 +144,41 @@ fn plan_volumes(plan: &mut StoragePlan, desired: &[VolumeRecord], observed: &OnN
     let mut recorded = HashSet::new();
     for volume in desired {
         recorded.extend(volume.replicas.iter().map(|r| r.uuid));
-        if volume.replicas.iter().any(|r| observed.is_away(r)) {
+        let pending = volume.pending_replica();
+        let is_concerned = |replica: &&Replica| pending.is_none_or(|pending| pending == *replica);
+        let is_one_away = volume.replicas.iter().filter(is_concerned).any(|r| observed.is_away(r));
+        plan.volumes.extend(volume_action(volume, &on_node, is_one_away));
+        if matches!(volume.phase, Phase::Creating | Phase::Deleting) {
             continue;
         }
-        let replicas = || volume.replicas.iter().map(|r| (r.uuid, on_node.get(&r.uuid)));
-        let limits = volume.limits();
-        match volume.phase {
-            Phase::Creating => plan.volumes.push(VolumeAction::UndoCreate(volume.uuid)),
-            Phase::Expanding { to } => plan.volumes.push(VolumeAction::FinishExpand(volume.uuid, to)),
-            Phase::Deleting => plan.volumes.push(VolumeAction::FinishDelete(volume.uuid)),
-            Phase::Ready if replicas().any(|(_, there)| there.is_some_and(|v| v.limits != limits)) => {
-                plan.volumes.push(VolumeAction::SetLimits(volume.uuid));
-            }
-            Phase::Ready => {}
-        }
-        if matches!(volume.phase, Phase::Ready | Phase::Expanding { .. }) {
-            let missing = replicas().filter(|(_, there)| there.is_none());
-            plan.problems.extend(missing.map(|(uuid, _)| Problem::Missing(Object::Volume, uuid)));
-        }
+        let settled = volume.replicas.iter().filter(|replica| pending != Some(replica));
+        let missing = settled.filter(|replica| {
+            !replica.is_lost() && !observed.is_away(replica) && !on_node.contains_key(&replica.uuid)
+        });
+        plan.problems.extend(missing.map(|replica| Problem::Missing(Object::Volume, replica.uuid)));
     }
     let there = observed.volumes.iter();
     let unknown = there.filter(|v| v.state != VolumeState::Deleting && !recorded.contains(&v.uuid));
     plan.problems.extend(unknown.map(|v| Problem::Unknown(Object::Volume, v.uuid)));
+}
+
+fn volume_action(
+    volume: &VolumeRecord,
+    on_node: &HashMap<Uuid, &VolumeInfo>,
+    is_one_away: bool,
+) -> Option<VolumeAction> {
+    let uuid = volume.uuid;
+    let limits = volume.limits();
+    let mut there = volume.replicas.iter().filter_map(|replica| on_node.get(&replica.uuid));
+    match volume.phase {
+        Phase::Ready => there.any(|v| v.limits != limits).then_some(VolumeAction::SetLimits(uuid)),
+        _ if is_one_away => None,
+        Phase::Creating => Some(VolumeAction::UndoCreate(uuid)),
+        Phase::Expanding { to } => Some(VolumeAction::FinishExpand(uuid, to)),
+        Phase::Deleting => Some(VolumeAction::FinishDelete(uuid)),
+        Phase::AddingReplica(_) => Some(VolumeAction::UndoAddReplica(uuid)),
+        Phase::RemovingReplica(_) => Some(VolumeAction::FinishRemoveReplica(uuid)),
+    }
 }
 
 fn plan_snapshots(plan: &mut StoragePlan, desired: &[SnapshotRecord], observed: &OnNode) {
@@ -168,7 +188,7 @@ fn plan_snapshots(plan: &mut StoragePlan, desired: &[SnapshotRecord], observed: 
         match snapshot.phase {
             SnapshotPhase::Creating => plan.snapshots.push(SnapshotAction::UndoTake(snapshot.uuid)),
             SnapshotPhase::Deleting => plan.snapshots.push(SnapshotAction::FinishDelete(snapshot.uuid)),
-            SnapshotPhase::Ready if !on_node.contains(&snapshot.uuid) => {
+            SnapshotPhase::Ready if !snapshot.replica.is_lost() && !on_node.contains(&snapshot.uuid) => {
                 plan.problems.push(Problem::Missing(Object::Snapshot, snapshot.uuid));
             }
             SnapshotPhase::Ready => {}

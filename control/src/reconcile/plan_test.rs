@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::plan::*;
 use crate::model::{
+    replica::Replica,
     snapshot::{SnapshotPhase, SnapshotRecord, tests::snapshot},
     volume::{
         Phase, Size, StorageClass, VolumeRecord,
@@ -87,6 +88,78 @@ fn volume_phases_by_what_the_node_has() {
         let expected = StoragePlan { volumes: actions, problems, ..StoragePlan::default() };
         assert_eq!(plan_storage(&desired, &observed), expected, "{phase:?} {there}");
     }
+}
+
+/// Copies 1 and 2 of volume 1, on backends of those numbers.
+fn two_copies(phase: Phase) -> VolumeRecord {
+    let mut record = VolumeRecord { phase, ..volume(1, 1) };
+    record.replicas.push(Replica::new(Uuid::from_u128(2), "02:00:00:00:00:02", 0));
+    record
+}
+
+#[test]
+fn several_copies_by_phase_and_by_who_is_away() {
+    let (id, second) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    let to = Size { capacity_gib: 2, reserved_bytes: 0 };
+    let missing = || vec![Problem::Missing(Object::Volume, second)];
+    // (phase, action if both are there, if the first is away, if the second is, is it a problem that the second node
+    // has none)
+    let finish = |action: VolumeAction| Some(action);
+    let table = [
+        (Phase::Ready, None, None, None, true),
+        (Phase::Creating, finish(VolumeAction::UndoCreate(id)), None, None, false),
+        (Phase::Expanding { to }, finish(VolumeAction::FinishExpand(id, to)), None, None, true),
+        (Phase::Deleting, finish(VolumeAction::FinishDelete(id)), None, None, false),
+        (
+            Phase::AddingReplica(second),
+            finish(VolumeAction::UndoAddReplica(id)),
+            finish(VolumeAction::UndoAddReplica(id)),
+            None,
+            false,
+        ),
+        (
+            Phase::RemovingReplica(second),
+            finish(VolumeAction::FinishRemoveReplica(id)),
+            finish(VolumeAction::FinishRemoveReplica(id)),
+            None,
+            false,
+        ),
+    ];
+    for (phase, both, without_first, without_second, is_missed) in table {
+        let desired = volumes(vec![two_copies(phase)]);
+        let away = |backend: &str| HashSet::from([backend.to_owned()]);
+        let planned = |away: HashSet<String>, on_nodes: &[u128]| {
+            let there = on_nodes.iter().map(|uuid| on_node(*uuid)).collect();
+            plan_storage(&desired, &OnNode { away, volumes: there, ..OnNode::default() })
+        };
+        let plan = planned(HashSet::new(), &[1]);
+        assert_eq!(plan.volumes, Vec::from_iter(both), "{phase:?}");
+        assert_eq!(plan.problems, if is_missed { missing() } else { vec![] }, "{phase:?}");
+        let plan = planned(away("02:00:00:00:00:01"), &[2]);
+        assert_eq!(plan.volumes, Vec::from_iter(without_first), "{phase:?}");
+        let plan = planned(away("02:00:00:00:00:02"), &[1]);
+        assert_eq!((plan.volumes, plan.problems), (Vec::from_iter(without_second), vec![]), "{phase:?}");
+    }
+}
+
+#[test]
+fn what_is_lost_with_its_backend_is_neither_missed_nor_waited_for() {
+    let mut lost = two_copies(Phase::Deleting);
+    lost.replicas[1].lose(1);
+    let observed = OnNode { volumes: vec![on_node(1)], ..OnNode::default() };
+    let plan = plan_storage(&volumes(vec![lost.clone()]), &observed);
+    assert_eq!(plan.volumes, [VolumeAction::FinishDelete(lost.uuid)]);
+    lost.phase = Phase::Ready;
+    assert_eq!(plan_storage(&volumes(vec![lost]), &observed), StoragePlan::default());
+}
+
+#[test]
+fn limits_are_set_where_a_node_is_whatever_the_others_do() {
+    let class = StorageClass { max_iops_per_gib: 10, ..class() };
+    let desired = volumes(vec![VolumeRecord { class, ..two_copies(Phase::Ready) }]);
+    let away = HashSet::from(["02:00:00:00:00:02".to_owned()]);
+    let observed = OnNode { away, volumes: vec![on_node(1)], ..OnNode::default() };
+    assert_eq!(plan_storage(&desired, &observed).volumes, [VolumeAction::SetLimits(Uuid::from_u128(1))]);
 }
 
 #[test]

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::{
     plan::{Desired, OnNode, Problem, SubsystemAction, plan_storage, plan_subsystems},
     proofs::Proofs,
+    replica::{finish_remove_replica, undo_add_replica},
     snapshot::{finish_delete_snapshot, undo_take},
     volume::{finish_delete, finish_expand, set_limits, undo_create},
 };
@@ -69,6 +70,8 @@ async fn heal_volume(app: &App, volume: Uuid) -> Result<(), ApiError> {
         Phase::Creating => undo_create(app, stored).await?,
         Phase::Expanding { to } => finish_expand(app, stored, to).await?,
         Phase::Deleting => finish_delete(app, stored).await?,
+        Phase::AddingReplica(_) => undo_add_replica(app, stored).await?,
+        Phase::RemovingReplica(_) => finish_remove_replica(app, stored).await?,
     }
     Ok(())
 }

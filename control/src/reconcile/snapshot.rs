@@ -42,6 +42,9 @@ pub(crate) async fn finish_delete_snapshot(
 }
 
 async fn remove_from_node(app: &App, snapshot: &SnapshotRecord) -> Result<(), Left> {
+    if snapshot.replica.is_lost() {
+        return Ok(());
+    }
     let node = app.nodes.of(&snapshot.replica.backend).map_err(Left::Untouched)?;
     match node.snapshot(snapshot.uuid).await {
         Err(NodeError::NotFound(_)) => Ok(()),

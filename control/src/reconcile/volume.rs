@@ -9,8 +9,10 @@ use crate::{
     envelope::ApiError,
     model::{
         placement::CandidateDrive,
-        volume::{Phase, Replica, Size, VolumeRecord},
+        replica::Replica,
+        volume::{Phase, Size, VolumeRecord},
     },
+    nodes::NodeHandle,
     state::{AliasRecord, Change, Stored},
 };
 
@@ -23,10 +25,10 @@ pub(crate) async fn finish_create(app: &App, mut volume: Stored<VolumeRecord>) -
     Ok(())
 }
 
-/// Makes the node keep to the volume's limits. What fails is tried again with the next look at everything.
+/// Makes the nodes keep to the volume's limits. What fails is tried again with the next look at everything.
 pub(super) async fn set_limits(app: &App, volume: &VolumeRecord) {
     let limits = volume.limits();
-    for replica in &volume.replicas {
+    for replica in volume.replicas.iter().filter(|r| !r.is_lost()) {
         let there = match app.nodes.of(&replica.backend) {
             Ok(node) => node.volume(replica.uuid).await.map(|there| (node, there)),
             Err(error) => Err(error),
@@ -53,8 +55,8 @@ pub(crate) async fn undo_create(app: &App, volume: Stored<VolumeRecord>) -> Resu
 }
 
 /// Deletes the volume from its nodes, then the record. If a node cannot, the record is Ready again, and the error says
-/// why. If a node was told and did not answer, the record stays as it is, and the deletion is finished when the node
-/// answers again.
+/// why. If a node was told and did not answer, or a copy is gone and another one not, the record stays as it is, and the
+/// deletion is finished when the nodes can.
 pub(crate) async fn finish_delete(app: &App, mut volume: Stored<VolumeRecord>) -> Result<(), ApiError> {
     assert_eq!(volume.value.phase, Phase::Deleting);
     match remove_everywhere(app, &volume.value).await {
@@ -84,24 +86,50 @@ impl Left {
             error => Self::Untouched(error),
         }
     }
+
+    /// As it is if another copy is gone already.
+    fn in_part(self) -> Self {
+        let (Self::Untouched(error) | Self::Unknown(error)) = self;
+        Self::Unknown(error)
+    }
 }
 
+/// Nothing is deleted unless every node answers.
 async fn remove_everywhere(app: &App, volume: &VolumeRecord) -> Result<(), Left> {
-    let mut nodes = Vec::with_capacity(volume.replicas.len());
+    let (mut nodes, mut is_one_gone) = (Vec::with_capacity(volume.replicas.len()), false);
+    let mut away = None;
     for replica in &volume.replicas {
-        let node = app.nodes.of(&replica.backend).map_err(Left::Untouched)?;
-        match node.volume(replica.uuid).await {
-            Err(NodeError::NotFound(_)) => {}
-            // Told before a crash: the node remembers, and needs nobody to go on.
-            Ok(found) if found.state == VolumeState::Deleting => {}
-            Err(error @ NodeError::NoAnswer(_)) => return Err(Left::Untouched(error)),
-            Ok(_) | Err(_) => nodes.push((node, replica.uuid)),
+        match find_copy(app, replica).await {
+            Ok(Some(node)) => nodes.push((node, replica.uuid)),
+            Ok(None) => is_one_gone |= !replica.is_lost(),
+            Err(error) => away = Some(error),
         }
     }
+    if let Some(error) = away {
+        let left = Left::Untouched(error);
+        return Err(if is_one_gone { left.in_part() } else { left });
+    }
     for (node, replica) in nodes {
-        node.delete_volume(replica).await.map_err(Left::after_deletion)?;
+        let deleted = node.delete_volume(replica).await.map_err(Left::after_deletion);
+        deleted.map_err(|left| if is_one_gone { left.in_part() } else { left })?;
+        is_one_gone = true;
     }
     Ok(())
+}
+
+/// The node that has to be told to delete the copy, if one has.
+pub(super) async fn find_copy(app: &App, replica: &Replica) -> Result<Option<NodeHandle>, NodeError> {
+    if replica.is_lost() {
+        return Ok(None);
+    }
+    let node = app.nodes.of(&replica.backend)?;
+    match node.volume(replica.uuid).await {
+        Err(NodeError::NotFound(_)) => Ok(None),
+        // Told before a crash: the node remembers, and needs nobody to go on.
+        Ok(found) if found.state == VolumeState::Deleting => Ok(None),
+        Err(error @ NodeError::NoAnswer(_)) => Err(error),
+        Ok(_) | Err(_) => Ok(Some(node)),
+    }
 }
 
 async fn forget(app: &App, volume: &Stored<VolumeRecord>) -> Result<(), ApiError> {
@@ -122,8 +150,8 @@ async fn span(app: &App, volume: &VolumeRecord, replica: &Replica) -> Result<Vec
     Ok(volume.class.may_span(&drives))
 }
 
-/// Expands the volume on the node, then records the new size. If the node cannot, the old size stays, and the
-/// error says why.
+/// Expands every copy, then records the new size. If a node cannot, the old size stays, and the error says why; a copy
+/// that has grown then is left so, and has less to grow the next time.
 pub(crate) async fn finish_expand(
     app: &App,
     mut volume: Stored<VolumeRecord>,
@@ -131,15 +159,12 @@ pub(crate) async fn finish_expand(
 ) -> Result<(), ApiError> {
     assert_eq!(volume.value.phase, Phase::Expanding { to });
     let mut expanded = Ok(());
-    for replica in &volume.value.replicas {
+    for replica in volume.value.replicas.iter().filter(|r| !r.is_lost()) {
         let drives = span(app, &volume.value, replica).await?;
-        let done = match app.nodes.of(&replica.backend) {
-            Ok(node) => {
-                node.expand_volume(replica.uuid, to.capacity_bytes(), to.reserved_bytes, drives).await
-            }
-            Err(error) => Err(error),
-        };
-        expanded = expanded.and(done);
+        expanded = expanded.and(grow(app, replica, to, drives).await);
+        if expanded.is_err() {
+            break;
+        }
     }
     if let Err(error @ NodeError::NoAnswer(_)) = expanded {
         // It may have grown: finished when the node answers again.
@@ -152,4 +177,12 @@ pub(crate) async fn finish_expand(
     volume.value.enter(Phase::Ready);
     app.state.update(volume).await?;
     Ok(expanded?)
+}
+
+async fn grow(app: &App, replica: &Replica, to: Size, drives: Vec<Uuid>) -> Result<(), NodeError> {
+    let node = app.nodes.of(&replica.backend)?;
+    match node.volume(replica.uuid).await?.size_bytes > to.capacity_bytes() {
+        true => Ok(()),
+        false => node.expand_volume(replica.uuid, to.capacity_bytes(), to.reserved_bytes, drives).await,
+    }
 }

@@ -20,6 +20,7 @@ mod openapi;
 mod placements;
 mod protocol;
 mod publish;
+mod replicas;
 mod restart;
 mod roles;
 mod secrets;

@@ -11,7 +11,7 @@ async fn unknown_paths_and_methods() {
     let cases = [
         (Method::GET, "/nothing", 404, "NotFound"),
         (Method::GET, "/0/hosts", 404, "NotFound"),
-        (Method::POST, "/migrate_volume", 404, "NotFound"),
+        (Method::GET, "/migrate_volume", 405, "MethodNotAllowed"),
         (Method::POST, "/backends", 404, "NotFound"),
         (Method::DELETE, "/backends/02:00:00:00:00:01", 404, "NotFound"),
         (Method::PUT, "/volumes", 405, "MethodNotAllowed"),

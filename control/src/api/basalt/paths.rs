@@ -18,7 +18,7 @@ use crate::{
     envelope::{ApiError, Code, Failure},
     events::Kind,
     fields::Fields,
-    model::volume::Replica,
+    model::replica::Replica,
     nodes::wire::WireAnaState,
     openapi::bodies::PathStateSet,
     request::{JsonBody, Params},

@@ -10,6 +10,7 @@ use axum::{
 use dataplane::node::DriveState;
 use serde::Serialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::{drives::DriveView, error::BasaltError};
 use crate::{
@@ -130,10 +131,13 @@ async fn hosts(app: &App, volumes: &[VolumeRecord]) -> Result<Vec<HostView>, Sto
 async fn problems(app: &App, observed: &Observed, desired: &Desired) -> Result<Vec<String>, StoreError> {
     let away = observed.nodes.iter().filter(|(_, node)| !node.available);
     let mut found: Vec<String> = away.map(|(id, _)| format!("storage node {id} does not answer")).collect();
+    // As they are now: what was made or deleted meanwhile is no problem.
+    let volumes = app.state.list::<VolumeRecord>().await?;
+    let copies: HashSet<Uuid> = volumes.iter().flat_map(|v| &v.value.replicas).map(|r| r.uuid).collect();
     for problem in plan_storage(desired, &OnNode::new(observed, desired)).problems {
         let (Problem::Missing(object, uuid) | Problem::Unknown(object, uuid)) = problem;
         let recorded = match object {
-            Object::Volume => app.state.get::<VolumeRecord>(&uuid.to_string()).await?.is_some(),
+            Object::Volume => copies.contains(&uuid),
             Object::Snapshot => app.state.get::<SnapshotRecord>(&uuid.to_string()).await?.is_some(),
         };
         if recorded == matches!(problem, Problem::Missing(..)) {

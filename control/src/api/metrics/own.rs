@@ -44,10 +44,13 @@ fn volumes(scrape: &Scrape<'_>) -> Vec<Family> {
         Family::new("basalt_volume_healthy", "Whether a volume takes reads and writes: 1 yes, 0 no.");
     for volume in &scrape.volumes {
         let labels = || vec![("uuid", volume.uuid.to_string()), ("alias", volume.alias.clone())];
-        let Some(seen) = scrape.observed.volumes.get(&volume.uuid) else { continue };
+        let copies = || volume.shown_replicas().filter_map(|r| scrape.observed.volumes.get(&r.uuid));
+        // Of several, the first that is there: they are alike.
+        let Some(seen) = copies().next() else { continue };
         used.sample(labels(), seen.used_bytes);
         shared.sample(labels(), seen.shared_bytes);
-        healthy.sample(labels(), u64::from(seen.complete && seen.state.trouble().is_none()));
+        let is_healthy = copies().all(|copy| copy.complete && copy.state.trouble().is_none());
+        healthy.sample(labels(), u64::from(is_healthy));
     }
     vec![used, shared, healthy]
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::{
     api::{
         tenants::{Admission, Tenant, admit},
-        volumes::{self, refuse_taken_uuid, reserve_floor_gib, settled},
+        volumes::{self, only_copy, refuse_taken_uuid, reserve_floor_gib, settled},
     },
     app::{App, SharedApp, now_ms, retry},
     envelope::{ApiError, Failure, Reply, created},
@@ -66,7 +66,8 @@ pub(crate) async fn take(app: &App, tenant: &str, wanted: &[Wanted]) -> Result<(
     let mut records = Vec::with_capacity(wanted.len());
     for (one, volume) in wanted.iter().zip(&sources) {
         let reserved = thin_reserve(volume.value.size.capacity_bytes(), one.reserve_percent, floor_gib);
-        records.push(SnapshotRecord::of(&volume.value, one, reserved, now));
+        let copy = only_copy(&volume.value)?;
+        records.push(SnapshotRecord::of(&volume.value, copy, one, reserved, now));
     }
     let more = records.iter().map(|r| Reserved::bytes(r.size.reserved_bytes));
     let Admission { mut change, turn } =
@@ -101,12 +102,14 @@ fn common_backend(sources: &[Stored<VolumeRecord>]) -> Result<&str, Failure> {
     }
 }
 
-/// The volumes, in the order of what is wanted of them.
+/// The volumes, in the order of what is wanted of them; all simple ones.
 async fn sources(app: &App, tenant: &str, wanted: &[Wanted]) -> Result<Vec<Stored<VolumeRecord>>, ApiError> {
     let mut sources = Vec::with_capacity(wanted.len());
     for one in wanted {
         let id = one.volume.to_string();
-        sources.push(settled(app, tenant, &id).await?.ok_or_else(|| volumes::not_exists(&id))?);
+        let source = settled(app, tenant, &id).await?.ok_or_else(|| volumes::not_exists(&id))?;
+        only_copy(&source.value)?;
+        sources.push(source);
     }
     Ok(sources)
 }

@@ -8,19 +8,20 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{
-    not_exists,
+    not_exists, only_copy,
     record::{create_as, refuse_taken, reserve_floor_gib, settled},
     request::MAX_CAPACITY_GIB,
 };
 use crate::{
     api::tenants::{Tenant, admit},
-    app::{App, SharedApp, retry},
+    app::{App, SharedApp, now_ms, retry},
     envelope::{ApiError, Code, Failure, Reply, created},
     fields::{Fields, parse_uuid},
     limits,
     model::{
+        replica::Replica,
         reserve::{percent, thin_reserve},
-        volume::{Phase, Provisioning, Replica, Reserved, Size, VolumeRecord},
+        volume::{Phase, Provisioning, Reserved, Size, VolumeRecord},
     },
     openapi::{Answer, Created, bodies::VolumeClone},
     request::JsonBody,
@@ -87,15 +88,13 @@ async fn make(app: &App, tenant: &str, request: &CloneRequest) -> Result<(), Api
     let Some(source) = settled(app, tenant, &request.source).await? else {
         return Err(not_exists(&request.source).into());
     };
+    let replica = only_copy(&source.value)?;
     refuse_taken(app, tenant, uuid, &request.alias).await?;
     let capacity_gib = request.capacity_gib(&source.value)?;
     let floor = reserve_floor_gib(app, &app.observe().await).await?;
     let whole = Size { capacity_gib, reserved_bytes: 0 }.capacity_bytes();
     let size = Size { capacity_gib, reserved_bytes: thin_reserve(whole, request.reserve_percent, floor) };
-    let record = record(&source.value, request, size);
-    let [replica] = source.value.replicas.as_slice() else {
-        unreachable!("volumes have one replica: create refuses more");
-    };
+    let record = record(&source.value, replica, request, size);
     let spec = CloneSpec {
         uuid,
         source: replica.uuid,
@@ -110,8 +109,7 @@ async fn make(app: &App, tenant: &str, request: &CloneRequest) -> Result<(), Api
 }
 
 /// Inherits the source's class, limits and backend; writable even if the source is not.
-fn record(source: &VolumeRecord, request: &CloneRequest, size: Size) -> VolumeRecord {
-    let replica = |of: &Replica| Replica { uuid: request.uuid, backend: of.backend.clone() };
+fn record(source: &VolumeRecord, copy: &Replica, request: &CloneRequest, size: Size) -> VolumeRecord {
     VolumeRecord {
         uuid: request.uuid,
         alias: request.alias.clone(),
@@ -121,7 +119,7 @@ fn record(source: &VolumeRecord, request: &CloneRequest, size: Size) -> VolumeRe
         reserve_percent: request.reserve_percent,
         protocol: source.protocol,
         class: source.class.clone(),
-        replicas: source.replicas.iter().map(replica).collect(),
+        replicas: vec![Replica::new(request.uuid, &copy.backend, now_ms())],
         snapshot: None,
         read_only: false,
         published_to: BTreeSet::new(),

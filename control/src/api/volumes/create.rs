@@ -3,27 +3,28 @@
 use std::collections::BTreeSet;
 
 use axum::extract::State;
-use dataplane::node::VolumeSpec;
 use uuid::Uuid;
 
 use super::{
     placing::candidates,
     record::{create_as, refuse_taken},
+    replica::make_replicas,
     request::CreateRequest,
 };
 use crate::{
     api::tenants::{Tenant, admit},
-    app::{App, SharedApp, retry},
-    envelope::{ApiError, Code, Failure, Reply, created},
+    app::{App, SharedApp, now_ms, retry},
+    envelope::{ApiError, Reply, created},
     model::{
         placement::{Place, place, require_host},
-        volume::{Phase, Replica, Size, VolumeRecord},
+        replica::Replica,
+        volume::{Phase, Size, VolumeRecord},
     },
     openapi::{Answer, Created, bodies::VolumeCreate},
     request::JsonBody,
 };
 
-/// Op 14. All or nothing: the intent is recorded, the node makes the volume, the record becomes Ready.
+/// Op 14. All or nothing: the intent is recorded, the nodes make the copies, the record becomes Ready.
 #[utoipa::path(post, path = "/volumes", tag = "Volumes", summary = "Make a volume",
     request_body = VolumeCreate,
     responses((status = 200, body = Answer<Created>, description = "done")))]
@@ -44,25 +45,10 @@ async fn make(app: &App, tenant: &str, uuid: Uuid, request: &CreateRequest) -> R
     let (wanted, candidates) = (request.volume.wanted(size), candidates(app, &observed).await?);
     require_host(wanted, candidates.iter().map(|c| &c.record))?;
     let admission = admit(app, tenant, request.volume.takes(size)).await?;
-    let place = the_place(place(wanted, &candidates)?)?;
-    let node = app.nodes.of(&place.backend)?;
-    let record = record(app, tenant, uuid, request, size, place.backend);
-    let spec = VolumeSpec {
-        uuid,
-        size_bytes: size.capacity_bytes(),
-        block_size: record.class.block_size(),
-        reserved_bytes: size.reserved_bytes,
-        drives: place.drives,
-    };
-    create_as(app, record, admission, node.create_volume(spec)).await
-}
-
-/// This version makes one copy.
-fn the_place(places: Vec<Place>) -> Result<Place, Failure> {
-    <[Place; 1]>::try_from(places).map(|[place]| place).map_err(|places| {
-        let why = format!("there are places for {} replicas, but they cannot be made yet", places.len());
-        Failure::new(Code::InvalidReplicas, why)
-    })
+    let places = place(wanted, &candidates)?;
+    let record = record(app, tenant, uuid, request, size, &places);
+    let copies = make_replicas(app, &record, places)?;
+    create_as(app, record, admission, copies).await
 }
 
 fn record(
@@ -71,7 +57,7 @@ fn record(
     uuid: Uuid,
     request: &CreateRequest,
     size: Size,
-    backend: String,
+    places: &[Place],
 ) -> VolumeRecord {
     let volume = &request.volume;
     let mut class = volume.class.clone();
@@ -79,7 +65,13 @@ fn record(
         // Who replicates it never changes, whatever the setting says later.
         class.replication.get_or_insert(app.config.default_replication);
     }
+    let now = now_ms();
+    let replica = |place: &Place| {
+        let own = if class.num_replicas > 1 { Uuid::new_v4() } else { uuid };
+        Replica::new(own, &place.backend, now)
+    };
     VolumeRecord {
+        replicas: places.iter().map(replica).collect(),
         uuid,
         alias: request.alias.clone(),
         tenant_id: tenant.to_owned(),
@@ -88,7 +80,6 @@ fn record(
         reserve_percent: volume.reserve_percent,
         protocol: volume.protocol,
         class,
-        replicas: vec![Replica { uuid, backend }],
         snapshot: None,
         read_only: false,
         published_to: BTreeSet::new(),

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use uuid::Uuid;
 
-use super::{find, not_exists};
+use super::{find, not_exists, settled};
 use crate::{
     api::tenants::Tenant,
     app::{App, SharedApp, retry},
@@ -29,9 +29,12 @@ pub(crate) async fn delete(State(app): State<SharedApp>, tenant: Tenant, params:
 
 async fn remove(app: &App, tenant: &str, uuid: Uuid) -> Result<(), ApiError> {
     let _lock = app.volume_locks.lock(uuid).await;
-    let Some(mut volume) = find(app, tenant, &uuid.to_string()).await? else {
-        return Err(not_exists(&uuid.to_string()).into());
+    let id = uuid.to_string();
+    let found = match find(app, tenant, &id).await? {
+        Some(volume) if volume.value.phase == Phase::Deleting => Some(volume),
+        _ => settled(app, tenant, &id).await?,
     };
+    let Some(mut volume) = found else { return Err(not_exists(&id).into()) };
     if !volume.value.published_to.is_empty() {
         let hosts: Vec<&str> = volume.value.published_to.iter().map(String::as_str).collect();
         let why = format!("volume {uuid} is published to host {}", hosts.join(", "));

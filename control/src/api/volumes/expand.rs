@@ -10,14 +10,16 @@ use super::{
 };
 use crate::{
     api::tenants::{Admission, Tenant, admit},
-    app::{App, SharedApp, retry},
+    app::{App, Observed, SharedApp, retry},
     envelope::{ApiError, Code, Failure, Reply, success},
     events::Kind,
     fields::{Fields, LARGEST, parse_uuid, whole},
     model::{
         GIB,
+        backend::space,
+        replica::Replica,
         reserve::thin_reserve,
-        volume::{Phase, Provisioning, Reserved, Size},
+        volume::{Phase, Provisioning, Reserved, Size, VolumeRecord},
     },
     openapi::{Status, bodies::VolumeExpand},
     reconcile::finish_expand,
@@ -72,16 +74,18 @@ async fn enlarge(app: &App, tenant: &str, uuid: Uuid, capacity_gib: u64) -> Resu
         let why = format!("newCapacity must be more than the present {} GiB", old.capacity_gib);
         return Err(Failure::new(Code::InvalidSize, why).into());
     }
+    let observed = app.observe().await;
     let whole = capacity_gib * GIB;
     let reserved_bytes = match volume.value.provisioning {
         Provisioning::Thick => whole,
         Provisioning::Thin | Provisioning::Other => {
-            let floor = reserve_floor_gib(app, &app.observe().await).await?;
+            let floor = reserve_floor_gib(app, &observed).await?;
             // Derived anew from the request's percentage, but never less than was promised.
             thin_reserve(whole, volume.value.reserve_percent, floor).max(old.reserved_bytes)
         }
     };
     let to = Size { capacity_gib, reserved_bytes };
+    check_copies(&volume.value, to, &observed)?;
     let expanded = format!("expanded volume {} to {capacity_gib} GiB", volume.value.alias);
     let before = Reserved::of(&volume.value);
     volume.value.enter(Phase::Expanding { to });
@@ -90,6 +94,22 @@ async fn enlarge(app: &App, tenant: &str, uuid: Uuid, capacity_gib: u64) -> Resu
     drop(turn);
     finish_expand(app, volume, to).await?;
     app.events.add(Kind::VolumeExpanded, uuid, expanded).await;
+    Ok(())
+}
+
+/// All copies grow, so every node has to be there, and none may lack what can be known to be needed.
+fn check_copies(volume: &VolumeRecord, to: Size, observed: &Observed) -> Result<(), Failure> {
+    let more_bytes = to.reserved_bytes.saturating_sub(volume.size.reserved_bytes);
+    for Replica { backend, .. } in volume.replicas.iter().filter(|r| !r.is_lost()) {
+        if !observed.is_available(backend) {
+            return Err(Failure::new(Code::NotAvailable, format!("backend {backend} is unavailable")));
+        }
+        let free_bytes = space(observed.drives_of(backend)).available_bytes;
+        if free_bytes < more_bytes {
+            let why = format!("backend {backend} has {free_bytes} bytes free, {more_bytes} more are needed");
+            return Err(Failure::new(Code::NoFreeSpace, why));
+        }
+    }
     Ok(())
 }
 

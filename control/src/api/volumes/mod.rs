@@ -7,13 +7,15 @@ pub(crate) mod expand;
 mod placing;
 pub(crate) mod read;
 mod record;
+mod replica;
 mod request;
 mod view;
 
 pub(crate) use placing::candidates;
 pub(crate) use record::{create_as, refuse_taken, refuse_taken_uuid, reserve_floor_gib, settled};
+pub(crate) use replica::{only_copy, spec};
 pub(crate) use request::VolumeRequest;
-pub(crate) use view::{BackendRef, ReplicaState, replica_state};
+pub(crate) use view::{BackendRef, replica_state};
 
 use crate::{
     app::App,

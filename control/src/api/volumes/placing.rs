@@ -50,7 +50,7 @@ pub(crate) async fn candidates(app: &App, observed: &Observed) -> Result<Vec<Can
     let records = || volumes.iter().map(|v| &v.value);
     let candidate = |record: BackendRecord| {
         let id = &record.persistent_id;
-        let reserved = Reserved::by(records().filter(|v| v.is_on(id)));
+        let reserved = Reserved::on(id, records());
         let promised = app.config.declared_bytes_per_second;
         Candidate {
             available: observed.is_available(id),

@@ -2,7 +2,10 @@
 
 use axum::{Json, extract::State, response::IntoResponse};
 
-use super::{find, view::VolumeView};
+use super::{
+    find,
+    view::{VolumeView, exported},
+};
 use crate::{
     api::tenants::Tenant,
     app::{App, SharedApp},
@@ -25,7 +28,7 @@ pub(crate) async fn list(State(app): State<SharedApp>, tenant: Tenant, query: Qu
     let chosen = all.into_iter().map(|v| v.value).filter(|v| {
         v.tenant_id == tenant.id()
             && v.exists()
-            && backend.is_none_or(|b| v.replicas.iter().any(|r| r.backend == b))
+            && backend.is_none_or(|b| v.shown_replicas().any(|r| r.backend == b))
             && host.is_none_or(|h| v.published_to.contains(h))
     });
     let chosen = page.cut(chosen.collect(), |v| v.uuid.to_string());
@@ -63,12 +66,14 @@ pub(crate) async fn extended(State(app): State<SharedApp>, tenant: Tenant, param
     let observed = app.observe().await;
     let targets: Vec<TargetRecord> = app.state.list().await?.into_iter().map(|t| t.value).collect();
     let controllers = app.controllers().await;
-    let view = VolumeView::new(&app, &volume, &observed);
-    Ok(Json([view.extended(&volume, &observed, &targets, &controllers)]).into_response())
+    let view = VolumeView::new(&app, &volume, &observed, &exported(&targets));
+    Ok(Json([view.extended(&observed, &targets, &controllers)]).into_response())
 }
 
 async fn views(app: &App, volumes: Vec<VolumeRecord>) -> Result<axum::response::Response, ApiError> {
     let observed = app.observe().await;
-    let views: Vec<_> = volumes.iter().map(|v| VolumeView::new(app, v, &observed)).collect();
+    let targets: Vec<TargetRecord> = app.state.list().await?.into_iter().map(|t| t.value).collect();
+    let exported = exported(&targets);
+    let views: Vec<_> = volumes.iter().map(|v| VolumeView::new(app, v, &observed, &exported)).collect();
     Ok(Json(views).into_response())
 }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use dataplane::node::{NodeError, VolumeInfo, VolumeState};
+use dataplane::node::{NodeError, VolumeState};
 use uuid::Uuid;
 
 use super::find;
@@ -17,7 +17,7 @@ use crate::{
         snapshot::SnapshotRecord,
         volume::{Phase, VolumeRecord},
     },
-    reconcile::{finish_create, finish_expand, undo_create},
+    reconcile::{finish_create, finish_expand, finish_remove_replica, undo_add_replica, undo_create},
     state::{AliasRecord, Stored, alias_id},
 };
 
@@ -51,13 +51,13 @@ fn taken(what: String) -> ApiError {
     Failure::new(Code::AlreadyExists, format!("{what} is taken")).into()
 }
 
-/// All or nothing: the intent is recorded together with the admission's change, the node makes the volume, the record becomes
-/// Ready. The caller holds the UUID's lock, and tries again from the beginning if it lost a race (`Conflict`).
-pub(crate) async fn create_as(
+/// All or nothing: the intent is recorded together with the admission's change, the nodes make the volume, the record
+/// becomes Ready. The caller holds the UUID's lock, and tries again from the beginning if it lost a race (`Conflict`).
+pub(crate) async fn create_as<T>(
     app: &App,
     record: VolumeRecord,
     admission: Admission<'_>,
-    on_node: impl Future<Output = Result<VolumeInfo, NodeError>>,
+    on_nodes: impl Future<Output = Result<T, NodeError>>,
 ) -> Result<(), ApiError> {
     assert_eq!(record.phase, Phase::Creating);
     let uuid = record.uuid;
@@ -65,7 +65,7 @@ pub(crate) async fn create_as(
     let change = admission.change.create(&AliasRecord::of(&record));
     let stored = app.state.create(record, change.absent::<SnapshotRecord>(&uuid.to_string())).await?;
     drop(admission.turn);
-    if let Err(error) = on_node.await {
+    if let Err(error) = on_nodes.await {
         undo_create(app, stored).await?;
         return Err(error.into());
     }
@@ -86,6 +86,8 @@ pub(crate) async fn settled(
         match volume.value.phase {
             Phase::Ready => return Ok(Some(volume)),
             Phase::Expanding { to } => finish_expand(app, volume, to).await?,
+            Phase::AddingReplica(_) => undo_add_replica(app, volume).await?,
+            Phase::RemovingReplica(_) => finish_remove_replica(app, volume).await?,
             Phase::Creating | Phase::Deleting => return Ok(None),
         }
     }

@@ -1,6 +1,6 @@
 //! How a volume looks to clients: the record, and what the node says of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use dataplane::node::{ControllerInfo, PartInfo, VolumeState};
 use serde::Serialize;
@@ -9,10 +9,11 @@ use uuid::Uuid;
 
 use crate::{
     Replication,
-    app::{App, Observed},
+    app::{App, Observed, now_ms},
     model::{
+        replica::{Replica, ReplicaState},
         target::TargetRecord,
-        volume::{Protocol, Provisioning, Replica, VolumeRecord},
+        volume::{Protocol, Provisioning, VolumeRecord},
     },
 };
 
@@ -54,7 +55,7 @@ pub(crate) struct VolumeView {
     snapshot_id: Option<Uuid>,
     /// Always sent: Cinder forwards it (D21).
     writable: bool,
-    /// Owned by its head (D63); omitted while the node does not say.
+    /// Owned by the head of one copy (D63); omitted while no node says.
     #[serde(skip_serializing_if = "Option::is_none")]
     used_bytes: Option<u64>,
     /// In its snapshots (D63); omitted as `used_bytes` is.
@@ -71,7 +72,7 @@ struct LocationView {
     uuid: Uuid,
     backend: BackendRef,
     replica_state: ReplicaState,
-    /// 0 for simple volumes (§4.2).
+    /// Milliseconds since it is in that state; 0 in Unknown and for simple volumes (§4.2).
     current_state_time: u64,
     in_use: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -102,18 +103,16 @@ struct SessionView {
     host_id: String,
 }
 
-/// The states of §4.2 that a single copy can be in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-pub(crate) enum ReplicaState {
-    /// Nobody reports the state of simple volumes in `host` mode (D61).
-    Unknown,
-    Available,
-    Missing,
-}
-
-/// In `target` mode the data plane's truth (D60).
-pub(crate) fn replica_state(app: &App, replica: &Replica, observed: &Observed) -> ReplicaState {
+/// Of several copies what their host's agent says. Nobody reports on simple volumes in `host` mode (D61); in `target` mode
+/// it is the data plane's truth (D60).
+pub(crate) fn replica_state(
+    app: &App,
+    volume: &VolumeRecord,
+    replica: &Replica,
+    observed: &Observed,
+) -> ReplicaState {
     match app.config.default_replication {
+        _ if volume.is_replicated() || replica.is_lost() => replica.state,
         Replication::Host => ReplicaState::Unknown,
         Replication::Target => match observed.volumes.get(&replica.uuid).map(|v| &v.state) {
             Some(VolumeState::Online | VolumeState::ReadOnly(_))
@@ -126,22 +125,48 @@ pub(crate) fn replica_state(app: &App, replica: &Replica, observed: &Observed) -
     }
 }
 
-impl VolumeView {
-    pub(crate) fn new(app: &App, volume: &VolumeRecord, observed: &Observed) -> Self {
-        let class = &volume.class;
-        let limits = volume.limits();
-        // Local volumes have no target, so nothing of them is exported (D23, D37).
-        let in_use = volume.protocol == Protocol::Nvmeof && !volume.published_to.is_empty();
-        let location = volume.replicas.iter().map(|replica| LocationView {
+impl LocationView {
+    fn new(
+        app: &App,
+        volume: &VolumeRecord,
+        replica: &Replica,
+        observed: &Observed,
+        exported: &HashSet<Uuid>,
+    ) -> Self {
+        let state = replica_state(app, volume, replica, observed);
+        let has_a_time = volume.is_replicated() && state != ReplicaState::Unknown;
+        Self {
             uuid: replica.uuid,
             backend: BackendRef { persistent_id: replica.backend.clone() },
-            replica_state: replica_state(app, replica, observed),
-            current_state_time: 0,
-            in_use,
+            replica_state: state,
+            current_state_time: if has_a_time { now_ms().saturating_sub(replica.since_ms) } else { 0 },
+            in_use: exported.contains(&replica.uuid),
             sub_volumes: None,
             sessions: None,
-        });
-        let on_node = volume.replicas.first().and_then(|r| observed.volumes.get(&r.uuid));
+        }
+    }
+}
+
+/// The copies that targets export, of whatever volume.
+pub(super) fn exported(targets: &[TargetRecord]) -> HashSet<Uuid> {
+    targets.iter().flat_map(TargetRecord::replicas).collect()
+}
+
+impl VolumeView {
+    /// `exported`: copies that are namespaces of targets (D23); those of Local volumes never are (D37).
+    pub(crate) fn new(
+        app: &App,
+        volume: &VolumeRecord,
+        observed: &Observed,
+        exported: &HashSet<Uuid>,
+    ) -> Self {
+        let class = &volume.class;
+        let limits = volume.limits();
+        let location: Vec<_> = volume
+            .shown_replicas()
+            .map(|replica| LocationView::new(app, volume, replica, observed, exported))
+            .collect();
+        let on_nodes = || volume.shown_replicas().filter_map(|r| observed.volumes.get(&r.uuid));
         Self {
             alias: volume.alias.clone(),
             uuid: volume.uuid,
@@ -151,14 +176,15 @@ impl VolumeView {
                 Provisioning::Thin => "THIN",
                 Provisioning::Other => "OTHER",
             },
-            num_replicas: volume.replicas.len(),
+            num_replicas: location.len(),
             max_iops: limits.max_iops,
             desired_iops: volume.scaled(class.desired_iops_per_gib),
             max_bw: limits.max_bytes_per_second,
             desired_bw: volume.scaled(class.desired_bytes_per_second_per_gib),
             block_size: if class.block_bytes == 512 { "512B" } else { "4KB" },
             max_replica_down_time: class.max_replica_down_minutes,
-            location: location.collect(),
+            in_use: location.iter().any(|l| l.in_use),
+            location,
             tenant_id: volume.tenant_id.clone(),
             protocol: match volume.protocol {
                 Protocol::Nvmeof => "NVMeoF",
@@ -168,21 +194,19 @@ impl VolumeView {
             storage_class_name: class.name.clone(),
             share_ssd_between_volumes: class.share_ssd,
             replication: class.replication,
-            in_use,
             reserved_space: (volume.provisioning != Provisioning::Thick)
                 .then_some(volume.size.reserved_bytes),
             snapshot_id: volume.snapshot,
             writable: !volume.read_only,
-            used_bytes: on_node.map(|v| v.used_bytes),
-            shared_bytes: on_node.map(|v| v.shared_bytes),
-            trouble: on_node.and_then(|v| v.state.trouble()),
+            used_bytes: on_nodes().map(|v| v.used_bytes).next(),
+            shared_bytes: on_nodes().map(|v| v.shared_bytes).next(),
+            trouble: on_nodes().find_map(|v| v.state.trouble()),
         }
     }
 
     /// Op 18: adds where the copies lie and who is connected to them.
     pub(crate) fn extended(
         mut self,
-        volume: &VolumeRecord,
         observed: &Observed,
         targets: &[TargetRecord],
         controllers: &[ControllerInfo],
@@ -201,7 +225,7 @@ impl VolumeView {
                     .get(&location.uuid)
                     .map_or_else(Vec::new, |on| on.parts.iter().map(sub_volume).collect()),
             );
-            let sessions = targets.iter().filter(|t| t.has(volume.uuid)).filter(connected);
+            let sessions = targets.iter().filter(|t| t.exports(location.uuid)).filter(connected);
             location.sessions = Some(sessions.map(|t| SessionView { host_id: t.host_id.clone() }).collect());
         }
         self

@@ -1,6 +1,7 @@
 //! Which backends and drives the copies of a new volume go to (provisioner §5.2).
 
 mod drives;
+mod further;
 #[cfg(test)]
 mod oracle_test;
 mod rules;
@@ -10,6 +11,7 @@ use std::{cmp::Reverse, collections::HashSet};
 use uuid::Uuid;
 
 pub(crate) use drives::CandidateDrive;
+pub(crate) use further::place_further;
 pub(crate) use rules::Broken;
 
 use super::{
@@ -118,10 +120,8 @@ pub(crate) fn require_host<'a>(
 }
 
 /// As many of those that fit, the best first, as the racks allow.
-fn choose<'a>(wanted: Wanted<'_>, fit: &[&'a Candidate], all: &[Candidate]) -> Vec<&'a Candidate> {
-    let holds = |c: &&Candidate| wanted.holders.contains(&c.record.persistent_id);
-    let mut racks: HashSet<&str> =
-        all.iter().filter(holds).filter_map(|c| c.record.rack.as_deref()).collect();
+fn choose<'a>(wanted: Wanted<'_>, fit: &[&'a Candidate], all: &'a [Candidate]) -> Vec<&'a Candidate> {
+    let mut racks = racks_of_holders(wanted, all);
     let mut chosen = Vec::new();
     for candidate in fit {
         // Without a rack it stands in one of its own (D53).
@@ -132,6 +132,12 @@ fn choose<'a>(wanted: Wanted<'_>, fit: &[&'a Candidate], all: &[Candidate]) -> V
         }
     }
     chosen
+}
+
+/// Those that have a copy already.
+fn racks_of_holders<'a>(wanted: Wanted<'_>, all: &'a [Candidate]) -> HashSet<&'a str> {
+    let holds = |c: &&Candidate| wanted.holders.contains(&c.record.persistent_id);
+    all.iter().filter(holds).filter_map(|c| c.record.rack.as_deref()).collect()
 }
 
 /// D28: some fit, but too few, or not the one that has to be among them.
@@ -161,7 +167,7 @@ mod tests {
     use super::{rules::Rule, *};
     use crate::model::{GIB, volume::tests::class};
 
-    fn candidate(id: u8, free_gib: &[u64]) -> Candidate {
+    pub(in crate::model::placement) fn candidate(id: u8, free_gib: &[u64]) -> Candidate {
         let drives = free_gib.iter().enumerate().map(|(i, gib)| CandidateDrive {
             uuid: Uuid::from_u128(u128::from(id) << 8 | i as u128),
             unreserved_bytes: gib * GIB,
@@ -176,13 +182,13 @@ mod tests {
         }
     }
 
-    fn in_rack(id: u8, free_gib: u64, rack: &str) -> Candidate {
+    pub(in crate::model::placement) fn in_rack(id: u8, free_gib: u64, rack: &str) -> Candidate {
         let mut candidate = candidate(id, &[free_gib]);
         candidate.record.rack = Some(rack.to_owned());
         candidate
     }
 
-    fn wanted(class: &StorageClass) -> Wanted<'_> {
+    pub(in crate::model::placement) fn wanted(class: &StorageClass) -> Wanted<'_> {
         Wanted {
             class,
             protocol: Protocol::Nvmeof,

@@ -10,7 +10,7 @@ pub(crate) use session::{
 };
 pub(crate) use storage::{
     AuthServer, BackendUpdate, DriveAdd, DriveGrow, HostProbe, LicenseInstall, LogForward, NodeJoin,
-    PathStateSet, PlacementExplain, Publish, SecretsPut, SnapshotCreate, SnapshotGroupCreate,
+    PathStateSet, PlacementExplain, Publish, ReplicaAdd, SecretsPut, SnapshotCreate, SnapshotGroupCreate,
     SnapshotVolumeCreate, TaskUpdate, TenantCreate, TenantUpdate, TlsKeyPut, TokenCreate, Unpublish,
-    VolumeClone, VolumeCreate, VolumeExpand,
+    VolumeClone, VolumeCreate, VolumeExpand, VolumeMigrate,
 };

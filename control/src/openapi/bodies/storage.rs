@@ -130,6 +130,24 @@ pub(crate) struct Publish {
     vol_id: String,
 }
 
+/// Where a further copy may lie; what is absent or empty is as the volume's storage class says.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ReplicaAdd {
+    same_rack_allowed: Option<bool>,
+    racks: Option<Vec<String>>,
+    zones: Option<Vec<String>>,
+    regions: Option<Vec<String>>,
+}
+
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct VolumeMigrate {
+    vol_id: String,
+    /// The copy that is to go from where it is.
+    rep_id: String,
+}
+
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PathStateSet {

@@ -114,6 +114,61 @@ impl Running {
     }
 }
 
+/// A server with several storage nodes, all in this process. Volumes of several copies are mirrored by hosts.
+pub(crate) struct Cluster {
+    pub(crate) running: Running,
+    /// Where each keeps its state; the first is that of the server.
+    members: Vec<(Node, Option<TempDir>)>,
+}
+
+impl Cluster {
+    pub(crate) async fn of(nodes: usize) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("persistent-id"), Self::id(0)).unwrap();
+        let running =
+            Running::on(dir, memory_node(64), |c| c.default_replication = control::Replication::Host).await;
+        let members = vec![(running.node.clone(), None)];
+        let mut cluster = Self { running, members };
+        for index in 1..nodes {
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::write(dir.path().join("persistent-id"), Self::id(index)).unwrap();
+            cluster.members.push((memory_node(64), Some(dir)));
+            cluster.bring_back(index).await;
+        }
+        cluster
+    }
+
+    /// Its persistentID; all have the same room, so that copies go to the first ones.
+    pub(crate) fn id(index: usize) -> String {
+        format!("02:00:00:00:00:{index:02x}")
+    }
+
+    pub(crate) fn node(&self, index: usize) -> &Node {
+        &self.members[index].0
+    }
+
+    /// The node no longer answers; not the first one.
+    pub(crate) fn take_away(&self, index: usize) {
+        self.running.server.release(&Self::id(index));
+    }
+
+    pub(crate) async fn bring_back(&mut self, index: usize) {
+        let (node, dir) = &self.members[index];
+        let dir = dir.as_ref().unwrap();
+        self.running.server.direct(node.clone(), dir.path()).await.unwrap();
+    }
+
+    /// How many volumes each node has, and how many namespaces it exports.
+    pub(crate) async fn counts(&self) -> (Vec<usize>, Vec<usize>) {
+        let (mut volumes, mut exported) = (Vec::new(), Vec::new());
+        for (node, _) in &self.members {
+            volumes.push(node.volumes().await.len());
+            exported.push(node.subsystems().await.iter().map(|s| s.namespaces.len()).sum());
+        }
+        (volumes, exported)
+    }
+}
+
 #[derive(Clone)]
 pub(crate) struct Client {
     address: SocketAddr,
@@ -300,6 +355,23 @@ impl Client {
         let made = self.post("/volumes", json!({ "alias": alias, "capacity": gib })).await;
         assert_eq!(made["status"], "Success", "{made}");
         made["persistentId"].as_str().unwrap().to_owned()
+    }
+
+    /// As `volume`, with so many copies.
+    pub(crate) async fn replicated(&self, alias: &str, gib: u64, copies: u64) -> String {
+        let class = json!({"numReplicas": copies});
+        let body = json!({"alias": alias, "capacity": gib, "storageClass": class});
+        let made = self.post("/volumes", body).await;
+        assert_eq!(made["status"], "Success", "{made}");
+        made["persistentId"].as_str().unwrap().to_owned()
+    }
+
+    /// A volume's copies: their UUIDs and states.
+    pub(crate) async fn copies(&self, volume: &str) -> Vec<(String, String)> {
+        let shown = self.get(&format!("/volumes/{volume}")).await;
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let locations = shown[0]["location"].as_array().unwrap();
+        locations.iter().map(|l| (text(&l["uuid"]), text(&l["replicaState"]))).collect()
     }
 
     /// Announces a host that is Unavailable at once, so that it can be deleted again.
