@@ -5,14 +5,15 @@ use std::{
     future::Future,
     hash::{DefaultHasher, Hash, Hasher},
     net::SocketAddr,
-    sync::Arc,
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock},
     time::{Duration, SystemTime},
 };
 
 use dataplane::node::{ControllerInfo, DriveInfo, SnapshotInfo, VolumeInfo};
 use rustls::ClientConfig;
 use tokio::{
-    sync::{Mutex, MutexGuard, Semaphore},
+    sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit},
     task::JoinSet,
     time::{Instant, timeout},
 };
@@ -20,6 +21,7 @@ use uuid::Uuid;
 
 use crate::{
     ControlConfig,
+    admin::{Admin, settings::Addresses},
     auth::Authenticator,
     envelope::{ApiError, Code, Failure},
     events::Events,
@@ -30,6 +32,7 @@ use crate::{
     state::State,
     store::StoreError,
     syslog::Syslog,
+    tls::ServerTls,
 };
 
 pub(crate) struct App {
@@ -53,8 +56,18 @@ pub(crate) struct App {
     /// Whose signature on a license counts.
     pub(crate) license_key: Option<Key>,
     pub(crate) auth: Authenticator,
+    pub(crate) admin: Admin,
+    pub(crate) tls: ServerTls,
+    /// The directory of the credentials.
+    pub(crate) credentials: PathBuf,
+    /// What people call this node; the settings may change it.
+    pub(crate) node_name: RwLock<String>,
+    /// The settings' addresses when this server started.
+    pub(crate) addresses_at_start: Addresses,
     /// Addresses that the API listens on, ports resolved.
     pub(crate) listeners: Vec<SocketAddr>,
+    /// Where hosts connect to the node in this process.
+    pub(crate) portals: Vec<SocketAddr>,
     pub(crate) started: Instant,
     /// Held while subsystems are compared and set, so that an older comparison never overwrites a newer one.
     pub(crate) subsystems: Mutex<()>,
@@ -140,6 +153,15 @@ impl Observed {
 }
 
 impl App {
+    /// What people call this node.
+    pub(crate) fn node_name(&self) -> String {
+        self.node_name.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_node_name(&self, name: &str) {
+        name.clone_into(&mut self.node_name.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
     /// Carries a change through even if its client goes away: a handler that stopped in the middle would leave
     /// store and node apart.
     pub(crate) async fn complete<T: Send + 'static>(
@@ -157,10 +179,20 @@ impl App {
         change.await.unwrap_or_else(|_| Err(ApiError::internal("the server failed in this request")))
     }
 
+    /// Waits for the changes in progress; others wait until the permit is dropped. `None`: the server is shutting down.
+    pub(crate) async fn pause_changes(&self) -> Option<SemaphorePermit<'_>> {
+        let all = u32::try_from(limits::CHANGES).expect("a small number");
+        self.changes.acquire_many(all).await.ok()
+    }
+
+    /// The directory of the metadata's backups.
+    pub(crate) fn backups(&self) -> PathBuf {
+        self.config.data_dir.join("backups")
+    }
+
     /// Waits for the changes in progress and lets no more in.
     pub(crate) async fn finish_changes(&self) {
-        let all = u32::try_from(limits::CHANGES).expect("a small number");
-        if let Ok(permits) = self.changes.acquire_many(all).await {
+        if let Some(permits) = self.pause_changes().await {
             self.changes.close();
             drop(permits);
         }

@@ -1,11 +1,14 @@
 //! What the operator decides; `ControlConfig::new` gives every setting its default.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::syslog::SyslogUrl;
+use crate::{
+    admin::{AdminConfig, settings::LogFilter},
+    syslog::SyslogUrl,
+};
 
 /// Everything the control plane needs besides the node itself.
 #[derive(Debug, Clone)]
@@ -38,6 +41,9 @@ pub struct ControlConfig {
     pub trust_ca: Option<PathBuf>,
     /// The public key (PEM) that licenses are signed with. `None`: no license can be installed.
     pub license_key: Option<PathBuf>,
+    pub admin: AdminConfig,
+    /// `None`: the log level cannot be changed while the server runs.
+    pub log_filter: Option<Arc<dyn LogFilter>>,
     /// What this program was built from.
     pub commit: String,
     /// When that was committed (RFC 3339).
@@ -97,6 +103,8 @@ impl ControlConfig {
             syslog: Vec::new(),
             trust_ca: None,
             license_key: None,
+            admin: AdminConfig::default(),
+            log_filter: None,
             commit: "unknown".to_owned(),
             commit_date: "1970-01-01T00:00:00Z".to_owned(),
             default_replication: Replication::Target,

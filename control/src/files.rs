@@ -25,13 +25,13 @@ pub(crate) fn private_dir(path: &Path) -> Result<(), ControlError> {
 }
 
 /// Replaces the file with `contents`, mode 0600. After a crash the old or the new text is there, never a part.
-pub(crate) fn write_private(path: &Path, contents: &str) -> Result<(), ControlError> {
+pub(crate) fn write_private(path: &Path, contents: &(impl AsRef<[u8]> + ?Sized)) -> Result<(), ControlError> {
     let replace = || {
         let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
         let new = path.with_extension("new");
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
         file.set_permissions(fs::Permissions::from_mode(0o600))?;
-        file.write_all(contents.as_bytes())?;
+        file.write_all(contents.as_ref())?;
         file.sync_all()?;
         fs::rename(&new, path)?;
         File::open(dir)?.sync_all()

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod accounts;
+mod admin;
 mod api;
 mod app;
 mod auth;
@@ -41,6 +42,10 @@ mod tls;
 mod usage_file;
 mod utc;
 
+pub use admin::{
+    AdminConfig, AdminGroup, LogFile, NoAdminGroup,
+    settings::{LogFilter, configured_address},
+};
 pub use config::{AuthSettings, ControlConfig, Replication, Require};
 pub use error::ControlError;
 pub use identity::node_id;
@@ -49,4 +54,5 @@ pub use node_api::{Join, NodeRole, NodeServer, serve_node};
 pub use nodes::invite::{Invite, NoInvite};
 pub use server::{ControlServer, serve};
 pub use syslog::{SyslogUrl, SyslogUrlError};
+pub use tls::OWN_SERVER_NAME;
 pub use usage_file::{UsageFile, Written};

@@ -105,3 +105,18 @@ pub(crate) const LOG_CHARS: usize = 4096;
 
 /// Parameters of such a message.
 pub(crate) const LOG_PARAMETERS: usize = 64;
+
+/// Attempts to set the administration token that may wait for their turn; each waits two seconds for every one before.
+pub(crate) const SETUP_ATTEMPTS: usize = 8;
+
+/// Bytes of a form's field: a certificate with its chain has some 10 KiB.
+pub(crate) const FORM_FIELD_BYTES: usize = 256 << 10;
+
+/// Fields of a form: the contract's largest has three.
+pub(crate) const FORM_FIELDS: usize = 32;
+
+/// Bytes of a log before it becomes the older half of what is kept.
+pub(crate) const LOG_FILE_BYTES: u64 = 4 << 20;
+
+/// Bytes of a backup of the metadata, which is held in memory: 100,000 volumes take some 100 MiB.
+pub(crate) const BACKUP_BYTES: u64 = 256 << 20;

@@ -25,6 +25,7 @@ pub(crate) async fn run(app: Arc<App>) {
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         looks.tick().await;
+        app.admin.heartbeats.beat("watcher", LOOK);
         for member in app.nodes.all() {
             if let Ok(drives) = member.handle.drives().await {
                 member.saw(drives);

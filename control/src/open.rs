@@ -1,6 +1,9 @@
 //! Opening what the server rests on: the store, the credentials, the node's lease.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, RwLock},
+};
 
 use dataplane::node::Node;
 use tokio::{
@@ -11,6 +14,11 @@ use tokio::{
 use crate::{
     ControlConfig, ControlError,
     accounts::Accounts,
+    admin::{
+        Admin,
+        certs::PublicCertificate,
+        settings::{AdminSettings, take_effect},
+    },
     app::{App, Locks, SharedApp},
     auth::{Authenticator, Certificates, IssuedTokens, RotateError, Tokens},
     credentials::{Credentials, ServerNames},
@@ -26,7 +34,7 @@ use crate::{
     state::{Record, State},
     store::{LeaseId, MetaStore, RedbStore, Watch},
     syslog::Syslog,
-    tls,
+    tls::{self, ServerTls},
 };
 
 pub(crate) struct Opened {
@@ -73,6 +81,9 @@ pub(crate) async fn open(
         accounts: Accounts::open(state.clone(), &credentials.dir, config.auth.session_seconds * 1000).await?,
     };
     let targets = store.watch(TargetRecord::PREFIX);
+    let settings = state.get::<AdminSettings>(AdminSettings::KEY).await;
+    let settings = settings.map_err(|e| ControlError::bad_file(&store_path, e))?.map(|s| s.value);
+    let portals = node.portals();
     let own = LocalNode::new(node, KnownDrives::load(&config.data_dir)?);
     own.remember_drives().await?;
     let handle = NodeHandle::Local(own.clone());
@@ -82,6 +93,12 @@ pub(crate) async fn open(
     let nodes = Nodes::default();
     nodes.put(Arc::new(Member::new(&node_id, handle, liveness.clone())));
     let app = Arc::new(App {
+        admin: Admin::open(&config.data_dir, &credentials.dir, config.admin.clone())?,
+        tls: ServerTls::new(&credentials, PublicCertificate::load(&credentials.dir)?)?,
+        credentials: credentials.dir.clone(),
+        node_name: RwLock::new(config.node_name.clone()),
+        addresses_at_start: settings.as_ref().map(|s| s.addresses().clone()).unwrap_or_default(),
+        portals,
         config,
         nodes,
         attending: Attending::default(),
@@ -104,5 +121,8 @@ pub(crate) async fn open(
         tenant_locks: Locks::new(),
         changes: Arc::new(Semaphore::new(limits::CHANGES)),
     });
+    if let Some(settings) = &settings {
+        take_effect(&app, settings);
+    }
     Ok(Opened { app, own, liveness, credentials, lease, targets })
 }

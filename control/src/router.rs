@@ -2,7 +2,7 @@
 
 use axum::{
     Extension, Router,
-    extract::OriginalUri,
+    extract::{DefaultBodyLimit, OriginalUri},
     http::{Method, StatusCode},
     middleware::{from_fn, from_fn_with_state},
     routing::{delete, post},
@@ -12,8 +12,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     api::{
-        auth_server, backends, basalt, docs, health, hosts, info, inventory, license, metrics, publish,
-        replicas, session, snapshots, syslog, targets, tasks, tenants, volumes,
+        admin, auth_server, backends, basalt, docs, health, hosts, info, inventory, license, metrics,
+        publish, replicas, session, snapshots, syslog, targets, tasks, tenants, volumes,
     },
     app::SharedApp,
     auth::{authenticate, require_role},
@@ -139,13 +139,38 @@ fn session_v1() -> (Router<SharedApp>, OpenApi) {
     (routes, document)
 }
 
+/// The gate before it (`admin::admit`) knows what there is, so nothing else gets here.
+fn admin_v1() -> (Router<SharedApp>, OpenApi) {
+    let (routes, mut document) = OpenApiRouter::new()
+        .routes(routes!(admin::setup::setup))
+        .routes(routes!(admin::info::version))
+        .routes(routes!(admin::info::changelog))
+        .routes(routes!(admin::info::build))
+        .routes(routes!(admin::info::health))
+        .routes(routes!(admin::info::endpoints))
+        .routes(routes!(admin::services::services))
+        .routes(routes!(admin::backup::post, admin::backup::get))
+        .routes(routes!(admin::backup::get_file))
+        .routes(routes!(admin::backup::log))
+        .routes(routes!(admin::backup::post_restore))
+        .routes(routes!(admin::certs::post, admin::certs::get))
+        .routes(routes!(admin::settings::post, admin::settings::get))
+        .split_for_parts();
+    openapi::add_error(&mut document, "AdminProblem");
+    openapi::set_security(&mut document, &["adminToken", "adminHash"]);
+    (routes.layer(DefaultBodyLimit::disable()), document)
+}
+
 /// All APIs, before authentication, and what describes them.
 fn routes() -> (Router<SharedApp>, OpenApi) {
     let (provisioner, document) = provisioner();
     let (basalt_v1, basalt_document) = basalt_v1();
     let (session_v1, session_document) = session_v1();
-    let routes = provisioner.nest("/basalt/v1", basalt_v1).nest("/v1", session_v1);
+    let (admin_v1, admin_document) = admin_v1();
+    let routes =
+        provisioner.nest("/basalt/v1", basalt_v1).nest("/v1", session_v1).nest(admin::PREFIX, admin_v1);
     let document = document.nest("/basalt/v1", basalt_document).nest("/v1", session_document);
+    let document = document.nest(admin::PREFIX, admin_document);
     (routes, document)
 }
 

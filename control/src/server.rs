@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     ControlConfig, ControlError,
+    admin::{backup, beat_for_cores},
     app::{App, SharedApp},
     events::Kind,
     identity::node_id,
@@ -56,8 +57,9 @@ impl std::fmt::Debug for AppHandle {
 pub async fn serve(config: ControlConfig, node: Node) -> Result<ControlServer, ControlError> {
     let sockets = bind(&config.api)?;
     let listeners: Vec<SocketAddr> = sockets.iter().map(|(_, address)| *address).collect();
-    let Opened { app, own, liveness, lease, targets, credentials } = open(config, node, &listeners).await?;
-    let acceptor = tls::Acceptor::new(tls::server_config(&credentials)?);
+    let Opened { app, own, liveness, lease, targets, credentials } =
+        open(config, node.clone(), &listeners).await?;
+    let acceptor = tls::Acceptor::new(app.tls.config());
     bring_back(&app).await.map_err(|e| ControlError::bad_file(&app.config.data_dir, e))?;
     // Not before: a host that comes back must find what it was published.
     for member in app.nodes.all() {
@@ -85,6 +87,8 @@ pub async fn serve(config: ControlConfig, node: Node) -> Result<ControlServer, C
             tokio::spawn(keep_up(own, app.config.data_dir.clone())),
             tokio::spawn(reconcile::background(Arc::clone(&app), targets)),
             tokio::spawn(monitor::run(Arc::clone(&app))),
+            tokio::spawn(backup::run(Arc::clone(&app))),
+            tokio::spawn(beat_for_cores(Arc::clone(&app), node)),
         ],
         app: AppHandle(app),
     })
@@ -97,7 +101,7 @@ async fn bring_back(app: &App) -> Result<(), StoreError> {
         tracing::warn!("{problem}");
     }
     reconcile::subsystems(app).await?;
-    app.events.add(Kind::ServerStarted, &app.config.node_name, "the server started").await;
+    app.events.add(Kind::ServerStarted, app.node_name(), "the server started").await;
     Ok(())
 }
 

@@ -191,6 +191,16 @@ impl State {
         Arc::clone(&self.0)
     }
 
+    /// Every entry, whatever its kind, as one transaction sees them.
+    pub(crate) async fn export(&self) -> Result<Vec<Entry>, StoreError> {
+        self.0.list("").await
+    }
+
+    /// Entries of any kind, all or nothing.
+    pub(crate) async fn replace(&self, checks: Vec<Check>, ops: Vec<Op>) -> Result<(), StoreError> {
+        self.0.txn(checks, ops).await.map(drop)
+    }
+
     pub(crate) async fn get<T: Record>(&self, id: &str) -> Result<Option<Stored<T>>, StoreError> {
         let key = format!("{}{id}", T::PREFIX);
         self.0.get(&key).await?.map(parse).transpose()

@@ -147,7 +147,7 @@ async fn views(
             certified: false,
             portals: portals(&observed, &id, peer),
             host_id: record.host_id,
-            name: app.config.node_name.clone(),
+            name: app.node_name(),
             authentication_mode: "LOCAL",
         }
     });

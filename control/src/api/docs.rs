@@ -34,7 +34,7 @@ pub(crate) async fn home(State(app): State<SharedApp>, headers: HeaderMap) -> Re
     }
     let health = if app.nodes.are_all_alive() { "ready" } else { "the storage node does not answer" };
     let page = HOME
-        .replace("{node}", &escaped(&app.config.node_name))
+        .replace("{node}", &escaped(&app.node_name()))
         .replace("{version}", env!("CARGO_PKG_VERSION"))
         .replace("{health}", health);
     file("text/html; charset=utf-8", page)

@@ -100,10 +100,7 @@ impl<'a> Scrape<'a> {
                 let own = replica.filter(|r| r.uuid != volume.uuid).map(|r| r.uuid.to_string());
                 labels.push((rep_uuid, own.unwrap_or_default()));
                 labels.push((node_id, replica.map(|r| r.backend.clone()).unwrap_or_default()));
-                labels.push((
-                    node_name,
-                    replica.map(|_| self.app.config.node_name.clone()).unwrap_or_default(),
-                ));
+                labels.push((node_name, replica.map(|_| self.app.node_name()).unwrap_or_default()));
             }
             family.sample(labels, volume.size.capacity_bytes());
         }

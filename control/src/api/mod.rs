@@ -1,5 +1,6 @@
 //! The handlers, one file per noun.
 
+pub(crate) mod admin;
 pub(crate) mod auth_server;
 pub(crate) mod backends;
 pub(crate) mod basalt;

@@ -11,7 +11,7 @@ use axum::{
 use super::{Api, Refused, is_reading, may};
 use crate::{
     accounts::Caller,
-    api::{basalt, session},
+    api::{admin, basalt, session},
     app::{SharedApp, now_ms},
     envelope::ApiError,
     syslog::{Logging, Severity, Syslog},
@@ -32,7 +32,10 @@ pub(crate) async fn authenticate(
             if let Some(caller) = caller {
                 request.extensions_mut().insert(caller);
             }
-            next.run(request).await
+            match Api::of(&path) {
+                Api::Admin => admin::admit(&app, request, next).await,
+                _ => next.run(request).await,
+            }
         }
         Err(refused) => {
             tracing::info!(%method, path, peer = %peer.remote, %refused, "refused a request");
@@ -86,6 +89,7 @@ fn answer(path: &str, refused: &Refused) -> Response {
     let status = refused.status();
     let mut response = match Api::of(path) {
         Api::Basalt => basalt::refused(status, refused),
+        Api::Admin => admin::AdminError::new(status, refused.to_string()).into_response(),
         Api::Session => session::SessionError::new(status, refused.to_string()).into_response(),
         Api::Provisioner => ApiError::protocol(status, refused.to_string()).into_response(),
     };

@@ -17,6 +17,7 @@ pub(crate) use token::{RotateError, Tokens};
 use crate::{
     AuthSettings, Require,
     accounts::{Accounts, Caller, Roles},
+    api::admin,
     oidc::Oidc,
     store::StoreError,
     tls::Peer,
@@ -82,6 +83,8 @@ pub(crate) enum Api {
     Provisioner,
     Basalt,
     Session,
+    /// It has a credential of its own (`api::admin`).
+    Admin,
 }
 
 impl Api {
@@ -91,6 +94,7 @@ impl Api {
         match path {
             _ if is_under("/basalt") => Self::Basalt,
             _ if is_under("/v1") => Self::Session,
+            _ if is_under(admin::PREFIX) => Self::Admin,
             _ => Self::Provisioner,
         }
     }
@@ -111,6 +115,7 @@ impl Authenticator {
         let entrant = match Api::of(path) {
             // Certificates and issued tokens count on the other APIs only (D55).
             Api::Session => self.session_token(headers).await.map(Entrant::Caller)?,
+            Api::Admin => return Ok(None),
             Api::Provisioner | Api::Basalt => self.identify(headers, peer).await?,
         };
         match entrant {

@@ -87,18 +87,30 @@ impl Oidc {
     /// As it was left. A configuration whose secrets cannot be opened any more counts as none: certificates and our own
     /// tokens still let people in to set it anew.
     pub(crate) async fn open(state: State, seal: &Seal, trust: Trust) -> Result<Self, StoreError> {
+        let active = RwLock::new(Self::stored(&state, seal, &trust).await?);
+        Ok(Self { state, trust, active, changing: Mutex::default() })
+    }
+
+    /// What is in the store counts from now on.
+    pub(crate) async fn reload(&self, seal: &Seal) -> Result<(), StoreError> {
+        let _one = self.changing.lock().await;
+        let stored = Self::stored(&self.state, seal, &self.trust).await?;
+        *self.active.write().unwrap_or_else(PoisonError::into_inner) = stored;
+        Ok(())
+    }
+
+    async fn stored(state: &State, seal: &Seal, trust: &Trust) -> Result<Option<Arc<Active>>, StoreError> {
         let active = match state.get::<OidcRecord>(OidcRecord::KEY).await? {
             None => None,
             Some(stored) => match stored.value.open(seal) {
-                Ok(config) => Keys::new(&config.keys, &trust).ok().map(|keys| Active { config, keys }),
+                Ok(config) => Keys::new(&config.keys, trust).ok().map(|keys| Active { config, keys }),
                 Err(error) => {
                     tracing::error!(%error, "the authorization server's settings cannot be used");
                     None
                 }
             },
         };
-        let active = RwLock::new(active.map(Arc::new));
-        Ok(Self { state, trust, active, changing: Mutex::default() })
+        Ok(active.map(Arc::new))
     }
 
     fn active(&self) -> Option<Arc<Active>> {

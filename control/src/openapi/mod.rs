@@ -15,10 +15,11 @@ use utoipa::{
     openapi::{
         Components, Content, ObjectBuilder, OpenApi, PathItem, Ref, RefOr, Required, ResponseBuilder, Type,
         path::{Operation, Parameter, ParameterBuilder, ParameterIn},
-        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
 
+use crate::api::admin::AdminProblem;
 pub(crate) use answers::{Answer, Created, Numbered, Problem, SessionProblem, Status, TenantCreated};
 
 /// The document as it is sent.
@@ -52,7 +53,7 @@ pub(crate) async fn openapi(Extension(Document(text)): Extension<Document>) -> R
         title = "Basalt",
         description = "An NVMe/TCP storage node. Reading needs the role Observers, changing Administrators.",
     ),
-    components(schemas(Status, Problem, SessionProblem)),
+    components(schemas(Status, Problem, SessionProblem, AdminProblem)),
     modifiers(&Credentials),
     security(("bearer" = []), ("certificate" = [])),
 )]
@@ -73,6 +74,13 @@ impl Modify for Credentials {
             extensions: None,
         };
         components.add_security_scheme("certificate", certificate);
+        for (name, parameter, what) in [
+            ("adminToken", "token", "the administration token"),
+            ("adminHash", "hash", "an HMAC of method and path under that token's digest"),
+        ] {
+            let key = ApiKey::Query(ApiKeyValue::with_description(parameter, what));
+            components.add_security_scheme(name, SecurityScheme::ApiKey(key));
+        }
     }
 }
 
@@ -88,6 +96,14 @@ pub(crate) fn add_error(document: &mut OpenApi, schema: &str) {
         let described =
             ResponseBuilder::new().description("refused, or failed").content("application/json", error);
         operation.1.responses.responses.insert("default".to_owned(), RefOr::T(described.build()));
+    }
+}
+
+/// Every operation takes one of these credentials, and none of the others.
+pub(crate) fn set_security(document: &mut OpenApi, schemes: &[&str]) {
+    for (_, operation) in document.paths.paths.values_mut().flat_map(operations) {
+        let alternatives = schemes.iter().map(|name| SecurityRequirement::new(*name, Vec::<String>::new()));
+        operation.security = Some(alternatives.collect());
     }
 }
 

@@ -4,7 +4,6 @@ use std::{future::Future, io, net::SocketAddr, pin::Pin, sync::Arc, time::Durati
 
 use axum::Extension;
 use axum_server::accept::Accept;
-use rustls::ServerConfig;
 use rustls_pki_types::CertificateDer;
 use tokio::{
     net::TcpStream,
@@ -14,6 +13,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tower::Layer;
 
+use super::ConfigCell;
 use crate::limits;
 
 /// A client has this long for its handshake.
@@ -34,13 +34,13 @@ pub(crate) struct Peer {
 /// Does the TLS side of each new connection; one for all listeners, so that the limit is one too.
 #[derive(Clone)]
 pub(crate) struct Acceptor {
-    tls: TlsAcceptor,
+    tls: ConfigCell,
     connections: Arc<Semaphore>,
 }
 
 impl Acceptor {
-    pub(crate) fn new(config: Arc<ServerConfig>) -> Self {
-        Self { tls: config.into(), connections: Arc::new(Semaphore::new(limits::CONNECTIONS)) }
+    pub(crate) fn new(tls: impl Into<ConfigCell>) -> Self {
+        Self { tls: tls.into(), connections: Arc::new(Semaphore::new(limits::CONNECTIONS)) }
     }
 
     async fn handshake(self, tcp: TcpStream) -> io::Result<(TlsStream<TcpStream>, Peer)> {
@@ -48,7 +48,7 @@ impl Acceptor {
         let permit = self.connections.try_acquire_owned().map_err(io::Error::other)?;
         tcp.set_nodelay(true)?;
         let (local, remote) = (tcp.local_addr()?, tcp.peer_addr()?);
-        let stream = timeout(HANDSHAKE, self.tls.accept(tcp)).await??;
+        let stream = timeout(HANDSHAKE, TlsAcceptor::from(self.tls.get()).accept(tcp)).await??;
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let chain = chain.iter().map(|c| c.clone().into_owned()).collect();
         Ok((stream, Peer { local, remote, chain, _permit: Arc::new(permit) }))

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod access_tokens;
+mod admin;
 mod auth;
 mod auth_server;
 mod cinder_flow;

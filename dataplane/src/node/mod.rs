@@ -145,6 +145,21 @@ impl Node {
         drop(runtime);
     }
 
+    /// Threads that serve I/O.
+    pub fn core_count(&self) -> usize {
+        self.inner.handle.cores()
+    }
+
+    /// Answers when that core has come around to it: false if there is none, or none any more.
+    pub async fn core_answers(&self, core: usize) -> bool {
+        match u16::try_from(core) {
+            Ok(id) if core < self.core_count() => {
+                self.inner.handle.call_on(CoreId(id), || async {}).await.is_some()
+            }
+            _ => false,
+        }
+    }
+
     /// Where hosts connect to: advertised addresses; without one, as bound.
     pub fn portals(&self) -> Vec<SocketAddr> {
         self.inner.target.portals()

@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, future::Future, time::Duration};
 
+use control::OWN_SERVER_NAME;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{
     Method, Request, StatusCode,
@@ -16,7 +17,11 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::{error::CliError, server::Server, tls};
+use super::{
+    error::CliError,
+    server::{Server, Trust},
+    tls,
+};
 
 /// A connected server.
 #[derive(Debug)]
@@ -43,8 +48,12 @@ impl Client {
         let url = server.address.url();
         let unreachable = |reason: String| CliError::Unreachable { url: server.address.url(), reason };
         let config = tls::client_config(&server)?;
-        let name = ServerName::try_from(server.address.host.clone())
-            .map_err(|error| CliError::Usage(format!("{url}: {error}")))?;
+        // Of an installation whose own authority we trust we want its own certificate, not the one for everybody.
+        let name = match server.trust {
+            Trust::Installation(_) => OWN_SERVER_NAME.to_owned(),
+            Trust::Public(_) | Trust::Anybody => server.address.host.clone(),
+        };
+        let name = ServerName::try_from(name).map_err(|error| CliError::Usage(format!("{url}: {error}")))?;
         let socket = TcpStream::connect((server.address.host.as_str(), server.address.port));
         let socket = match tokio::time::timeout(CONNECT_LIMIT, socket).await {
             Ok(connected) => connected.map_err(|error| unreachable(error.to_string()))?,

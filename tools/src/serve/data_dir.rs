@@ -43,6 +43,12 @@ impl DataDir {
         }
     }
 
+    /// Whether the passphrase of a first start waits to be used.
+    pub(crate) fn has_setup_token(&self) -> bool {
+        let file = fs::metadata(self.path.join("credentials/setup-token"));
+        file.is_ok_and(|file| file.len() > 0)
+    }
+
     /// Says where the API listens, for commands on this machine. Replaced whole, so that none reads half of it.
     pub(crate) fn write_api_url(&self, listen: SocketAddr) -> Result<(), DataDirError> {
         let (address, _) = usable(listen);

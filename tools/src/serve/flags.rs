@@ -10,6 +10,7 @@ use control::SyslogUrl;
 use serde::Deserialize;
 
 use super::{
+    admin_flags::AdminFlags,
     controller_ids::{ControllerIds, ControllerIdsError},
     drive_flag::{DriveFlag, DriveFlagError},
     portal_flag::{PortalFlag, PortalFlagError, parse_listen, parse_referral},
@@ -150,6 +151,9 @@ pub(crate) struct ServeFlags {
     #[arg(long, value_name = "MODE")]
     pub(crate) default_replication: Option<ReplicationFlag>,
 
+    #[command(flatten)]
+    pub(crate) admin: AdminFlags,
+
     /// A defect that the tests of durability must notice; no-flush on lossy drives only
     #[arg(long, env = "BASALT_TEST_FAULT", hide = true)]
     #[serde(skip)]
@@ -247,6 +251,7 @@ impl ServeFlags {
             nqn_prefix: self.nqn_prefix.or(file.nqn_prefix),
             reserve_floor_gib: self.reserve_floor_gib.or(file.reserve_floor_gib),
             default_replication: self.default_replication.or(file.default_replication),
+            admin: self.admin.or(file.admin),
             test_fault: self.test_fault,
             log: self.log.or(file.log),
             log_format: self.log_format.or(file.log_format),

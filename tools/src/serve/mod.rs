@@ -4,9 +4,10 @@ use std::{
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
+    sync::Arc,
 };
 
-use control::{ControlError, KnownDrives, UsageFile, Written};
+use control::{ControlConfig, ControlError, KnownDrives, UsageFile, Written};
 use dataplane::node::{Node, StartError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -19,6 +20,7 @@ use self::{
     settings::{Settings, SettingsError},
 };
 
+mod admin_flags;
 mod controller_ids;
 mod data_dir;
 mod drive_flag;
@@ -64,7 +66,7 @@ enum ServeError {
 
 /// Runs until SIGTERM or SIGINT: exit code 0. 1: could not start. 2: wrong flags.
 pub(crate) fn run(arguments: ServeArguments, data_dir: Option<PathBuf>) -> ExitCode {
-    match settings(arguments, data_dir).and_then(|settings| serve(&settings)) {
+    match settings(arguments, data_dir).and_then(serve) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("basalt: {error}");
@@ -84,13 +86,14 @@ fn settings(arguments: ServeArguments, data_dir: Option<PathBuf>) -> Result<Sett
     Ok(Settings::resolve(flags.or(file))?)
 }
 
-fn serve(settings: &Settings) -> Result<(), ServeError> {
-    logging::start(settings)?;
+fn serve(mut settings: Settings) -> Result<(), ServeError> {
+    let logging = Arc::new(logging::start(&settings)?);
     if let Some(path) = settings.missing_device() {
         return Err(ServeError::NoDevice(path.to_owned()));
     }
     let node_id = control::node_id(&settings.data_dir)?;
     let data_dir = DataDir::lock(&settings.data_dir)?;
+    logging.keep_in(&settings.data_dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
         .thread_name("control")
@@ -98,6 +101,14 @@ fn serve(settings: &Settings) -> Result<(), ServeError> {
         .build()?;
     // The handlers come first: a signal during a long recovery shall end in order too.
     let stop = runtime.block_on(async { Stop::new() })?;
+    if let Some(ip) = runtime.block_on(control::configured_address(&settings.data_dir))? {
+        settings.listen_on(ip);
+    }
+    let control = ControlConfig {
+        admin: settings.admin.to_config()?,
+        log_filter: Some(logging),
+        ..settings.control_config()
+    };
     // The control plane lets hosts in, once what was published is exported again.
     let known = KnownDrives::load(&settings.data_dir)?;
     let usage_file = UsageFile::of(&settings.data_dir);
@@ -106,8 +117,8 @@ fn serve(settings: &Settings) -> Result<(), ServeError> {
     node.restore_usage(past);
     usage_file.write(&runtime.block_on(node.usage()), Written::Running)?;
     match &settings.node {
-        Some(alone) => runtime.block_on(run_alone(settings, alone, node, stop)),
-        None => runtime.block_on(run_node(settings, &data_dir, node, stop)),
+        Some(alone) => runtime.block_on(run_alone(&settings, alone, node, stop)),
+        None => runtime.block_on(run_node(&settings, control, &data_dir, node, stop)),
     }
 }
 
@@ -131,17 +142,19 @@ async fn run_alone(
 
 async fn run_node(
     settings: &Settings,
+    config: ControlConfig,
     data_dir: &DataDir,
     node: Node,
     mut stop: Stop,
 ) -> Result<(), ServeError> {
     // Every file is there before the API answers; only a port that the kernel chooses is known no sooner.
     data_dir.write_api_url(settings.api[0])?;
-    let control = control::serve(settings.control_config(), node.clone()).await?;
+    let control = control::serve(config, node.clone()).await?;
     let api = control.listeners();
     data_dir.write_api_url(api[0])?;
     let ready = Ready {
         data_dir: &settings.data_dir,
+        has_setup_token: data_dir.has_setup_token(),
         api,
         portals: &node.portals(),
         discovery: &node.discovery_portals(),

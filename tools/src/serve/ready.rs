@@ -16,6 +16,8 @@ use crate::{
 /// A running server, as far as people are told about it.
 pub(crate) struct Ready<'a> {
     pub(crate) data_dir: &'a Path,
+    /// The passphrase of the first start waits to be used.
+    pub(crate) has_setup_token: bool,
     /// Where the API listens.
     pub(crate) api: &'a [SocketAddr],
     /// Where hosts find NVMe/TCP: the advertised addresses, else the listeners'.
@@ -45,6 +47,14 @@ impl Ready<'_> {
         }
         let credentials = self.data_dir.join("credentials");
         line(&mut text, "credentials", &format!("{} (token, client certificate, CA)", credentials.display()));
+        if self.has_setup_token {
+            let file = credentials.join("setup-token");
+            line(
+                &mut text,
+                "setup",
+                &format!("{} opens the administration API's first call", file.display()),
+            );
+        }
         let basalt = self.command();
         line(&mut text, "then", &format!("{basalt} volume create vol1 {}G", self.first_volume_gib()));
         line(&mut text, "", &format!("{basalt} host add \"$(hostname)\" --nqn \"$(cat /etc/nvme/hostnqn)\""));
@@ -130,6 +140,7 @@ mod tests {
         };
         let ready = Ready {
             data_dir: Path::new("/srv/b"),
+            has_setup_token: true,
             api: &[any_v4],
             portals: &portals,
             discovery: &["127.0.0.1:8009".parse().expect("literal")],
@@ -144,6 +155,7 @@ mod tests {
   discovery    127.0.0.1:8009
   drive        a.img: 5 GiB, 4.00 GiB unreserved, write-through
   credentials  /srv/b/credentials (token, client certificate, CA)
+  setup        /srv/b/credentials/setup-token opens the administration API's first call
   then         basalt --data-dir /srv/b volume create vol1 4G
                basalt --data-dir /srv/b host add "$(hostname)" --nqn "$(cat /etc/nvme/hostnqn)"
                basalt --data-dir /srv/b publish vol1 "$(hostname)"   # prints the nvme connect line

@@ -14,6 +14,7 @@ use dataplane::{
 };
 
 use super::{
+    admin_flags::AdminFlags,
     controller_ids::ControllerIds,
     drive_flag::DriveFlag,
     flags::{FaultFlag, LogFormat, ReplicationFlag, RequireFlag, ServeFlags},
@@ -43,6 +44,7 @@ pub(crate) struct Settings {
     pub(crate) node_name: String,
     pub(crate) nqn_prefix: String,
     pub(crate) provisioner: Provisioner,
+    pub(crate) admin: AdminFlags,
     pub(crate) test_fault: Option<FaultFlag>,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
@@ -147,6 +149,7 @@ impl Settings {
                 reserve_floor_gib: flags.reserve_floor_gib,
                 default_replication: flags.default_replication,
             },
+            admin: flags.admin,
             test_fault: flags.test_fault,
             log: flags.log.unwrap_or_else(|| "info".to_owned()),
             log_format: flags.log_format.unwrap_or(LogFormat::Text),
@@ -223,6 +226,29 @@ impl Settings {
             Some(address) => Err(SettingsError::ReferralTwice(address)),
             None => Ok(()),
         }
+    }
+
+    /// Listens on this address, too, on every port on which it listens elsewhere (admin.md §5.7).
+    pub(crate) fn listen_on(&mut self, ip: IpAddr) {
+        let covers = |listen: &SocketAddr| {
+            listen.ip() == ip || (listen.ip().is_unspecified() && listen.is_ipv4() == ip.is_ipv4())
+        };
+        let missing = |listens: Vec<SocketAddr>| {
+            // Which port the kernel chooses elsewhere nobody could tell a host.
+            let mut ports: Vec<u16> =
+                listens.iter().map(SocketAddr::port).filter(|port| *port != 0).collect();
+            ports.sort_unstable();
+            ports.dedup();
+            ports.retain(|port| !listens.iter().any(|listen| listen.port() == *port && covers(listen)));
+            ports.into_iter().map(move |port| SocketAddr::new(ip, port))
+        };
+        self.api.extend(missing(self.api.clone()));
+        let portals = missing(self.nvme.iter().map(|portal| portal.listen).collect());
+        self.nvme.extend(portals.map(|listen| PortalFlag { listen, advertise: None }));
+        let discovery = missing(self.discovery.iter().map(|d| d.portal.listen).collect());
+        let portal = |listen| PortalFlag { listen, advertise: None };
+        self.discovery
+            .extend(discovery.map(|listen| DiscoveryPortal { portal: portal(listen), optional: true }));
     }
 
     /// A drive below /dev that is not there. Elsewhere a missing drive is a file to be made.

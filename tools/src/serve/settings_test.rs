@@ -49,6 +49,34 @@ fn serve_alone_has_all_defaults() {
 }
 
 #[test]
+fn an_address_of_the_settings_is_listened_on_once() {
+    let mut settings =
+        resolve("--api 127.0.0.1:1 --api 0.0.0.0:2 --nvme 127.0.0.1:3 --nvme [::]:4").expect("fine");
+    let ip = "192.0.2.7".parse().expect("literal");
+    for _ in 0..2 {
+        settings.listen_on(ip);
+        let api: Vec<String> = settings.api.iter().map(ToString::to_string).collect();
+        assert_eq!(api, ["127.0.0.1:1", "0.0.0.0:2", "192.0.2.7:1"]);
+        let nvme: Vec<String> = settings.nvme.iter().map(|portal| portal.listen.to_string()).collect();
+        assert_eq!(nvme, ["127.0.0.1:3", "[::]:4", "192.0.2.7:3", "192.0.2.7:4"]);
+    }
+}
+
+#[test]
+fn the_administration_api_is_configured_by_flags_or_a_table() {
+    let table = file("[admin]\nendpoints = []\nfirst_run = false").expect("a valid table");
+    let config =
+        |flags: ServeFlags| Settings::resolve(flags).expect("fine").admin.to_config().expect("no file");
+    let by_file = config(table.clone());
+    assert!(by_file.groups.is_empty() && by_file.first_run_words.is_none());
+    let flags = parse("--admin-endpoints settings --admin-first-run true").expect("they parse");
+    let both = config(flags.or(table));
+    assert!(both.groups.contains(&control::AdminGroup::Settings) && both.first_run_words == Some(4));
+    assert!(config(ServeFlags::default()).first_run_words.is_some());
+    assert!(parse("--admin-endpoints none").is_err() && file("[admin]\nnone = 1").is_err());
+}
+
+#[test]
 fn discovery_has_its_port_beside_the_usual_one() {
     for (line, expected) in [
         ("--nvme 192.0.2.7:4420 --nvme 192.0.2.8:4421", vec![("192.0.2.7:8009", true)]),

@@ -96,7 +96,7 @@ pub(crate) async fn status(
     let next = next(&counts, &hosts);
     let node = NodeView {
         persistent_id: app.node_id.clone(),
-        name: app.config.node_name.clone(),
+        name: app.node_name(),
         version: env!("CARGO_PKG_VERSION"),
         available: observed.is_available(&app.node_id),
         uptime_seconds: app.started.elapsed().as_secs(),

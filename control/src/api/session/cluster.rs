@@ -69,7 +69,7 @@ async fn entries(app: &App) -> Result<Vec<NodeEntry>, SessionError> {
         NodeEntry {
             id,
             node_status: if observed.is_available(&persistent_id) { "online" } else { "offline" },
-            node_name: app.config.node_name.clone(),
+            node_name: app.node_name(),
             label: mac.clone(),
             model_number: dmi("product_name").unwrap_or_else(|| "Basalt".to_owned()),
             capacity_in_bytes: raw.to_string(),
@@ -115,7 +115,7 @@ impl Record for ClusterSettings {
     responses((status = 200, body = ClusterSettings, description = "done")))]
 pub(crate) async fn settings(State(app): State<SharedApp>, _by: By) -> Result<Response, SessionError> {
     let kept = app.state.get::<ClusterSettings>("settings").await?.map(|kept| kept.value);
-    let settings = kept.unwrap_or_else(|| ClusterSettings { cluster_name: app.config.node_name.clone() });
+    let settings = kept.unwrap_or_else(|| ClusterSettings { cluster_name: app.node_name() });
     Ok(Json(settings).into_response())
 }
 

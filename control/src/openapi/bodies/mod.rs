@@ -1,9 +1,11 @@
 //! What requests carry, as schemas. The handlers read bodies field by field (`fields`), because each refusal must name
 //! its field; `null` is absent everywhere.
 
+mod admin;
 mod session;
 mod storage;
 
+pub(crate) use admin::{AdminBackupPost, AdminCertsPost, AdminRestorePost, AdminSettingsPost, AdminSetup};
 pub(crate) use session::{
     AccessTokenChange, AccessTokenCreate, ClusterSettingsPut, GroupCreate, GroupReplace, IdentityExpand,
     IdentityGiven, Login, MemberAdd, NewPassword, PasswordChange, UserCreate, UserReplace,

@@ -9,7 +9,7 @@ use std::{
 use control::{ControlConfig, ControlServer, serve};
 use dataplane::node::{DriveConfig, DriveMedium, Node, NodeConfig, PortalConfig};
 use http_body_util::{BodyExt, Full};
-use hyper::{Method, Request, StatusCode, body::Bytes, header};
+use hyper::{Method, Request, Response, StatusCode, body::Bytes, header};
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
@@ -269,6 +269,30 @@ impl Client {
         path: &str,
         body: impl Into<Bytes>,
     ) -> Result<(StatusCode, String, String), Box<dyn std::error::Error + Send + Sync>> {
+        let response = self.try_response(method, path, "", body.into()).await?;
+        let kind = response.headers().get(header::CONTENT_TYPE).map(|v| v.to_str().unwrap().to_owned());
+        let status = response.status();
+        Ok((status, kind.unwrap_or_default(), String::from_utf8(response.into_body().to_vec())?))
+    }
+
+    /// The whole answer, whatever its body is. `kind`: of the body that is sent.
+    pub(crate) async fn response(
+        &self,
+        method: Method,
+        path: &str,
+        kind: &str,
+        body: Bytes,
+    ) -> Response<Bytes> {
+        self.try_response(method, path, kind, body).await.unwrap()
+    }
+
+    async fn try_response(
+        &self,
+        method: Method,
+        path: &str,
+        kind: &str,
+        body: Bytes,
+    ) -> Result<Response<Bytes>, Box<dyn std::error::Error + Send + Sync>> {
         let tcp = TcpStream::connect(self.address).await?;
         let name = ServerName::from(self.address.ip());
         let stream = self.tls.get_or_init(|| self.connector()).connect(name, tcp).await?;
@@ -281,13 +305,14 @@ impl Client {
         if let Some(accept) = &self.accept {
             request = request.header(header::ACCEPT, accept);
         }
-        let response = sender.send_request(request.body(Full::new(body.into()))?).await?;
-        let status = response.status();
-        let kind = response.headers().get(header::CONTENT_TYPE).map(|v| v.to_str().unwrap().to_owned());
-        let bytes = response.into_body().collect().await?.to_bytes();
+        if !kind.is_empty() {
+            request = request.header(header::CONTENT_TYPE, kind);
+        }
+        let (head, body) = sender.send_request(request.body(Full::new(body))?).await?.into_parts();
+        let bytes = body.collect().await?.to_bytes();
         drop(sender);
         connection.abort();
-        Ok((status, kind.unwrap_or_default(), String::from_utf8(bytes.to_vec())?))
+        Ok(Response::from_parts(head, bytes))
     }
 
     pub(crate) async fn send(&self, method: Method, path: &str, body: impl Into<Bytes>) -> Answer {

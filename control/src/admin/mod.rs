@@ -1,0 +1,88 @@
+//! Administration of this server (admin.md): its own credential, its long jobs, its logs. What it shows and changes is
+//! the one state that everybody else sees.
+
+mod audit;
+pub(crate) mod backup;
+pub(crate) mod certs;
+mod config;
+pub(crate) mod form;
+pub(crate) mod health;
+mod heartbeats;
+mod job;
+mod log_file;
+mod passphrase;
+mod release;
+pub(crate) mod settings;
+mod token;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+pub(crate) use audit::AuditLog;
+pub use config::{AdminConfig, AdminGroup, NoAdminGroup};
+pub(crate) use heartbeats::{Heartbeats, beat_for_cores};
+pub(crate) use job::{Job, JobStatus, NotBegun, Running};
+pub use log_file::LogFile;
+pub(crate) use release::Release;
+pub(crate) use token::{AdminToken, Credential, SetupError};
+
+use tokio::sync::Mutex;
+
+use crate::{ControlError, files};
+
+/// What the administration API has of its own.
+pub(crate) struct Admin {
+    pub(crate) config: AdminConfig,
+    pub(crate) token: AdminToken,
+    pub(crate) audit: AuditLog,
+    pub(crate) heartbeats: Heartbeats,
+    pub(crate) settings: Arc<Job>,
+    pub(crate) certs: Arc<Job>,
+    pub(crate) backup: Arc<Job>,
+    /// One restore at a time.
+    pub(crate) restoring: Mutex<()>,
+    /// Its own files: what jobs left, uploads in progress.
+    pub(crate) dir: PathBuf,
+}
+
+impl Admin {
+    /// Makes what is missing in `data_dir`; `credentials`: the directory of that name in it.
+    pub(crate) fn open(
+        data_dir: &Path,
+        credentials: &Path,
+        config: AdminConfig,
+    ) -> Result<Self, ControlError> {
+        let (dir, logs) = (data_dir.join("admin"), data_dir.join("logs"));
+        files::private_dir(&dir)?;
+        clear_uploads(&dir.join("incoming"))?;
+        files::private_dir(&logs)?;
+        Ok(Self {
+            token: AdminToken::open(credentials, config.first_run_words)?,
+            audit: AuditLog::open(&logs)?,
+            heartbeats: Heartbeats::default(),
+            settings: Job::open(&dir, &logs, "settings", "SYSTEM")?,
+            certs: Job::open(&dir, &logs, "certs", "SYSTEM")?,
+            backup: Job::open(&dir, &logs, "backup", "BACKUP")?,
+            restoring: Mutex::default(),
+            config,
+            dir,
+        })
+    }
+}
+
+/// Uploads that a crash left behind.
+fn clear_uploads(dir: &Path) -> Result<(), ControlError> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(ControlError::file(dir)(error)),
+        _ => {}
+    }
+    files::private_dir(dir)
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,50 @@
+//! The administration API's part of the flags, and the table `[admin]` of the configuration file.
+
+use std::path::PathBuf;
+
+use control::{AdminConfig, AdminGroup, ControlError};
+use serde::Deserialize;
+
+/// Absent means the default; a JSON file of the reference wins over the rest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct AdminFlags {
+    /// Optional groups of the administration API that are switched on, separated by commas [default: settings,certs,backup]
+    #[arg(long = "admin-endpoints", value_name = "GROUP,…", value_delimiter = ',')]
+    endpoints: Option<Vec<AdminGroup>>,
+
+    /// Whether a first start makes a passphrase, credentials/setup-token, with which the administration token is set.
+    /// Without, whoever asks first from this machine sets it [default: true]
+    #[arg(long = "admin-first-run", value_name = "BOOL")]
+    first_run: Option<bool>,
+
+    /// A JSON file that says which groups, form fields and first start there are, instead of these flags
+    #[arg(id = "admin-config", long = "admin-config", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl AdminFlags {
+    /// These flags, and what they leave open from `file`.
+    pub(crate) fn or(self, file: Self) -> Self {
+        Self {
+            endpoints: self.endpoints.or(file.endpoints),
+            first_run: self.first_run.or(file.first_run),
+            config: self.config.or(file.config),
+        }
+    }
+
+    /// Reads the JSON file, if there is one.
+    pub(crate) fn to_config(&self) -> Result<AdminConfig, ControlError> {
+        if let Some(path) = &self.config {
+            return AdminConfig::from_json_file(path);
+        }
+        let mut config = AdminConfig::default();
+        if let Some(endpoints) = &self.endpoints {
+            config.groups = endpoints.iter().copied().collect();
+        }
+        if self.first_run == Some(false) {
+            config.first_run_words = None;
+        }
+        Ok(config)
+    }
+}
