@@ -17,6 +17,8 @@ pub struct ControlConfig {
     pub data_dir: PathBuf,
     /// TLS listeners; each serves every API (provisioner D56). Port 0 picks a free one.
     pub api: Vec<SocketAddr>,
+    /// A Unix socket that serves the same in plain HTTP.
+    pub api_socket: Option<PathBuf>,
     /// DNS names and IP addresses that the server certificate covers besides `localhost`, the loopback
     /// addresses, the host name and the listeners' own addresses.
     pub server_names: Vec<String>,
@@ -91,6 +93,7 @@ impl ControlConfig {
         Self {
             data_dir: data_dir.into(),
             api: vec![SocketAddr::from(([127, 0, 0, 1], Self::DEFAULT_PORT))],
+            api_socket: None,
             server_names: Vec::new(),
             node_name: "basalt".to_owned(),
             nqn_prefix: "nqn.2026-11.io.basalt:".to_owned(),

@@ -63,6 +63,8 @@ pub(crate) enum Kind {
     TokensChanged,
     AuthServerChanged,
     LicenseInstalled,
+    /// Roles, policies, resources, role tokens and the members of tenants.
+    RolesChanged,
 }
 
 impl Kind {

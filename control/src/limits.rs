@@ -120,3 +120,15 @@ pub(crate) const LOG_FILE_BYTES: u64 = 4 << 20;
 
 /// Bytes of a backup of the metadata, which is held in memory: 100,000 volumes take some 100 MiB.
 pub(crate) const BACKUP_BYTES: u64 = 256 << 20;
+
+/// User tokens of one user; the oldest goes. Scripts of the role API take a new one at every run.
+pub(crate) const USER_TOKENS_OF_USER: usize = 256;
+
+/// Roles, policies and resources of one tenant, of each kind: all are read when a permission is judged.
+pub(crate) const NAMED_OF_TENANT: usize = 4096;
+
+/// Entries of a list of the role API (policies, aliases, resources, hosts of one role).
+pub(crate) const ROLE_LIST: usize = 1024;
+
+/// Role tokens of one role that have not ended.
+pub(crate) const TOKENS_OF_ROLE: usize = 1024;

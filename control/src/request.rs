@@ -27,7 +27,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        Self::parse(&read(request).await?)
+        Self::parse(&read_body(request).await?)
     }
 }
 
@@ -36,16 +36,27 @@ impl<S: Send + Sync> OptionalFromRequest<S> for JsonBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Option<Self>, ApiError> {
-        let bytes = read(request).await?;
+        let bytes = read_body(request).await?;
         if bytes.is_empty() { Ok(None) } else { Self::parse(&bytes).map(Some) }
     }
 }
 
-fn bad(text: String) -> ApiError {
-    ApiError::protocol(StatusCode::BAD_REQUEST, text)
+impl JsonBody {
+    fn parse(bytes: &[u8]) -> Result<Self, ApiError> {
+        match serde_json::from_slice(bytes) {
+            Ok(Value::Object(map)) => Ok(Self(map)),
+            Ok(_) => Err(bad("the request body must be a JSON object")),
+            Err(e) => Err(bad(format!("the request body is not JSON: {e}"))),
+        }
+    }
 }
 
-async fn read(request: Request) -> Result<Bytes, ApiError> {
+fn bad(why: impl Into<String>) -> ApiError {
+    ApiError::protocol(StatusCode::BAD_REQUEST, why)
+}
+
+/// All of the body; bounded in size and time.
+pub(crate) async fn read_body(request: Request) -> Result<Bytes, ApiError> {
     let reading = body::to_bytes(request.into_body(), limits::BODY_BYTES);
     let bytes = timeout(limits::READ, reading).await.map_err(|_| {
         ApiError::protocol(StatusCode::REQUEST_TIMEOUT, "the request body did not come in time")
@@ -57,16 +68,6 @@ async fn read(request: Request) -> Result<Bytes, ApiError> {
         ),
         false => bad(format!("the request body could not be read: {e}")),
     })
-}
-
-impl JsonBody {
-    fn parse(bytes: &[u8]) -> Result<Self, ApiError> {
-        match serde_json::from_slice(bytes) {
-            Ok(Value::Object(map)) => Ok(Self(map)),
-            Ok(_) => Err(bad("the request body must be a JSON object".to_owned())),
-            Err(e) => Err(bad(format!("the request body is not JSON: {e}"))),
-        }
-    }
 }
 
 fn is_too_long(error: &axum::Error) -> bool {
@@ -105,6 +106,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
 pub(crate) struct Query(HashMap<String, String>);
 
 impl Query {
+    /// Names are in lower case.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(&name.to_ascii_lowercase()).map(String::as_str)
     }

@@ -5,6 +5,7 @@ use axum::{
     extract::{DefaultBodyLimit, OriginalUri},
     http::{Method, StatusCode},
     middleware::{from_fn, from_fn_with_state},
+    response::{IntoResponse, Response},
     routing::{delete, post},
 };
 use utoipa::openapi::OpenApi;
@@ -13,10 +14,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     api::{
         admin, auth_server, backends, basalt, docs, health, hosts, info, inventory, license, metrics,
-        publish, replicas, session, snapshots, syslog, targets, tasks, tenants, volumes,
+        publish, replicas, role, session, snapshots, syslog, targets, tasks, tenants, volumes,
     },
     app::SharedApp,
-    auth::{authenticate, require_role},
+    auth::{Api, authenticate, require_role, require_role_in_tenant},
     envelope::ApiError,
     openapi,
     request::{log, tolerate_path},
@@ -45,9 +46,11 @@ fn tenant_scoped() -> OpenApiRouter<SharedApp> {
 }
 
 fn provisioner() -> (Router<SharedApp>, OpenApi) {
-    let (routes, mut document) = OpenApiRouter::with_openapi(openapi::head())
+    let tenant_scoped = OpenApiRouter::with_openapi(openapi::head())
         .merge(tenant_scoped())
         .nest("/{tenant}", tenant_scoped())
+        .layer(from_fn(require_role_in_tenant));
+    let of_all = OpenApiRouter::new()
         .routes(routes!(info::info))
         .routes(routes!(backends::list))
         .routes(routes!(backends::by_id, backends::update))
@@ -69,18 +72,19 @@ fn provisioner() -> (Router<SharedApp>, OpenApi) {
         .routes(routes!(docs::reference))
         .routes(routes!(docs::api))
         .routes(routes!(docs::asset))
+        .routes(routes!(docs::icon))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(openapi::openapi))
-        .split_for_parts();
+        .layer(from_fn(require_role));
+    let (routes, mut document) = tenant_scoped.merge(of_all).split_for_parts();
     openapi::add_error(&mut document, "Status");
     let routes = routes
         // Adding and removing backends comes with the cluster: 404, not 405, until then.
         .route("/backends", post(not_found))
         .route("/backends/{id}", delete(not_found))
         .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn(require_role));
+        .method_not_allowed_fallback(method_not_allowed);
     (routes, document)
 }
 
@@ -119,6 +123,7 @@ fn session_v1() -> (Router<SharedApp>, OpenApi) {
         .routes(routes!(session::version::version))
         .routes(routes!(session::cluster::nodes))
         .routes(routes!(session::cluster::node))
+        .routes(routes!(session::cluster::state))
         .routes(routes!(session::cluster::settings, session::cluster::put_settings))
         .routes(routes!(session::tokens::list, session::tokens::create))
         .routes(routes!(session::tokens::get, session::tokens::modify, session::tokens::delete))
@@ -135,7 +140,6 @@ fn session_v1() -> (Router<SharedApp>, OpenApi) {
         .routes(routes!(session::identity::roles))
         .split_for_parts();
     openapi::add_error(&mut document, "SessionProblem");
-    let routes = routes.fallback(session::not_found).method_not_allowed_fallback(session::method_not_allowed);
     (routes, document)
 }
 
@@ -161,15 +165,86 @@ fn admin_v1() -> (Router<SharedApp>, OpenApi) {
     (routes.layer(DefaultBodyLimit::disable()), document)
 }
 
+/// The handlers judge this API's own tokens themselves.
+fn role_v1() -> (Router<SharedApp>, OpenApi) {
+    let (routes, mut document) = OpenApiRouter::new()
+        .routes(routes!(role::version::paths))
+        .routes(routes!(
+            role::user_tokens::create,
+            role::user_tokens::put,
+            role::user_tokens::show,
+            role::user_tokens::check
+        ))
+        .routes(routes!(role::roles::create, role::roles::put, role::machines::delete))
+        .routes(routes!(
+            role::roles::show,
+            role::roles::validate,
+            role::roles::delete,
+            role::hosts::add,
+            role::hosts::put
+        ))
+        .routes(routes!(role::tokens::issue, role::tokens::delete))
+        .routes(routes!(role::tokens::list))
+        .routes(routes!(role::policies::create, role::policies::put))
+        .routes(routes!(role::policies::show, role::policies::check, role::policies::delete))
+        .routes(routes!(
+            role::tenants::list,
+            role::tenants::create,
+            role::tenants::put,
+            role::tenants::delete_named
+        ))
+        .routes(routes!(
+            role::tenants::show,
+            role::tenants::check,
+            role::tenants::change,
+            role::tenants::put_change,
+            role::tenants::delete
+        ))
+        .routes(routes!(role::resources::create, role::resources::put))
+        .routes(routes!(
+            role::resources::show,
+            role::resources::check,
+            role::resources::write,
+            role::resources::put_write,
+            role::resources::delete
+        ))
+        .routes(routes!(role::list::show, role::list::check))
+        .routes(routes!(role::userdata::script))
+        .split_for_parts();
+    openapi::add_error(&mut document, "RoleProblem");
+    (routes, document)
+}
+
+/// Two APIs share this prefix.
+fn v1() -> (Router<SharedApp>, OpenApi) {
+    let (session, document) = session_v1();
+    let (role, role_document) = role_v1();
+    let routes = session.merge(role).fallback(no_v1).method_not_allowed_fallback(no_v1_method);
+    (routes.layer(from_fn(role::dress)), document.merge_from(role_document))
+}
+
+async fn no_v1(uri: OriginalUri) -> Response {
+    match Api::of(uri.path()) {
+        Api::Role => role::not_found(uri).await.into_response(),
+        _ => session::not_found(uri).await.into_response(),
+    }
+}
+
+async fn no_v1_method(method: Method, uri: OriginalUri) -> Response {
+    match Api::of(uri.path()) {
+        Api::Role => role::method_not_allowed(method, uri).await.into_response(),
+        _ => session::method_not_allowed(method, uri).await.into_response(),
+    }
+}
+
 /// All APIs, before authentication, and what describes them.
 fn routes() -> (Router<SharedApp>, OpenApi) {
     let (provisioner, document) = provisioner();
     let (basalt_v1, basalt_document) = basalt_v1();
-    let (session_v1, session_document) = session_v1();
+    let (v1, v1_document) = v1();
     let (admin_v1, admin_document) = admin_v1();
-    let routes =
-        provisioner.nest("/basalt/v1", basalt_v1).nest("/v1", session_v1).nest(admin::PREFIX, admin_v1);
-    let document = document.nest("/basalt/v1", basalt_document).nest("/v1", session_document);
+    let routes = provisioner.nest("/basalt/v1", basalt_v1).nest("/v1", v1).nest(admin::PREFIX, admin_v1);
+    let document = document.nest("/basalt/v1", basalt_document).nest("/v1", v1_document);
     let document = document.nest(admin::PREFIX, admin_document);
     (routes, document)
 }
@@ -205,13 +280,14 @@ mod tests {
         let shown = format!("{:?}", routes().0);
         let texts = shown.split('"').skip(1).step_by(2);
         // The fallback of a nested API is no path of it.
-        let fallback = |t: &str| t.contains("__private__") || t == "/basalt/v1" || t == "/v1";
-        texts.filter(|t| t.starts_with('/') && !fallback(t)).map(str::to_owned).collect()
+        let fallback = |t: &str| t.contains("__private__") || t == "/basalt/v1";
+        texts.filter(|t| t.starts_with('/') && !fallback(t)).map(openapi::written).collect()
     }
 
     #[test]
     fn the_document_lists_exactly_the_paths_that_are_served() {
-        let described: BTreeSet<String> = routes().1.paths.paths.into_keys().collect();
+        let described: BTreeSet<String> =
+            routes().1.paths.paths.keys().map(|path| openapi::written(path)).collect();
         assert!(described.contains("/{tenant}/volumes/{id}") && described.contains("/basalt/v1/status"));
         assert_eq!(served(), described);
     }

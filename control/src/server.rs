@@ -7,7 +7,7 @@ use std::{
 };
 
 use axum::Router;
-use axum_server::Handle;
+use axum_server::{Address, Handle, Server};
 use dataplane::node::Node;
 use hyper_util::rt::TokioTimer;
 use tokio::task::JoinHandle;
@@ -20,11 +20,12 @@ use crate::{
     identity::node_id,
     known_drives::KnownDrives,
     limits,
+    local_socket::{self, LocalSocket},
     model::{backend::BackendRecord, node::NodeRecord},
     monitor,
     nodes::{Liveness, LocalNode, Member, NodeHandle, attend, keep_up},
     open::{Opened, open},
-    reconcile,
+    reconcile, revoke,
     router::router,
     state::Change,
     store::StoreError,
@@ -37,6 +38,7 @@ pub struct ControlServer {
     listeners: Vec<SocketAddr>,
     credentials: PathBuf,
     handle: Handle<SocketAddr>,
+    local: Option<LocalSocket>,
     serving: Vec<JoinHandle<()>>,
     background: Vec<JoinHandle<()>>,
     app: AppHandle,
@@ -57,6 +59,8 @@ impl std::fmt::Debug for AppHandle {
 pub async fn serve(config: ControlConfig, node: Node) -> Result<ControlServer, ControlError> {
     let sockets = bind(&config.api)?;
     let listeners: Vec<SocketAddr> = sockets.iter().map(|(_, address)| *address).collect();
+    let api_socket = config.api_socket.clone();
+    let local = api_socket.as_deref().map(local_socket::bind).transpose()?;
     let Opened { app, own, liveness, lease, targets, credentials } =
         open(config, node.clone(), &listeners).await?;
     let acceptor = tls::Acceptor::new(app.tls.config());
@@ -74,12 +78,16 @@ pub async fn serve(config: ControlConfig, node: Node) -> Result<ControlServer, C
         attend(&app, &node.value);
     }
     let handle = Handle::new();
+    let local = local
+        .zip(api_socket)
+        .map(|(listener, path)| LocalSocket::serve(listener, &path, acceptor.connections(), &app));
     let serving = sockets.into_iter().map(|(socket, address)| {
         listen(socket, address, acceptor.clone(), router(SharedApp::clone(&app)), handle.clone())
     });
     Ok(ControlServer {
         listeners,
         credentials: credentials.dir,
+        local: local.transpose()?,
         serving: serving.collect::<Result<_, _>>()?,
         handle,
         background: vec![
@@ -89,6 +97,7 @@ pub async fn serve(config: ControlConfig, node: Node) -> Result<ControlServer, C
             tokio::spawn(monitor::run(Arc::clone(&app))),
             tokio::spawn(backup::run(Arc::clone(&app))),
             tokio::spawn(beat_for_cores(Arc::clone(&app), node)),
+            tokio::spawn(revoke::run(Arc::clone(&app))),
         ],
         app: AppHandle(app),
     })
@@ -127,15 +136,20 @@ pub(crate) fn listen(
     handle: Handle<SocketAddr>,
 ) -> Result<JoinHandle<()>, ControlError> {
     let failed = |source| ControlError::Listen { address, source };
-    let mut server =
-        axum_server::from_tcp(socket).map_err(failed)?.acceptor(acceptor).handle(handle).http1_only();
-    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(limits::READ);
+    let server = bounded(axum_server::from_tcp(socket).map_err(failed)?.acceptor(acceptor).handle(handle));
     let service = router.into_make_service();
     Ok(tokio::spawn(async move {
         if let Err(error) = server.serve(service).await {
             tracing::error!(%address, %error, "the API listener ended");
         }
     }))
+}
+
+/// HTTP/1.1, whose requests come in time.
+pub(crate) fn bounded<A: Address, Acceptor>(server: Server<A, Acceptor>) -> Server<A, Acceptor> {
+    let mut server = server.http1_only();
+    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(limits::READ);
+    server
 }
 
 impl ControlServer {
@@ -181,6 +195,9 @@ impl ControlServer {
     /// Lets requests in progress end, for ten seconds at most, and stops. The node goes on: it is the caller's.
     pub async fn shutdown(self) {
         self.handle.graceful_shutdown(Some(limits::DRAIN));
+        if let Some(local) = self.local {
+            local.close().await;
+        }
         for listener in self.serving {
             // It ends with the last connection; a panic in it has been reported by the panic hook.
             let _ = listener.await;

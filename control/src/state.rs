@@ -20,7 +20,7 @@ use crate::{
         tls_key::TlsKeyRecord,
         volume::VolumeRecord,
     },
-    store::{Check, Entry, MetaStore, Op, Revision, StoreError},
+    store::{Check, Entry, MetaStore, Op, Revision, StoreError, Watch},
 };
 
 /// Something that is stored under a key of its own.
@@ -84,7 +84,7 @@ impl Record for TenantRecord {
     }
 }
 
-/// Makes a name unique over all tenants.
+/// Makes a name, in lower case, unique over all tenants.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct TenantNameRecord {
     pub(crate) name: String,
@@ -215,6 +215,11 @@ impl State {
     pub(crate) async fn list_under<T: Record>(&self, ids: &str) -> Result<Vec<Stored<T>>, StoreError> {
         let prefix = format!("{}{ids}", T::PREFIX);
         self.0.list(&prefix).await?.into_iter().map(parse).collect()
+    }
+
+    /// Hears of every change of records of this kind from now on.
+    pub(crate) fn watch<T: Record>(&self) -> Watch {
+        self.0.watch(T::PREFIX)
     }
 
     /// All or nothing; `Conflict` if a record that the change rests on is no longer as it was read.

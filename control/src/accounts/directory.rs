@@ -74,6 +74,8 @@ pub(crate) enum DirectoryError {
     BuiltIn(String),
     #[error("group {0} is the primary group of a user")]
     PrimaryGroup(AccountId),
+    #[error("{0} is not as If-Match names it")]
+    OtherState(AccountId),
     #[error("there are {} users and groups, which is as many as there may be", limits::ACCOUNTS)]
     Full,
 }

@@ -3,27 +3,33 @@
 mod bearer;
 mod directory;
 mod identity;
+mod opaque;
 mod password;
 mod records;
 mod role;
 mod throttle;
+mod user_token;
 
-use std::{net::IpAddr, path::Path};
+use std::{collections::BTreeSet, net::IpAddr, path::Path};
 
 use tokio::time::Instant;
 
 pub(crate) use bearer::{Bearer, BearerId, BearerKind};
 pub(crate) use directory::{AccountId, Directory, DirectoryError, Group, User};
 pub(crate) use identity::{Account, DOMAIN, Identity};
+pub(crate) use opaque::{new_token, token_digest};
 use password::Passwords;
+use records::UserTokenRecord;
 pub(crate) use records::{AccessTokenRecord, SessionRecord};
 pub(crate) use role::{Privilege, Role, Roles};
 use throttle::{Attempt, Throttle};
+pub(crate) use user_token::UserIdentity;
 
 use crate::{
     ControlError,
     app::now_ms,
     credentials, files, limits,
+    role::TenantProfile,
     state::{Change, State, Stored},
     store::StoreError,
 };
@@ -41,6 +47,8 @@ pub(crate) struct Accounts {
 pub(crate) struct Caller {
     pub(crate) user: AccountId,
     pub(crate) roles: Roles,
+    /// Ids of the tenants that it may act in, whatever its roles.
+    pub(crate) tenants: BTreeSet<String>,
     /// `None`: the administrator's token or certificate.
     pub(crate) bearer: Option<BearerId>,
 }
@@ -48,19 +56,19 @@ pub(crate) struct Caller {
 impl Caller {
     /// Whoever holds the first start's token or a certificate of our CA acts as the user admin.
     pub(crate) const ADMINISTRATOR: Self =
-        Self { user: AccountId::ADMIN, roles: Roles::ADMINISTRATOR, bearer: None };
+        Self { user: AccountId::ADMIN, roles: Roles::ADMINISTRATOR, tenants: BTreeSet::new(), bearer: None };
 }
 
 /// Which bearers end with a change of their user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ends {
     Nothing,
-    /// The user's sessions, but not the one that asks.
+    /// The user's sessions and user tokens, but not the session that asks nor what came from it.
     Sessions {
         user: AccountId,
         but: Option<BearerId>,
     },
-    /// The user's sessions and access tokens.
+    /// The user's sessions, user tokens and access tokens.
     Everything {
         user: AccountId,
     },
@@ -150,6 +158,11 @@ impl Accounts {
                 change = change.forget(&session.value);
             }
         }
+        for token in self.state.list::<UserTokenRecord>().await? {
+            if token.value.user == user && (but.is_none() || token.value.origin != but) {
+                change = change.forget(&token.value);
+            }
+        }
         if matches!(ends, Ends::Everything { .. }) {
             for token in self.state.list::<AccessTokenRecord>().await? {
                 if token.value.user == user {
@@ -214,8 +227,17 @@ impl Accounts {
         let Some(bearer) = Bearer::parse(text) else { return Ok(None) };
         let Some(id) = self.holder(&bearer).await? else { return Ok(None) };
         let directory = self.directory().await?;
-        let user = directory.user(id).ok().filter(|user| user.enabled);
-        Ok(user.map(|user| Caller { user: id, roles: directory.roles_of(user), bearer: Some(bearer.id) }))
+        let Some(user) = directory.user(id).ok().filter(|user| user.enabled) else { return Ok(None) };
+        let (roles, tenants) = (directory.roles_of(user), self.tenants_of(id).await?);
+        Ok(Some(Caller { user: id, roles, tenants, bearer: Some(bearer.id) }))
+    }
+
+    async fn tenants_of(&self, user: AccountId) -> Result<BTreeSet<String>, StoreError> {
+        let profiles = self.state.list::<TenantProfile>().await?.into_iter().map(|profile| profile.value);
+        Ok(profiles
+            .filter(|profile| profile.users.contains(&user))
+            .map(|profile| profile.tenant_id)
+            .collect())
     }
 
     async fn holder(&self, bearer: &Bearer) -> Result<Option<AccountId>, StoreError> {

@@ -54,6 +54,27 @@ impl Record for AccessTokenRecord {
     }
 }
 
+/// A token of the role API (role.md §2).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct UserTokenRecord {
+    /// Of its text.
+    pub(crate) digest: String,
+    pub(crate) user: AccountId,
+    /// The name of the tenant that it is scoped to.
+    pub(crate) tenant: Option<String>,
+    /// The bearer that it came from, and ends with.
+    pub(crate) origin: Option<BearerId>,
+    /// Milliseconds since the epoch.
+    pub(crate) ends_ms: u64,
+}
+
+impl Record for UserTokenRecord {
+    const PREFIX: &'static str = "user-tokens/";
+    fn id(&self) -> String {
+        self.digest.clone()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

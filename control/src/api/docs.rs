@@ -8,17 +8,21 @@ use std::sync::Arc;
 use axum::{
     Extension,
     extract::State,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use utoipa_swagger_ui::Config;
 
-use crate::{api::health, app::SharedApp, envelope::ApiError, openapi::Document, request::Params};
+use crate::{api::role, app::SharedApp, envelope::ApiError, openapi::Document, request::Params};
 
 const HOME: &str = include_str!("docs/home.html");
 const API: &str = include_str!("docs/api.html");
 const PAGE_JS: &str = include_str!("docs/page.js");
+const HOME_JS: &str = include_str!("docs/home.js");
 const PAGE_CSS: &str = include_str!("docs/page.css");
+
+/// Three columns of basalt, seen from above.
+const ICON: &str = include_str!("docs/icon.svg");
 
 /// Swagger UI styles elements as it goes and draws with data URLs; scripts come from us alone.
 const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
@@ -30,7 +34,7 @@ const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-
 pub(crate) async fn home(State(app): State<SharedApp>, headers: HeaderMap) -> Response {
     let accepts = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     if !accepts.contains("text/html") {
-        return health::links();
+        return role::version::versions();
     }
     let health = if app.nodes.are_all_alive() { "ready" } else { "the storage node does not answer" };
     let page = HOME
@@ -58,11 +62,19 @@ pub(crate) async fn asset(params: Params) -> Result<Response, ApiError> {
     let name = params.get("file");
     match name {
         "page.js" => Ok(file("text/javascript; charset=utf-8", PAGE_JS)),
+        "home.js" => Ok(file("text/javascript; charset=utf-8", HOME_JS)),
         "page.css" => Ok(file("text/css; charset=utf-8", PAGE_CSS)),
         "swagger-ui-bundle.js" => swagger(name, "text/javascript; charset=utf-8"),
         "swagger-ui.css" => swagger(name, "text/css; charset=utf-8"),
         _ => Err(ApiError::protocol(StatusCode::NOT_FOUND, format!("there is no /docs/api/{name}"))),
     }
+}
+
+/// Browsers ask for it at every site.
+#[utoipa::path(get, path = "/favicon.ico", tag = "About", summary = "The icon of these pages", security(()),
+    responses((status = 200, body = String, content_type = "image/svg+xml", description = "drawn, not painted")))]
+pub(crate) async fn icon() -> Response {
+    file("image/svg+xml", ICON)
 }
 
 fn swagger(name: &str, kind: &'static str) -> Result<Response, ApiError> {
@@ -77,7 +89,18 @@ fn file(kind: &'static str, body: impl IntoResponse) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        // For browsers that do not know frame-ancestors.
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        // What the page shows of the node is old at once.
+        (header::CACHE_CONTROL, "no-cache"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
     response
 }
 

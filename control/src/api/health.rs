@@ -10,13 +10,6 @@ use serde_json::json;
 
 use crate::app::SharedApp;
 
-/// What programs get from the root.
-pub(crate) fn links() -> Response {
-    let links = json!({ "name": "basalt", "info": "/info", "health": "/healthz", "ready": "/readyz",
-        "docs": "/docs", "openapi": "/openapi.json" });
-    Json(links).into_response()
-}
-
 /// The process answers.
 #[utoipa::path(get, path = "/healthz", tag = "About", summary = "Does the process answer?", security(()),
     responses((status = 200, body = Object, description = "done")))]

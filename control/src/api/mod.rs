@@ -13,6 +13,7 @@ pub(crate) mod license;
 pub(crate) mod metrics;
 pub(crate) mod publish;
 pub(crate) mod replicas;
+pub(crate) mod role;
 pub(crate) mod session;
 pub(crate) mod snapshots;
 pub(crate) mod syslog;

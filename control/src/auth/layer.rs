@@ -8,12 +8,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{Api, Refused, is_reading, may};
+use super::{Api, Refused, is_reading, may, may_in_tenant};
 use crate::{
     accounts::Caller,
-    api::{admin, basalt, session},
+    api::{admin, basalt, role, session},
     app::{SharedApp, now_ms},
     envelope::ApiError,
+    model::DEFAULT_TENANT,
+    request::Params,
     syslog::{Logging, Severity, Syslog},
     tls::Peer,
 };
@@ -75,6 +77,18 @@ fn audit(
 pub(crate) async fn require_role(request: Request, next: Next) -> Response {
     // Without a caller the operation was found to be open to anyone.
     let judged = request.extensions().get::<Caller>().map_or(Ok(()), |caller| may(caller, request.method()));
+    go_on(judged, request, next).await
+}
+
+/// Around operations on what belongs to a tenant: the path's, or else the default one.
+pub(crate) async fn require_role_in_tenant(params: Params, request: Request, next: Next) -> Response {
+    let tenant = Some(params.get("tenant")).filter(|tenant| !tenant.is_empty()).unwrap_or(DEFAULT_TENANT);
+    let caller = request.extensions().get::<Caller>();
+    let judged = caller.map_or(Ok(()), |caller| may_in_tenant(caller, request.method(), tenant));
+    go_on(judged, request, next).await
+}
+
+async fn go_on(judged: Result<(), Refused>, request: Request, next: Next) -> Response {
     match judged {
         Ok(()) => next.run(request).await,
         Err(refused) => {
@@ -91,6 +105,7 @@ fn answer(path: &str, refused: &Refused) -> Response {
         Api::Basalt => basalt::refused(status, refused),
         Api::Admin => admin::AdminError::new(status, refused.to_string()).into_response(),
         Api::Session => session::SessionError::new(status, refused.to_string()).into_response(),
+        Api::Role => role::RoleError::new(status, refused.to_string()).into_response(),
         Api::Provisioner => ApiError::protocol(status, refused.to_string()).into_response(),
     };
     if status == StatusCode::UNAUTHORIZED {

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 pub(crate) use certificate::Certificates;
 use issued::Judged;
 pub(crate) use issued::{IssueError, IssuedRole, IssuedToken, IssuedTokens};
-pub(crate) use layer::{authenticate, require_role};
+pub(crate) use layer::{authenticate, require_role, require_role_in_tenant};
 pub(crate) use token::{RotateError, Tokens};
 
 use crate::{
@@ -85,7 +85,20 @@ pub(crate) enum Api {
     Session,
     /// It has a credential of its own (`api::admin`).
     Admin,
+    Role,
 }
+
+/// What the session API owns of `/v1` (session.md §12).
+const SESSION: [&str; 8] = [
+    "/v1/session",
+    "/v1/version",
+    "/v1/cluster",
+    "/v1/node",
+    "/v1/auth",
+    "/v1/users",
+    "/v1/groups",
+    "/v1/identity",
+];
 
 impl Api {
     pub(crate) fn of(path: &str) -> Self {
@@ -93,8 +106,9 @@ impl Api {
             |prefix: &str| path.strip_prefix(prefix).is_some_and(|r| r.is_empty() || r.starts_with('/'));
         match path {
             _ if is_under("/basalt") => Self::Basalt,
-            _ if is_under("/v1") => Self::Session,
             _ if is_under(admin::PREFIX) => Self::Admin,
+            _ if SESSION.iter().any(|prefix| is_under(prefix)) => Self::Session,
+            _ if is_under("/v1") => Self::Role,
             _ => Self::Provisioner,
         }
     }
@@ -116,6 +130,8 @@ impl Authenticator {
             // Certificates and issued tokens count on the other APIs only (D55).
             Api::Session => self.session_token(headers).await.map(Entrant::Caller)?,
             Api::Admin => return Ok(None),
+            // Its handlers judge tokens of its own.
+            Api::Role => return Ok(None),
             Api::Provisioner | Api::Basalt => self.identify(headers, peer).await?,
         };
         match entrant {
@@ -172,9 +188,8 @@ impl Authenticator {
         }
         is_reading(method)
             && match path {
-                "/" | "/healthz" | "/readyz" | "/openapi.json" | "/v1/version" | "/docs" | "/docs/api" => {
-                    true
-                }
+                "/" | "/healthz" | "/readyz" | "/openapi.json" | "/favicon.ico" | "/v1/version"
+                | "/v1/node/state" | "/docs" | "/docs/api" => true,
                 _ if path.starts_with("/docs/api/") => true,
                 "/info" => self.settings.open_info,
                 METRICS => self.settings.open_metrics,
@@ -191,6 +206,11 @@ fn may(caller: &Caller, method: &Method) -> Result<(), Refused> {
         true => Err(Refused::MayNotRead),
         false => Err(Refused::MayNotChange),
     }
+}
+
+/// As `may`, and whoever is a member of the tenant does everything in it (role.md §5).
+fn may_in_tenant(caller: &Caller, method: &Method, tenant: &str) -> Result<(), Refused> {
+    if caller.tenants.contains(tenant) { Ok(()) } else { may(caller, method) }
 }
 
 fn is_reading(method: &Method) -> bool {

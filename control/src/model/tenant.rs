@@ -6,12 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use super::{GIB, volume::Reserved};
 
+/// Of the default tenant (provisioner §1.2).
+pub(crate) const DEFAULT_TENANT_NAME: &str = "default";
+
 /// The stored form. The default tenant has none: it is limited by the pool only (D18).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TenantRecord {
     /// Stands in paths; see [`is_tenant_id`].
     pub(crate) id: String,
-    /// Unique over all tenants.
+    /// Unique over all tenants, in any case: the role API compares names in lower case.
     pub(crate) name: String,
     pub(crate) budget: Budget,
 }

@@ -70,3 +70,12 @@ pub(crate) struct SessionProblem {
     stack: Vec<String>,
     user_visible: bool,
 }
+
+/// An error of the role API.
+#[derive(ToSchema)]
+pub(crate) struct RoleProblem {
+    /// `false`.
+    result: bool,
+    /// For people.
+    message: String,
+}

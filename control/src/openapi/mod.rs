@@ -20,7 +20,9 @@ use utoipa::{
 };
 
 use crate::api::admin::AdminProblem;
-pub(crate) use answers::{Answer, Created, Numbered, Problem, SessionProblem, Status, TenantCreated};
+pub(crate) use answers::{
+    Answer, Created, Numbered, Problem, RoleProblem, SessionProblem, Status, TenantCreated,
+};
 
 /// The document as it is sent.
 #[derive(Clone)]
@@ -53,7 +55,7 @@ pub(crate) async fn openapi(Extension(Document(text)): Extension<Document>) -> R
         title = "Basalt",
         description = "An NVMe/TCP storage node. Reading needs the role Observers, changing Administrators.",
     ),
-    components(schemas(Status, Problem, SessionProblem, AdminProblem)),
+    components(schemas(Status, Problem, SessionProblem, AdminProblem, RoleProblem)),
     modifiers(&Credentials),
     security(("bearer" = []), ("certificate" = [])),
 )]
@@ -68,6 +70,11 @@ impl Modify for Credentials {
             .scheme(HttpAuthScheme::Bearer)
             .description(Some("a session's or access token's bearer, or the administrator's token"));
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer.build()));
+        let token = ApiKeyValue::with_description(
+            "x-auth-token",
+            "of the role API: `U=` and a user token or bearer, or `R=` and a role token",
+        );
+        components.add_security_scheme("token", SecurityScheme::ApiKey(ApiKey::Header(token)));
         let certificate = SecurityScheme::MutualTls {
             description: Some("a client certificate of the server's CA".to_owned()),
             deprecated: None,
@@ -107,8 +114,18 @@ pub(crate) fn set_security(document: &mut OpenApi, schemes: &[&str]) {
     }
 }
 
+/// A route's path as the document writes it: OpenAPI has no word for a parameter that takes the rest of the path.
+pub(crate) fn written(path: &str) -> String {
+    match path.trim_end_matches('/') {
+        "" => "/".to_owned(),
+        path => path.replace("{*", "{"),
+    }
+}
+
 /// Gives every operation a name of its own and the parameters of its path.
 pub(crate) fn complete(mut document: OpenApi) -> Document {
+    let paths = std::mem::take(&mut document.paths.paths);
+    document.paths.paths = paths.into_iter().map(|(path, item)| (written(&path), item)).collect();
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
             operation.operation_id = Some(operation_id(method, path));

@@ -31,6 +31,14 @@ pub(crate) struct Peer {
     _permit: Arc<OwnedSemaphorePermit>,
 }
 
+impl Peer {
+    /// Somebody on this machine who came without TLS. `local`: what stands for the address that it connected to.
+    pub(crate) fn of_this_machine(local: SocketAddr, permit: OwnedSemaphorePermit) -> Self {
+        let remote = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self { local, remote, chain: Arc::default(), _permit: Arc::new(permit) }
+    }
+}
+
 /// Does the TLS side of each new connection; one for all listeners, so that the limit is one too.
 #[derive(Clone)]
 pub(crate) struct Acceptor {
@@ -41,6 +49,11 @@ pub(crate) struct Acceptor {
 impl Acceptor {
     pub(crate) fn new(tls: impl Into<ConfigCell>) -> Self {
         Self { tls: tls.into(), connections: Arc::new(Semaphore::new(limits::CONNECTIONS)) }
+    }
+
+    /// What counts connections over all listeners.
+    pub(crate) fn connections(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.connections)
     }
 
     async fn handshake(self, tcp: TcpStream) -> io::Result<(TlsStream<TcpStream>, Peer)> {

@@ -45,10 +45,18 @@ async fn the_reference_names_every_path() {
 #[tokio::test]
 async fn the_root_is_a_page_for_browsers_only() {
     let running = Running::with(|config| config.node_name = "a<b".to_owned()).await;
-    assert_eq!(running.stranger().get("/").await["docs"], "/docs");
+    assert_eq!(running.stranger().get("/").await, serde_json::json!({"version": ["v1"]}));
+    let (status, kind, _) = running.stranger().raw(Method::GET, "/favicon.ico", "").await;
+    assert_eq!((status.as_u16(), kind.as_str()), (200, "image/svg+xml"));
     let browser = running.stranger().accept("text/html,application/xhtml+xml;q=0.9");
     let (_, kind, page) = browser.raw(Method::GET, "/", "").await;
     assert_eq!(kind, "text/html; charset=utf-8");
     assert!(page.contains("a&lt;b") && page.contains(env!("CARGO_PKG_VERSION")), "{page}");
     assert!(page.contains("/docs/api"));
+    for link in links(&page) {
+        assert_eq!(browser.raw(Method::GET, link, "").await.0, StatusCode::OK, "{link}");
+    }
+    // Nobody has logged in yet.
+    running.client().volume("secret-name", 1).await;
+    assert!(!browser.raw(Method::GET, "/", "").await.2.contains("secret-name"));
 }

@@ -134,5 +134,5 @@ async fn health_and_the_root() {
     let running = Running::start().await;
     assert_eq!(running.stranger().get("/healthz").await, json!({"healthy": true}));
     assert_eq!(running.stranger().get("/readyz").await, json!({"ready": true}));
-    assert_eq!(running.stranger().get("/").await["name"], "basalt");
+    assert_eq!(running.stranger().get("/").await, json!({"version": ["v1"]}));
 }

@@ -1,10 +1,21 @@
 //! Nobody does more than their role allows: every operation of the OpenAPI document, tried by those who may not.
 
-use crate::common::{Client, Running};
+use crate::{
+    common::{Client, Running},
+    contents::Contents,
+};
 use hyper::Method;
 use serde_json::{Value, json};
 
 const PASSWORD: &str = "passw0rd!";
+
+/// Of the user admin, in the default tenant.
+async fn scoped_token(running: &Running) -> String {
+    let credentials = json!({"username": "admin", "password": running.admin_password()});
+    let body = json!({"auth": {"tenantName": "default", "passwordCredentials": credentials}});
+    let answer = running.stranger().send(Method::POST, "/v1/user/tokens", body.to_string()).await;
+    answer.body["token"].as_str().unwrap().to_owned()
+}
 
 /// What somebody without a role may do, about themselves only; with the body below these are refused otherwise.
 const OWN: [&str; 8] = [
@@ -22,8 +33,37 @@ const OWN: [&str; 8] = [
 struct World {
     running: Running,
     admin: Client,
+    /// A user without any role, and one with the role Observers: with their bearers in both headers.
+    nobody: Client,
+    watcher: Client,
     volume: String,
+    /// Of the role r.
+    role_token: String,
+    /// All that it keeps.
+    contents: Contents,
+    /// What nodes and processes know besides.
+    seen: Vec<Value>,
 }
+
+/// One of the document.
+struct Operation {
+    method: Method,
+    path: String,
+    /// Needs no credential.
+    open: bool,
+    /// It takes a token of the role API.
+    of_roles: bool,
+}
+
+/// With the bearer in both headers.
+async fn user(running: &Running, name: &str) -> Client {
+    let login = running.stranger().login(name, PASSWORD).await;
+    let bearer = login.body["bearer_token"].as_str().unwrap();
+    running.stranger().bearer(bearer).header("x-auth-token", &format!("U={bearer}"))
+}
+
+/// What a user token that is in no tenant is good for: tokens, and the list of no tenants.
+const UNSCOPED: [&str; 2] = ["/v1/user/tokens", "/v1/tenant"];
 
 impl World {
     async fn start() -> Self {
@@ -42,7 +82,54 @@ impl World {
         let watcher = json!({"member_id": "1001"});
         assert_eq!(admin.status(Method::POST, "/v1/groups/515/members/", watcher).await, 200);
         admin.post("/v1/auth/access-tokens/", json!({"user": {"name": "admin"}})).await;
-        Self { running, admin, volume }
+        let admin = admin.header("x-auth-token", &scoped_token(&running).await);
+        for (path, body) in [
+            ("/v1/policy", json!({"policy": {"name": "p"}})),
+            ("/v1/resource", json!({"resource": {"name": "x", "data": "d"}})),
+            ("/v1/role", json!({"role": {"name": "r"}})),
+            ("/v1/role/r", json!({"host": {"host": "10.0.0.1", "cuk": "c"}})),
+            ("/v1/role", json!({"role": {"name": "other"}})),
+            ("/v1/tenant", json!({"tenant": {"name": "other", "users": ["nobody"]}})),
+        ] {
+            assert_eq!(admin.status(Method::POST, path, body).await, 201, "{path}");
+        }
+        let made = admin.get("/v1/role/token/r").await;
+        let role_token = made["token"].as_str().unwrap().to_owned();
+        let (nobody, watcher) = (user(&running, "nobody").await, user(&running, "watcher").await);
+        // While it is stopped, everything can be looked at.
+        let (dir, node) = running.stop().await;
+        let contents = Contents::of(dir.path());
+        let running = Running::on(dir, node, |_| {}).await;
+        let at = |client: Client| client.at(running.address());
+        let (admin, nobody, watcher) = (at(admin), at(nobody), at(watcher));
+        let mut world =
+            Self { running, admin, nobody, watcher, volume, role_token, contents, seen: Vec::new() };
+        world.seen = world.look().await;
+        world
+    }
+
+    /// What the node and this process know: it does not stand in any file.
+    async fn look(&self) -> Vec<Value> {
+        let path_state = format!("/basalt/v1/volumes/{}/path-state", self.volume);
+        let mut found = Vec::new();
+        for path in [path_state.as_str(), "/basalt/v1/drives", "/backends"] {
+            let mut value = self.admin.get(path).await;
+            if path == "/backends" {
+                value[0].as_object_mut().unwrap().remove("lastProbTime");
+            }
+            found.push(value);
+        }
+        found
+    }
+
+    /// Nothing was changed since the start, but what begins with one of `own`.
+    async fn unchanged_but(self, own: &[&str]) {
+        assert_eq!(self.look().await, self.seen);
+        let (dir, _node) = self.running.stop().await;
+        let changed = Contents::of(dir.path()).changed_since(&self.contents);
+        let foreign: Vec<&String> =
+            changed.iter().filter(|key| !own.iter().any(|begin| key.starts_with(begin))).collect();
+        assert!(foreign.is_empty(), "{foreign:?}");
     }
 
     /// All that requests need in one: each handler ignores what it does not know.
@@ -53,7 +140,10 @@ impl World {
             "sizeBytes": 1u64 << 30, "hostNqn": "nqn.x", "name": "x", "clientType": "Agent", "version": "1",
             "duration": 0, "anaState": "inaccessible", "primary_group": "513", "password": PASSWORD, "new_password": "another one",
             "old_password": "wrong", "member_id": "1000", "cluster_name": "x", "enabled": false,
-            "generate": true, "user": {"name": "admin"}, "auth_id": "500", "id": {"auth_id": "500"},
+            "generate": true, "role": {"name": "r", "policies": ["yrn:yahoo:::default:policy:p"]},
+            "policy": {"name": "p", "effect": "allow"}, "resource": {"name": "x", "data": "changed"},
+            "tenant": {"name": "new", "id": "0", "users": ["nobody"]}, "host": {"host": "10.0.0.9"},
+            "user": {"name": "admin"}, "auth_id": "500", "id": {"auth_id": "500"},
         })
     }
 
@@ -66,38 +156,22 @@ impl World {
             _ if path.contains("/nodes/") => "1",
             _ => &self.volume,
         };
-        path.replace("{tenant}", "0").replace("{id}", id).replace("{alias}", "v").replace("{user}", "500")
+        let name = match path {
+            "/v1/list/{name}" => "role".to_owned(),
+            "/v1/tenant/{name}" => "default".to_owned(),
+            "/v1/policy/{name}" => "yrn:yahoo:::default:policy:p".to_owned(),
+            "/v1/resource/{name}" => "yrn:yahoo:::default:resource:x".to_owned(),
+            "/v1/role/token/{name}" => self.role_token.clone(),
+            _ => "yrn:yahoo:::default:role:r".to_owned(),
+        };
+        path.replace("{name}", &name)
+            .replace("{tenant}", "0")
+            .replace("{id}", id)
+            .replace("{alias}", "v")
+            .replace("{user}", "500")
     }
 
-    /// Everything that a write could change.
-    async fn everything(&self) -> Vec<Value> {
-        let mut found = Vec::new();
-        let path_state = format!("/basalt/v1/volumes/{}/path-state", self.volume);
-        for path in [
-            &path_state,
-            "/volumes",
-            "/snapshots",
-            "/targets",
-            "/backends",
-            "/basalt/v1/drives",
-            "/basalt/v1/hosts/h/secrets",
-            "/basalt/v1/hosts/h/tls-keys",
-            "/v1/users",
-            "/v1/groups",
-            "/v1/groups/512/members",
-            "/v1/auth/access-tokens",
-            "/v1/cluster/settings",
-        ] {
-            let mut value = self.admin.get(path).await;
-            if path == "/backends" {
-                value[0].as_object_mut().unwrap().remove("lastProbTime");
-            }
-            found.push(value);
-        }
-        found
-    }
-
-    async fn operations(&self) -> Vec<(Method, String, bool)> {
+    async fn operations(&self) -> Vec<Operation> {
         let document = self.running.stranger().get("/openapi.json").await;
         let mut found = Vec::new();
         // The administration API has a credential of its own, and tests (`admin::gate`).
@@ -105,7 +179,9 @@ impl World {
         for (path, item) in paths.iter().filter(|(path, _)| !path.starts_with("/api/v1/admin/")) {
             for (method, operation) in item.as_object().unwrap() {
                 let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
-                found.push((method, path.clone(), operation["security"] == json!([{}])));
+                let open = operation["security"] == json!([{}]);
+                let of_roles = operation["tags"][0] == "Roles";
+                found.push(Operation { method, path: path.clone(), open, of_roles });
             }
         }
         assert!(found.len() > 80, "{}", found.len());
@@ -116,24 +192,36 @@ impl World {
 #[tokio::test]
 async fn without_a_credential_nothing_is_changed() {
     let world = World::start().await;
-    let (stranger, before) = (world.running.stranger(), world.everything().await);
-    for (method, path, open) in world.operations().await {
+    let stranger = world.running.stranger();
+    for Operation { method, path, open, of_roles } in world.operations().await {
         let status = stranger.status(method.clone(), &world.path(&path), world.body()).await;
+        if of_roles {
+            assert!(
+                (400..=404).contains(&status) || (open && method == Method::GET),
+                "{method} {path}: {status}"
+            );
+            continue;
+        }
         // The open writes are the login and the joining of a node; with that body they are refused.
         let is_open = path == "/v1/session/login" || (path == "/basalt/v1/nodes" && method == Method::POST);
         let expected = if is_open { 400 } else { 401 };
         assert!(status == expected || (open && method == Method::GET), "{method} {path}: {status}");
     }
-    assert_eq!(world.everything().await, before);
+    world.unchanged_but(&[]).await;
 }
 
 #[tokio::test]
 async fn without_a_role_there_is_nothing_to_see_or_change() {
     let world = World::start().await;
-    let nobody = world.running.stranger().logged_in("nobody", PASSWORD).await;
-    let before = world.everything().await;
-    for (method, path, open) in world.operations().await {
-        let status = nobody.status(method.clone(), &world.path(&path), world.body()).await;
+    for Operation { method, path, open, of_roles } in world.operations().await {
+        let status = world.nobody.status(method.clone(), &world.path(&path), world.body()).await;
+        if of_roles {
+            let may =
+                UNSCOPED.contains(&path.as_str()) && (method != Method::POST || path.ends_with("tokens"));
+            let refused = (400..=404).contains(&status);
+            assert!(refused || may || (open && method == Method::GET), "{method} {path}: {status}");
+            continue;
+        }
         if open || (method == Method::GET && OWN.contains(&path.as_str())) {
             continue;
         }
@@ -141,35 +229,99 @@ async fn without_a_role_there_is_nothing_to_see_or_change() {
         let expected = if path == "/v1/session/change-password" { 401 } else { 403 };
         assert_eq!(status, expected, "{method} {path}");
     }
-    assert_eq!(world.everything().await, before);
+    // A user token of its own.
+    world.unchanged_but(&["user-tokens/"]).await;
 }
 
 #[tokio::test]
 async fn an_observer_sees_all_and_changes_nothing() {
     let world = World::start().await;
-    let watcher = world.running.stranger().logged_in("watcher", PASSWORD).await;
+    let watcher = &world.watcher;
     assert_eq!(watcher.get("/v1/session/roles").await, json!(["Observers"]));
-    let before = world.everything().await;
-    for (method, path, open) in world.operations().await {
+    for Operation { method, path, open, of_roles } in world.operations().await {
         let status = watcher.status(method.clone(), &world.path(&path), world.body()).await;
+        let write = [Method::POST, Method::PUT, Method::DELETE].contains(&method);
         // It shows secrets.
         let hidden = path == "/auth_server";
         let reads = (method == Method::GET && !hidden) || path.starts_with("/v1/identity/");
         match path.as_str() {
             _ if open => {}
+            _ if of_roles => {
+                let may = UNSCOPED.contains(&path.as_str()) && (!write || path.ends_with("tokens"));
+                assert!((400..=404).contains(&status) || may, "{method} {path}: {status}");
+            }
             "/v1/session/change-password" => assert_eq!(status, 401),
             _ => assert_eq!(status == 403, !reads, "{method} {path}: {status}"),
         }
     }
-    assert_eq!(world.everything().await, before);
+    // A user token of its own, and what GET /inventory leaves by its contract.
+    world.unchanged_but(&["user-tokens/", "tasks/", "inventory/"]).await;
 }
 
 #[tokio::test]
 async fn a_role_that_is_taken_away_is_gone_at_once() {
     let world = World::start().await;
-    let watcher = world.running.stranger().logged_in("watcher", PASSWORD).await;
+    let watcher = &world.watcher;
     assert_eq!(watcher.status(Method::GET, "/volumes", json!({})).await, 200);
     let member = "/v1/groups/515/members/1001";
     assert_eq!(world.admin.status(Method::DELETE, member, json!({})).await, 200);
     assert_eq!(watcher.status(Method::GET, "/volumes", json!({})).await, 403);
+}
+
+#[tokio::test]
+async fn a_token_does_nothing_outside_its_tenant_or_role() {
+    let world = World::start().await;
+    let scope = json!({"auth": {"tenantName": "local@other"}}).to_string();
+    let made = world.nobody.send(Method::POST, "/v1/user/tokens", scope).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let with = |token: String| world.running.stranger().header("x-auth-token", &token);
+    let of_other_tenant = with(format!("U={}", made.body["token"].as_str().unwrap()));
+    let of_other_role = with(format!("R={}", world.role_token));
+    // Here names without a tenant are meant in the token's own.
+    let own = ["/v1/user/tokens", "/v1/tenant", "/v1/list/{name}", "/v1/role", "/v1/policy", "/v1/resource"];
+    for Operation { method, path, open, of_roles } in world.operations().await {
+        if open {
+            continue;
+        }
+        let named = world.path(&path);
+        let status = of_other_tenant.status(method.clone(), &named, world.body()).await;
+        match of_roles {
+            true => assert!(status >= 400 || own.contains(&path.as_str()), "{method} {path}: {status}"),
+            false => assert_eq!(status, 401, "{method} {path}"),
+        }
+        let named = named.replace(":role:r", ":role:other");
+        let status = of_other_role.status(method.clone(), &named, world.body()).await;
+        assert!((400..=404).contains(&status), "{method} {path}: {status}");
+    }
+    let other =
+        ["roles/local@other/", "policies/local@other/", "resources/local@other/", "user-tokens/", "events/"];
+    world.unchanged_but(&other).await;
+}
+
+#[tokio::test]
+async fn an_issued_token_does_what_its_role_says_and_no_more() {
+    let world = World::start().await;
+    let mut clients = Vec::new();
+    for role in ["observer", "metrics"] {
+        let made =
+            world.admin.send(Method::POST, "/basalt/v1/tokens", json!({ "role": role }).to_string()).await;
+        clients.push((role, world.running.stranger().bearer(made.body["token"].as_str().unwrap())));
+    }
+    for Operation { method, path, open, of_roles } in world.operations().await {
+        if open || of_roles {
+            continue;
+        }
+        for (role, client) in &clients {
+            let status = client.status(method.clone(), &world.path(&path), world.body()).await;
+            let of_session = path.starts_with("/v1/");
+            let reads = method == Method::GET
+                && (path == "/metrics" || (*role == "observer" && path != "/auth_server"));
+            match reads && !of_session {
+                true => assert!(status != 401 && status != 403, "{role}: {method} {path}: {status}"),
+                false => assert!([401, 403].contains(&status), "{role}: {method} {path}: {status}"),
+            }
+        }
+    }
+    // Those of this test, and what GET /inventory leaves by its contract.
+    world.unchanged_but(&["issued-tokens/", "events/", "tasks/", "inventory/"]).await;
 }

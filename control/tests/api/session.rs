@@ -1,7 +1,7 @@
 //! Users, logins and their bearers (session.md), through HTTP.
 
 use crate::common::{Client, Running};
-use hyper::Method;
+use hyper::{Method, header};
 use serde_json::{Value, json};
 
 const PASSWORD: &str = "passw0rd!";
@@ -234,4 +234,43 @@ async fn what_was_done_to_users_is_an_event_that_names_who() {
     assert!(!events.to_string().contains(PASSWORD));
     let store = std::fs::read(running.dir.path().join("control.redb")).unwrap();
     assert!(!store.windows(PASSWORD.len()).any(|w| w == PASSWORD.as_bytes()), "the store keeps digests");
+}
+
+#[tokio::test]
+async fn only_what_if_match_names_is_changed() {
+    let running = Running::start().await;
+    let admin = running.admin().await;
+    let id = user(&admin, "alice").await;
+    let group = admin.post("/v1/groups/", json!({"name": "g"})).await["id"].as_str().unwrap().to_owned();
+    let token = admin.post("/v1/auth/access-tokens/", json!({"user": {"name": "alice"}})).await;
+    let token = format!("/v1/auth/access-tokens/{}", token["id"].as_str().unwrap());
+    let replaced = |name: &str| json!({"name": name, "primary_group": "513"});
+    for (method, path, body, other) in [
+        (Method::PUT, format!("/v1/users/{id}"), replaced("alicia"), replaced("alison")),
+        (Method::PUT, format!("/v1/groups/{group}"), json!({"name": "h"}), json!({"name": "i"})),
+        (
+            Method::PUT,
+            "/v1/cluster/settings".to_owned(),
+            json!({"cluster_name": "c"}),
+            json!({"cluster_name": "d"}),
+        ),
+        (Method::PATCH, token.clone(), json!({"enabled": false}), json!({"enabled": true})),
+    ] {
+        let seen = admin.header_of(&path, header::ETAG).await;
+        let with_seen = admin.clone().header("if-match", &seen);
+        assert_eq!(with_seen.status(method.clone(), &path, body).await, 200, "{path}");
+        let now = admin.get(&path).await;
+        assert_ne!(admin.header_of(&path, header::ETAG).await, seen, "{path}");
+        let refused = refused(&with_seen, method.clone(), &path, other.clone()).await;
+        assert_eq!(refused, class(412, "http_precondition_failed_error"), "{path}");
+        assert_eq!(admin.get(&path).await, now, "{path}");
+        let any = admin.clone().header("if-match", "*");
+        assert_eq!(any.status(method, &path, other).await, 200, "{path}");
+    }
+    for path in [format!("/v1/users/{id}"), format!("/v1/groups/{group}"), token] {
+        let with_none = admin.clone().header("if-match", "\"none\"");
+        let refused = refused(&with_none, Method::DELETE, &path, json!({})).await;
+        assert_eq!(refused, class(412, "http_precondition_failed_error"), "{path}");
+        admin.get(&path).await;
+    }
 }

@@ -6,7 +6,7 @@ use axum::extract::State;
 use dataplane::node::NodeError;
 use uuid::Uuid;
 
-use super::{Export, Pair, check_local, find_host, find_volume, targets_of, withdraw::withdraw};
+use super::{Export, Pair, check_local, find_host, find_volume, grant, targets_of, withdraw::withdraw};
 use crate::{
     Replication,
     api::tenants::Tenant,
@@ -78,6 +78,7 @@ async fn export(app: &App, exports: &[Export]) -> Result<Vec<(Uuid, NodeError)>,
 async fn record(app: &App, tenant: &str, host_id: &str, pair: &Pair) -> Result<Recorded, ApiError> {
     let host = find_host(app, host_id).await?;
     let mut volume = find_volume(app, tenant, pair).await?;
+    grant::check(app, &volume.value, &host.value).await?;
     let already = || {
         let why = format!("volume {} is published to host {host_id:?} already", pair.volume);
         Failure::new(Code::AlreadyPublished, why)

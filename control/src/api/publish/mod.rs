@@ -1,6 +1,7 @@
 //! Publishing volumes to hosts and taking them back (provisioner §4.5).
 
 pub(crate) mod export;
+pub(crate) mod grant;
 pub(crate) mod withdraw;
 
 use serde_json::{Map, Value};

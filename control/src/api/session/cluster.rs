@@ -11,7 +11,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{By, SessionError};
+use super::{By, IfMatch, SessionError, tagged};
 use crate::{
     accounts::Privilege,
     api::backends::backends,
@@ -21,7 +21,7 @@ use crate::{
     limits,
     openapi::bodies::ClusterSettingsPut,
     request::{JsonBody, Params},
-    state::{Change, Record},
+    state::{Change, Record, Stored},
 };
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -59,6 +59,23 @@ pub(crate) async fn node(
     let found = entries(&app).await?.into_iter().find(|node| node.id.to_string() == id);
     let nobody = || SessionError::new(StatusCode::NOT_FOUND, format!("there is no node {id:?}"));
     Ok(Json(found.ok_or_else(nobody)?).into_response())
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct NodeState {
+    /// As in the list of nodes.
+    node_id: usize,
+    /// `ACTIVE`, or `OFFLINE` when the storage node does not answer.
+    state: &'static str,
+}
+
+#[utoipa::path(get, path = "/node/state", tag = "Cluster", summary = "Whether this node works", security(()),
+    responses((status = 200, body = NodeState, description = "done")))]
+pub(crate) async fn state(State(app): State<SharedApp>) -> Result<Response, SessionError> {
+    let mut ids = backends(&app).await?.into_iter().map(|backend| backend.value.persistent_id);
+    let before = ids.position(|id| id == app.node_id).unwrap_or(0);
+    let state = if app.nodes.are_all_alive() { "ACTIVE" } else { "OFFLINE" };
+    Ok(Json(NodeState { node_id: before + 1, state }).into_response())
 }
 
 async fn entries(app: &App) -> Result<Vec<NodeEntry>, SessionError> {
@@ -111,12 +128,16 @@ impl Record for ClusterSettings {
 }
 
 /// Until somebody sets it, the cluster is called as its node.
+fn shown(app: &App, kept: Option<&Stored<ClusterSettings>>) -> ClusterSettings {
+    let name = kept.map_or_else(|| app.node_name(), |kept| kept.value.cluster_name.clone());
+    ClusterSettings { cluster_name: name }
+}
+
 #[utoipa::path(get, path = "/cluster/settings", tag = "Cluster", summary = "The cluster's name",
     responses((status = 200, body = ClusterSettings, description = "done")))]
 pub(crate) async fn settings(State(app): State<SharedApp>, _by: By) -> Result<Response, SessionError> {
-    let kept = app.state.get::<ClusterSettings>("settings").await?.map(|kept| kept.value);
-    let settings = kept.unwrap_or_else(|| ClusterSettings { cluster_name: app.node_name() });
-    Ok(Json(settings).into_response())
+    let kept = app.state.get::<ClusterSettings>("settings").await?;
+    Ok(tagged(&shown(&app, kept.as_ref())))
 }
 
 #[utoipa::path(put, path = "/cluster/settings", tag = "Cluster", summary = "Name the cluster",
@@ -124,6 +145,7 @@ pub(crate) async fn settings(State(app): State<SharedApp>, _by: By) -> Result<Re
 pub(crate) async fn put_settings(
     State(app): State<SharedApp>,
     by: By,
+    if_match: IfMatch,
     body: Result<JsonBody, ApiError>,
 ) -> Result<Response, SessionError> {
     by.require(Privilege::ClusterWrite)?;
@@ -131,7 +153,8 @@ pub(crate) async fn put_settings(
     let fields = Fields::new(&body);
     let name = fields.require("cluster_name", fields.label("cluster_name", limits::NAME_CHARS)?)?;
     let new = ClusterSettings { cluster_name: name.to_owned() };
-    let kept = app.state.get("settings").await?;
+    let kept = app.state.get::<ClusterSettings>("settings").await?;
+    if_match.require(&shown(&app, kept.as_ref()))?;
     app.state.commit(Change::default().set(kept.as_ref(), &new)).await?;
-    Ok(Json(new).into_response())
+    Ok(tagged(&new))
 }

@@ -37,6 +37,7 @@ impl SessionError {
             StatusCode::NOT_FOUND => "http_not_found_error",
             StatusCode::METHOD_NOT_ALLOWED => "http_method_not_allowed_error",
             StatusCode::CONFLICT => "http_conflict_error",
+            StatusCode::PRECONDITION_FAILED => "http_precondition_failed_error",
             StatusCode::TOO_MANY_REQUESTS => "http_too_many_requests_error",
             StatusCode::SERVICE_UNAVAILABLE => "http_service_unavailable_error",
             status if status.is_server_error() => "internal_error",
@@ -54,6 +55,9 @@ impl From<Failure> for SessionError {
 
 impl From<StoreError> for SessionError {
     fn from(error: StoreError) -> Self {
+        if let StoreError::Conflict { .. } = error {
+            return Self::new(StatusCode::CONFLICT, error.to_string());
+        }
         tracing::error!(%error, "a request failed in the metadata store");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
     }
@@ -77,6 +81,7 @@ impl From<DirectoryError> for SessionError {
             }
             DirectoryError::NoSuchGroup { .. } | DirectoryError::NoSuchMember(_) => StatusCode::BAD_REQUEST,
             DirectoryError::BuiltIn(_) => StatusCode::FORBIDDEN,
+            DirectoryError::OtherState(_) => StatusCode::PRECONDITION_FAILED,
             DirectoryError::NameTaken(_)
             | DirectoryError::NumberTaken { .. }
             | DirectoryError::PrimaryGroup(_)

@@ -7,9 +7,12 @@ use axum::{
 };
 use serde_json::{Map, Value};
 
-use super::{By, SessionError, account, change, check_same_id, empty, users::posix_id, view::GroupView};
+use super::{
+    By, IfMatch, SessionError, account, change, check_same_id, empty, tagged, users::posix_id,
+    view::GroupView,
+};
 use crate::{
-    accounts::{Directory, Ends, Group, Privilege},
+    accounts::{AccountId, Directory, DirectoryError, Ends, Group, Privilege},
     app::SharedApp,
     envelope::{ApiError, Failure},
     fields::Fields,
@@ -36,7 +39,7 @@ pub(crate) async fn get(
 ) -> Result<Response, SessionError> {
     by.require(Privilege::LocalGroupRead)?;
     let directory = app.auth.accounts.directory().await?;
-    Ok(Json(GroupView::new(directory.group(account(&params, "id")?)?, &directory)).into_response())
+    Ok(tagged(&GroupView::new(directory.group(account(&params, "id")?)?, &directory)))
 }
 
 #[utoipa::path(post, path = "/groups", tag = "Groups", summary = "Make a group", request_body = GroupCreate,
@@ -58,6 +61,7 @@ pub(crate) async fn replace(
     State(app): State<SharedApp>,
     by: By,
     params: Params,
+    if_match: IfMatch,
     body: Result<JsonBody, ApiError>,
 ) -> Result<Response, SessionError> {
     by.require(Privilege::LocalGroupWrite)?;
@@ -65,20 +69,23 @@ pub(crate) async fn replace(
     let JsonBody(body) = body?;
     check_same_id(Fields::new(&body), id)?;
     let (name, gid) = parse(&body)?;
-    let edit = move |directory: &mut Directory| directory.change_group(id, name.clone(), gid);
+    let edit = move |directory: &mut Directory| {
+        check_named(directory, id, &if_match)?;
+        directory.change_group(id, name.clone(), gid)
+    };
     changed(&app, by, edit, "changed").await
 }
 
 async fn changed(
     app: &SharedApp,
     by: By,
-    edit: impl Fn(&mut Directory) -> Result<Group, crate::accounts::DirectoryError> + Send + Sync + 'static,
+    edit: impl Fn(&mut Directory) -> Result<Group, DirectoryError> + Send + Sync + 'static,
     verb: &'static str,
 ) -> Result<Response, SessionError> {
     let said = move |group: &Group| (group.id, format!("{verb} group {}", group.name));
     let group = change(app, by, Ends::Nothing, edit, said).await?;
     let directory = app.auth.accounts.directory().await?;
-    Ok(Json(GroupView::new(&group, &directory)).into_response())
+    Ok(tagged(&GroupView::new(&group, &directory)))
 }
 
 #[utoipa::path(delete, path = "/groups/{id}", tag = "Groups", summary = "Delete a group",
@@ -87,13 +94,25 @@ pub(crate) async fn delete(
     State(app): State<SharedApp>,
     by: By,
     params: Params,
+    if_match: IfMatch,
 ) -> Result<Response, SessionError> {
     by.require(Privilege::LocalGroupWrite)?;
     let id = account(&params, "id")?;
-    let edit = move |directory: &mut Directory| directory.remove_group(id);
+    let edit = move |directory: &mut Directory| {
+        check_named(directory, id, &if_match)?;
+        directory.remove_group(id)
+    };
     let said = |group: &Group| (group.id, format!("deleted group {}", group.name));
     change(&app, by, Ends::Nothing, edit, said).await?;
     Ok(empty())
+}
+
+/// Whether the group is as If-Match names it.
+fn check_named(directory: &Directory, id: AccountId, if_match: &IfMatch) -> Result<(), DirectoryError> {
+    match if_match.admits(&GroupView::new(directory.group(id)?, directory)) {
+        true => Ok(()),
+        false => Err(DirectoryError::OtherState(id)),
+    }
 }
 
 fn parse(body: &Map<String, Value>) -> Result<(String, Option<u32>), Failure> {

@@ -83,7 +83,7 @@ pub(crate) async fn expand(
     Ok(Json(expanded).into_response())
 }
 
-#[utoipa::path(get, path = "/auth/roles", tag = "Roles", summary = "The roles and what they may do",
+#[utoipa::path(get, path = "/auth/roles", tag = "Users", summary = "The roles and what they may do",
     responses((status = 200, body = BTreeMap<String, RoleView>, description = "done")))]
 pub(crate) async fn roles(by: By) -> Result<Response, SessionError> {
     by.require(Privilege::RoleRead)?;

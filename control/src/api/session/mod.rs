@@ -2,6 +2,7 @@
 
 pub(crate) mod cluster;
 mod error;
+mod etag;
 pub(crate) mod groups;
 pub(crate) mod identity;
 pub(crate) mod login;
@@ -19,6 +20,7 @@ use axum::{
 };
 
 pub(crate) use error::{SessionError, method_not_allowed, not_found};
+use etag::{IfMatch, tagged};
 
 use crate::{
     accounts::{AccountId, AccountsError, Caller, Directory, DirectoryError, Ends, Privilege},

@@ -17,8 +17,9 @@ use self::{
     view::{MadeView, TokenPage, TokenView, parse_time},
 };
 use super::{
-    By, SessionError, empty,
+    By, IfMatch, SessionError, empty,
     identity::{known, parse},
+    tagged,
 };
 use crate::{
     accounts::{AccessTokenRecord, Account, AccountId, Bearer, BearerKind, Privilege},
@@ -63,7 +64,7 @@ pub(crate) async fn get(
 ) -> Result<Response, SessionError> {
     let token = find(&app, &by, params.get("id"), Privilege::AccessTokensRead).await?;
     let directory = app.auth.accounts.directory().await?;
-    Ok(Json(TokenView::new(&token.value, &directory)).into_response())
+    Ok(tagged(&TokenView::new(&token.value, &directory)))
 }
 
 #[utoipa::path(post, path = "/auth/access-tokens", tag = "Access Tokens", summary = "Make an access token",
@@ -130,9 +131,11 @@ pub(crate) async fn modify(
     State(app): State<SharedApp>,
     by: By,
     params: Params,
+    if_match: IfMatch,
     body: Result<JsonBody, ApiError>,
 ) -> Result<Response, SessionError> {
     let mut token = find(&app, &by, params.get("id"), Privilege::AccessTokensWrite).await?;
+    if_match.require(&TokenView::new(&token.value, &app.auth.accounts.directory().await?))?;
     let JsonBody(body) = body?;
     let fields = Fields::new(&body);
     if let Some(expires_ms) = parse_time(fields, "expiration_time")? {
@@ -143,7 +146,7 @@ pub(crate) async fn modify(
     }
     commit(&app, by, "changed", &token, Change::default().replace(&token)).await?;
     let directory = app.auth.accounts.directory().await?;
-    Ok(Json(TokenView::new(&token.value, &directory)).into_response())
+    Ok(tagged(&TokenView::new(&token.value, &directory)))
 }
 
 #[utoipa::path(delete, path = "/auth/access-tokens/{id}", tag = "Access Tokens", summary = "Delete an access token",
@@ -152,8 +155,10 @@ pub(crate) async fn delete(
     State(app): State<SharedApp>,
     by: By,
     params: Params,
+    if_match: IfMatch,
 ) -> Result<Response, SessionError> {
     let token = find(&app, &by, params.get("id"), Privilege::AccessTokensWrite).await?;
+    if_match.require(&TokenView::new(&token.value, &app.auth.accounts.directory().await?))?;
     commit(&app, by, "deleted", &token, Change::default().remove(&token)).await?;
     Ok(empty())
 }

@@ -8,11 +8,11 @@ use axum::{
 use serde_json::{Map, Value};
 
 use super::{
-    By, SessionError, account, change, check_same_id, empty,
+    By, IfMatch, SessionError, account, change, check_same_id, empty, tagged,
     view::{GroupView, UserView},
 };
 use crate::{
-    accounts::{AccountId, Directory, Ends, Privilege, User},
+    accounts::{AccountId, Directory, DirectoryError, Ends, Privilege, User},
     app::SharedApp,
     envelope::{ApiError, Failure},
     fields::Fields,
@@ -43,7 +43,7 @@ pub(crate) async fn get(
 ) -> Result<Response, SessionError> {
     by.require(Privilege::LocalUserRead)?;
     let directory = app.auth.accounts.directory().await?;
-    Ok(Json(UserView::new(directory.user(account(&params, "id")?)?, &directory)).into_response())
+    Ok(tagged(&UserView::new(directory.user(account(&params, "id")?)?, &directory)))
 }
 
 #[utoipa::path(get, path = "/users/{id}/groups", tag = "Users", summary = "The groups of a user",
@@ -77,7 +77,7 @@ pub(crate) async fn create(
     let made =
         change(&app, by, Ends::Nothing, edit, |user| (user.id, format!("made user {}", user.name))).await?;
     let directory = app.auth.accounts.directory().await?;
-    Ok(Json(UserView::new(&made, &directory)).into_response())
+    Ok(tagged(&UserView::new(&made, &directory)))
 }
 
 #[utoipa::path(put, path = "/users/{id}", tag = "Users", summary = "Replace a user", request_body = UserReplace,
@@ -86,6 +86,7 @@ pub(crate) async fn replace(
     State(app): State<SharedApp>,
     by: By,
     params: Params,
+    if_match: IfMatch,
     body: Result<JsonBody, ApiError>,
 ) -> Result<Response, SessionError> {
     by.require(Privilege::LocalUserWrite)?;
@@ -103,14 +104,14 @@ pub(crate) async fn replace(
         None => Ends::Nothing,
     };
     let edit = move |directory: &mut Directory| {
-        let old = directory.user(id)?;
+        let old = as_named(directory, id, &if_match)?;
         let password = hash.clone().or_else(|| old.password.clone());
         let new = User { id, password, enabled: old.enabled, ..wanted.clone() };
         directory.replace_user(new)
     };
     let made = change(&app, by, ends, edit, |user| (user.id, format!("changed user {}", user.name))).await?;
     let directory = app.auth.accounts.directory().await?;
-    Ok(Json(UserView::new(&made, &directory)).into_response())
+    Ok(tagged(&UserView::new(&made, &directory)))
 }
 
 #[utoipa::path(delete, path = "/users/{id}", tag = "Users", summary = "Delete a user",
@@ -119,10 +120,14 @@ pub(crate) async fn delete(
     State(app): State<SharedApp>,
     by: By,
     params: Params,
+    if_match: IfMatch,
 ) -> Result<Response, SessionError> {
     by.require(Privilege::LocalUserWrite)?;
     let id = account(&params, "id")?;
-    let edit = move |directory: &mut Directory| directory.remove_user(id);
+    let edit = move |directory: &mut Directory| {
+        as_named(directory, id, &if_match)?;
+        directory.remove_user(id)
+    };
     let said = |user: &User| (user.id, format!("deleted user {}", user.name));
     change(&app, by, Ends::Everything { user: id }, edit, said).await?;
     Ok(empty())
@@ -152,6 +157,19 @@ pub(crate) async fn set_password(
     let ends = Ends::Sessions { user: id, but: by.0.bearer };
     change(&app, by, ends, edit, |user| (user.id, format!("gave user {} a new password", user.name))).await?;
     Ok(empty())
+}
+
+/// The user, if it is as If-Match names it.
+fn as_named<'a>(
+    directory: &'a Directory,
+    id: AccountId,
+    if_match: &IfMatch,
+) -> Result<&'a User, DirectoryError> {
+    let user = directory.user(id)?;
+    match if_match.admits(&UserView::new(user, directory)) {
+        true => Ok(user),
+        false => Err(DirectoryError::OtherState(id)),
+    }
 }
 
 /// A password that may be set, if one is given.

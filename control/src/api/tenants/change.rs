@@ -8,7 +8,7 @@ use axum::{
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{budget::consumed, not_found, read::DEFAULT_NAME};
+use super::{budget::consumed, not_found};
 use crate::{
     api::backends::backends,
     app::{App, SharedApp, retry},
@@ -19,7 +19,7 @@ use crate::{
     model::{
         DEFAULT_TENANT,
         snapshot::SnapshotRecord,
-        tenant::{Budget, TenantRecord, is_tenant_id},
+        tenant::{Budget, DEFAULT_TENANT_NAME, TenantRecord, is_tenant_id},
         volume::VolumeRecord,
     },
     openapi::{
@@ -27,6 +27,7 @@ use crate::{
         bodies::{TenantCreate, TenantUpdate},
     },
     request::{JsonBody, Params},
+    role,
     state::{Change, Stored, TenantNameRecord},
 };
 
@@ -80,7 +81,7 @@ fn parse_budget(fields: Fields<'_>) -> Result<Budget, Failure> {
 pub(crate) async fn make(app: &App, tenant: TenantRecord) -> Result<(), ApiError> {
     retry(|| async {
         refuse_taken(app, &tenant).await?;
-        let name = TenantNameRecord { name: tenant.name.clone(), tenant_id: tenant.id.clone() };
+        let name = TenantNameRecord { name: tenant.name.to_lowercase(), tenant_id: tenant.id.clone() };
         Ok(app.state.commit(Change::default().create(&tenant).create(&name)).await?)
     })
     .await?;
@@ -95,7 +96,8 @@ async fn refuse_taken(app: &App, tenant: &TenantRecord) -> Result<(), ApiError> 
     if id == DEFAULT_TENANT || app.state.get::<TenantRecord>(id).await?.is_some() {
         return Err(taken(format!("the tenantId {id:?}")));
     }
-    if name == DEFAULT_NAME || app.state.get::<TenantNameRecord>(name).await?.is_some() {
+    let name = name.to_lowercase();
+    if name == DEFAULT_TENANT_NAME || app.state.get::<TenantNameRecord>(&name).await?.is_some() {
         return Err(taken(format!("the name {name:?}")));
     }
     Ok(())
@@ -147,8 +149,13 @@ async fn set_budget(app: &App, id: &str, budget: Budget) -> Result<(), ApiError>
 pub(crate) async fn delete(State(app): State<SharedApp>, params: Params) -> Reply {
     let id = changeable(&params)?;
     let this = SharedApp::clone(&app);
-    app.complete(async move { retry(|| remove(&this, &id)).await }).await?;
+    app.complete(async move { remove_tenant(&this, &id).await }).await?;
     Ok(success())
+}
+
+/// Removes a tenant that has nothing, with its roles and all that belongs to them.
+pub(crate) async fn remove_tenant(app: &App, id: &str) -> Result<(), ApiError> {
+    retry(|| remove(app, id)).await
 }
 
 async fn remove(app: &App, id: &str) -> Result<(), ApiError> {
@@ -164,7 +171,9 @@ async fn remove(app: &App, id: &str) -> Result<(), ApiError> {
         let why = format!("tenant {id:?} has {volumes} volumes and {snapshots} snapshots");
         return Err(Failure::new(Code::TenantHasVolumes, why).into());
     }
-    let change = Change::default().remove(&tenant).forget_id::<TenantNameRecord>(&tenant.value.name);
+    let change =
+        Change::default().remove(&tenant).forget_id::<TenantNameRecord>(&tenant.value.name.to_lowercase());
+    let change = role::forget(&app.state, id, &tenant.value.name, change).await?;
     app.state.commit(change).await?;
     app.events.add(Kind::TenantDeleted, id, format!("deleted tenant {}", tenant.value.name)).await;
     Ok(())

@@ -11,7 +11,7 @@ use crate::{
     envelope::{ApiError, Reply},
     model::{
         DEFAULT_TENANT, GIB, backend,
-        tenant::{Budget, TenantRecord},
+        tenant::{Budget, DEFAULT_TENANT_NAME, TenantRecord},
         volume::Reserved,
     },
     openapi::Answer,
@@ -77,7 +77,7 @@ async fn default_tenant(app: &App) -> Result<TenantRecord, ApiError> {
     let in_use = backends.iter().filter(|b| b.value.in_use).count() as u64;
     Ok(TenantRecord {
         id: DEFAULT_TENANT.to_owned(),
-        name: DEFAULT_NAME.to_owned(),
+        name: DEFAULT_TENANT_NAME.to_owned(),
         budget: Budget {
             capacity_gib: backend::pool(&backends, &observed).total_bytes / GIB,
             iops: app.config.declared_iops * in_use,
@@ -85,6 +85,3 @@ async fn default_tenant(app: &App) -> Result<TenantRecord, ApiError> {
         },
     })
 }
-
-/// Of the default tenant (provisioner §1.2).
-pub(super) const DEFAULT_NAME: &str = "default";

@@ -2,10 +2,15 @@
 //! its field; `null` is absent everywhere.
 
 mod admin;
+mod role;
 mod session;
 mod storage;
 
 pub(crate) use admin::{AdminBackupPost, AdminCertsPost, AdminRestorePost, AdminSettingsPost, AdminSetup};
+pub(crate) use role::{
+    PolicyCreate, ResourceCreate, ResourceWrite, RoleCreate, RoleHostAdd, TenantOfRolesChange,
+    TenantOfRolesCreate, UserTokenCreate,
+};
 pub(crate) use session::{
     AccessTokenChange, AccessTokenCreate, ClusterSettingsPut, GroupCreate, GroupReplace, IdentityExpand,
     IdentityGiven, Login, MemberAdd, NewPassword, PasswordChange, UserCreate, UserReplace,

@@ -176,6 +176,7 @@ pub(crate) struct Client {
     identity: Option<(Vec<CertificateDer<'static>>, Arc<PrivateKeyDer<'static>>)>,
     authorization: Option<String>,
     accept: Option<String>,
+    headers: Vec<(&'static str, String)>,
     versions: &'static [&'static rustls::SupportedProtocolVersion],
     /// One for all requests, so that later ones resume the TLS session, as real clients' do.
     tls: Arc<OnceLock<TlsConnector>>,
@@ -196,6 +197,7 @@ impl Client {
             identity: None,
             authorization: None,
             accept: None,
+            headers: Vec::new(),
             versions: rustls::ALL_VERSIONS,
             tls: Arc::default(),
         }
@@ -222,6 +224,12 @@ impl Client {
     /// Says what kinds of answers it takes.
     pub(crate) fn accept(mut self, kinds: &str) -> Self {
         self.accept = Some(kinds.to_owned());
+        self
+    }
+
+    /// With that header in every request.
+    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
         self
     }
 
@@ -286,6 +294,13 @@ impl Client {
         self.try_response(method, path, kind, body).await.unwrap()
     }
 
+    /// One header of the answer to a GET.
+    pub(crate) async fn header_of(&self, path: &str, name: header::HeaderName) -> String {
+        let response = self.response(Method::GET, path, "", Bytes::new()).await;
+        let value = response.headers().get(&name).unwrap_or_else(|| panic!("{path} has no {name}"));
+        value.to_str().unwrap().to_owned()
+    }
+
     async fn try_response(
         &self,
         method: Method,
@@ -305,6 +320,9 @@ impl Client {
         if let Some(accept) = &self.accept {
             request = request.header(header::ACCEPT, accept);
         }
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
         if !kind.is_empty() {
             request = request.header(header::CONTENT_TYPE, kind);
         }
@@ -317,7 +335,8 @@ impl Client {
 
     pub(crate) async fn send(&self, method: Method, path: &str, body: impl Into<Bytes>) -> Answer {
         let (status, kind, text) = self.raw(method, path, body).await;
-        assert_eq!(kind, "application/json", "{path}: {text}");
+        let is_json = ["application/json", "application/json; charset=utf-8"].contains(&kind.as_str());
+        assert!(is_json, "{path}: {kind}: {text}");
         let body = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{path}: {e}: {text:?}"));
         Answer { status, body }
     }
