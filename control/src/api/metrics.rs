@@ -119,32 +119,33 @@ impl<'a> Scrape<'a> {
         );
         for volume in self.volumes.iter().filter(|v| v.protocol == Protocol::Nvmeof) {
             for host in volume.published_to.iter().filter_map(|id| self.hosts.get(id)) {
-                let nqn = self.targets.iter().find(|t| t.host_id == host.id && t.has(volume.uuid));
-                let nqn = nqn.map(|t| t.nqn.clone()).unwrap_or_default();
+                let targets = || self.targets.iter().filter(|t| t.host_id == host.id);
                 let state = |replica| replica_state(self.app, volume, replica, &self.observed);
                 let states: Vec<ReplicaState> = volume.shown_replicas().map(state).collect();
                 let copies = || volume.shown_replicas().zip(&states);
-                let about_host = |with: Vec<(&'static str, String)>| {
-                    let host =
-                        [("hostId", host.id.clone()), ("hostname", host.name.clone()), ("nqn", nqn.clone())];
+                let about_host = |with: Vec<(&'static str, String)>, target: Option<&TargetRecord>| {
+                    let nqn = target.map(|t| t.nqn.clone()).unwrap_or_default();
+                    let host = [("hostId", host.id.clone()), ("hostname", host.name.clone()), ("nqn", nqn)];
                     with.into_iter().chain(host).collect::<Vec<_>>()
                 };
                 let about_volume =
                     || vec![("uuid", volume.uuid.to_string()), ("alias", volume.alias.clone())];
-                let mut labels = about_host(about_volume());
+                let mut labels = about_host(about_volume(), targets().find(|t| t.has(volume.uuid)));
                 labels.push(("version", host.version.clone()));
                 volumes.sample(labels, u64::from(!copies().any(|(r, s)| self.is_usable(r, *s))));
                 for (replica, state) in copies() {
                     let mut labels = about_volume();
                     labels.push(("repUUID", replica.uuid.to_string()));
-                    replicas.sample(about_host(labels), state_number(*state));
+                    let target = targets().find(|t| t.exports(replica.uuid));
+                    replicas.sample(about_host(labels, target), state_number(*state));
                 }
             }
         }
         vec![volumes, replicas]
     }
 
-    /// Nobody reports simple volumes in `host` mode: an Available backend is enough (D48).
+    /// Nobody reports simple volumes in `host` mode, and not every host of several copies has an agent: an Available
+    /// backend is enough (D48).
     fn is_usable(&self, replica: &Replica, state: ReplicaState) -> bool {
         match state {
             ReplicaState::Available => true,

@@ -79,48 +79,59 @@ async fn record(app: &App, tenant: &str, host_id: &str, pair: &Pair) -> Result<R
     let host = find_host(app, host_id).await?;
     let mut volume = find_volume(app, tenant, pair).await?;
     grant::check(app, &volume.value, &host.value).await?;
-    let already = || {
-        let why = format!("volume {} is published to host {host_id:?} already", pair.volume);
-        Failure::new(Code::AlreadyPublished, why)
-    };
-    let mut change = Change::default().rest_on(&host);
-    let mut recorded = Recorded { was_published: false, exports: Vec::new() };
-    if volume.value.protocol == Protocol::Local {
-        check_local(app, &volume.value, host_id).await?;
-        if volume.value.published_to.contains(host_id) {
-            return Err(already().into());
-        }
-    } else {
-        let targets = targets_of(app, host_id).await?;
-        let is_exported = |replica: &Replica| targets.iter().any(|t| t.value.exports(replica.uuid));
-        recorded.was_published = volume.value.shown_replicas().any(is_exported);
-        let missing = volume.value.shown_replicas();
-        let missing: Vec<_> =
-            missing.filter(|r| r.state != ReplicaState::Terminating && !is_exported(r)).collect();
-        if missing.is_empty() && recorded.was_published {
-            return Err(already().into());
-        }
-        let observed = app.observe().await;
-        let mut reasons = Vec::new();
-        for replica in missing {
-            let copy = Copy { volume: &volume.value, replica, host: host_id };
-            match copy.add_to_target(app, &targets, &observed).await {
-                Ok(added) => {
-                    recorded.exports.push(added.export(replica));
-                    change = added.with(change);
-                }
-                Err(reason) => reasons.push(reason),
+    let change = Change::default().rest_on(&host);
+    let (recorded, change) = match volume.value.protocol {
+        Protocol::Local => {
+            check_local(app, &volume.value, host_id).await?;
+            if volume.value.published_to.contains(host_id) {
+                return Err(already(&volume.value, host_id).into());
             }
+            (Recorded { was_published: false, exports: Vec::new() }, change)
         }
-        if recorded.exports.is_empty() && !recorded.was_published {
-            let reason = reasons.into_iter().next();
-            let reason = reason.unwrap_or_else(|| "its copies are about to be removed".to_owned());
-            return Err(Failure::new(Code::PublishFailed, reason).into());
-        }
-    }
+        Protocol::Nvmeof => add_to_targets(app, &volume.value, host_id, change).await?,
+    };
     volume.value.published_to.insert(host_id.to_owned());
     app.state.commit(change.replace(&volume)).await?;
     Ok(recorded)
+}
+
+fn already(volume: &VolumeRecord, host_id: &str) -> Failure {
+    let why = format!("volume {} is published to host {host_id:?} already", volume.uuid);
+    Failure::new(Code::AlreadyPublished, why)
+}
+
+/// Every copy that the host does not have yet and can get now; a Terminating one is never given anew.
+async fn add_to_targets(
+    app: &App,
+    volume: &VolumeRecord,
+    host: &str,
+    mut change: Change,
+) -> Result<(Recorded, Change), ApiError> {
+    let targets = targets_of(app, host).await?;
+    let is_exported = |replica: &Replica| targets.iter().any(|t| t.value.exports(replica.uuid));
+    let was_published = volume.shown_replicas().any(is_exported);
+    let is_missing = |replica: &&Replica| replica.state != ReplicaState::Terminating && !is_exported(replica);
+    let missing: Vec<&Replica> = volume.shown_replicas().filter(is_missing).collect();
+    if missing.is_empty() && was_published {
+        return Err(already(volume, host).into());
+    }
+    let observed = app.observe().await;
+    let (mut exports, mut reasons) = (Vec::new(), Vec::new());
+    for replica in missing {
+        match (Copy { volume, replica, host }).add_to_target(app, &targets, &observed).await {
+            Ok(added) => {
+                exports.push(added.export(replica));
+                change = added.with(change);
+            }
+            Err(reason) => reasons.push(reason),
+        }
+    }
+    if exports.is_empty() && !was_published {
+        let reason = reasons.into_iter().next();
+        let reason = reason.unwrap_or_else(|| "its copies are about to be removed".to_owned());
+        return Err(Failure::new(Code::PublishFailed, reason).into());
+    }
+    Ok((Recorded { was_published, exports }, change))
 }
 
 /// A copy that a host is to get.

@@ -10,7 +10,7 @@ pub(crate) mod state;
 
 use uuid::Uuid;
 
-use super::volumes::{not_exists, settled};
+use super::volumes::{self, not_exists, settled};
 use crate::{
     app::App,
     envelope::{ApiError, Code, Failure},
@@ -18,7 +18,7 @@ use crate::{
     model::{
         placement::Wanted,
         replica::{Replica, ReplicaState},
-        volume::{StorageClass, VolumeRecord},
+        volume::{Phase, StorageClass, VolumeRecord},
     },
     request::Params,
     state::Stored,
@@ -43,12 +43,27 @@ impl Names {
         parse_uuid(&self.volume).unwrap_or_default()
     }
 
-    /// The volume, settled, and its copy. The caller holds the volume's lock.
+    /// The volume and its copy, whatever else is unfinished about the volume: a node that is away must not keep an agent
+    /// from saying so. The caller holds the volume's lock.
     async fn find(&self, app: &App, tenant: &str) -> Result<(Stored<VolumeRecord>, Uuid), ApiError> {
-        let volume = settled(app, tenant, &self.volume).await?;
+        let volume = volumes::find(app, tenant, &self.volume).await?;
+        let volume = volume.filter(|v| v.value.phase != Phase::Deleting);
+        self.copy_of(volume)
+    }
+
+    /// As `find`, settled.
+    async fn find_settled(&self, app: &App, tenant: &str) -> Result<(Stored<VolumeRecord>, Uuid), ApiError> {
+        self.copy_of(settled(app, tenant, &self.volume).await?)
+    }
+
+    fn copy_of(
+        &self,
+        volume: Option<Stored<VolumeRecord>>,
+    ) -> Result<(Stored<VolumeRecord>, Uuid), ApiError> {
         let volume = volume.ok_or_else(|| not_exists(&self.volume))?;
-        let replica = parse_uuid(&self.replica).filter(|uuid| volume.value.replica(*uuid).is_some());
-        let replica = replica.ok_or_else(|| {
+        let named = parse_uuid(&self.replica);
+        let found = volume.value.shown_replicas().find(|replica| Some(replica.uuid) == named);
+        let replica = found.map(|replica| replica.uuid).ok_or_else(|| {
             let why = format!("volume {:?} has no replica {:?}", self.volume, self.replica);
             Failure::new(Code::NotExists, why)
         })?;

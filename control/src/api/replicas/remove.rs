@@ -74,7 +74,7 @@ pub(crate) async fn remove(State(app): State<SharedApp>, tenant: Tenant, params:
 }
 
 async fn delete(app: &App, tenant: &str, names: &Names) -> Result<(), ApiError> {
-    let (mut volume, uuid) = names.find(app, tenant).await?;
+    let (mut volume, uuid) = names.find_settled(app, tenant).await?;
     if volume.value.replica(uuid).is_none_or(|replica| replica.state != ReplicaState::Terminating) {
         let why = format!("replica {uuid} is not being removed: PATCH it first");
         return Err(Failure::new(Code::NoTerminating, why).into());
