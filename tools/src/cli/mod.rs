@@ -23,6 +23,7 @@ mod model;
 mod node;
 mod placement;
 mod publish;
+mod replica;
 mod report;
 mod resolve;
 pub(crate) mod server;
@@ -54,6 +55,9 @@ pub(crate) enum CliCommand {
     /// Create, list, show, expand and delete volumes
     #[command(subcommand)]
     Volume(volume::VolumeCommand),
+    /// Add, remove and judge the copies of a volume that its host mirrors
+    #[command(subcommand)]
+    Replica(replica::ReplicaCommand),
     /// Take, list and delete snapshots, and make volumes of them
     #[command(subcommand)]
     Snapshot(snapshot::SnapshotCommand),
@@ -124,6 +128,7 @@ async fn execute(
     }
     match command {
         CliCommand::Volume(command) => volume::run(client, command).await,
+        CliCommand::Replica(command) => replica::run(client, command).await,
         CliCommand::Snapshot(command) => snapshot::run(client, command).await,
         CliCommand::Host(command) => host::run(client, command).await,
         CliCommand::Publish(arguments) => publish::publish(client, arguments).await,

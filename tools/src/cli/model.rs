@@ -141,6 +141,9 @@ pub(crate) struct Location {
     /// Also the namespace UUID, by which a host finds the disk (provisioner D22).
     pub(crate) uuid: String,
     pub(crate) replica_state: String,
+    pub(crate) backend: BackendId,
+    /// Exported as a namespace.
+    pub(crate) in_use: bool,
     /// What of it lies on which drive; only in `volume_extended`.
     #[serde(default)]
     pub(crate) sub_volumes: Vec<SubVolume>,

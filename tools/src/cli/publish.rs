@@ -49,9 +49,10 @@ pub(crate) async fn publish(client: &mut Client, arguments: PublishArguments) ->
     let locations = extended.first().map(|volume| volume.location.as_slice()).unwrap_or_default();
     let is_connected =
         locations.iter().flat_map(|location| &location.sessions).any(|session| session.host_id == host.uuid);
-    let namespace = locations.first().map_or(volume.uuid.as_str(), |location| location.uuid.as_str());
+    let disks: Vec<String> =
+        locations.iter().filter(|location| location.in_use).map(|location| disk(&location.uuid)).collect();
     let has_key = host_tls_key::is_set(client, &host).await?;
-    let mut report = publish_report(&volume, &host, &paths, namespace, is_connected, has_key);
+    let mut report = publish_report(&volume, &host, &paths, &disks, is_connected, has_key);
     let authenticates = host_secret::is_set(client, &host).await?;
     report.json["authenticates"] = authenticates.into();
     if authenticates {
@@ -99,7 +100,7 @@ fn publish_report(
     volume: &Volume,
     host: &Host,
     paths: &[PathTo],
-    namespace: &str,
+    disks: &[String],
     is_connected: bool,
     has_key: bool,
 ) -> Report {
@@ -112,7 +113,7 @@ fn publish_report(
     insert_key.dedup();
     let mut discovery: Vec<_> = paths.iter().map(|path| discovery_line(&path.portal, host)).collect();
     discovery.dedup();
-    let disk = format!("/dev/disk/by-id/nvme-uuid.{namespace}");
+    let disk = disks.join(" and ");
     let mut text = format!("published {} to {}\n", volume.alias, host.name);
     if volume.location.iter().all(|location| location.replica_state == "Missing") {
         text += "but the node does not have the volume now, see `basalt status`\n";
@@ -129,8 +130,9 @@ fn publish_report(
             text += "\nKEY is what `basalt host set-tls-key` printed; tlshd has to run on the host\n";
         }
         text += &format!(
-            "\nThe disk is then {disk}\nTo connect at every boot, add to /etc/nvme/discovery.conf and run \
-             `systemctl enable nvmf-autoconnect`:\n\n"
+            "\nThe disk is then {disk}\n{}To connect at every boot, add to /etc/nvme/discovery.conf and run \
+             `systemctl enable nvmf-autoconnect`:\n\n",
+            mirror(volume, disks)
         );
         text += &indented(&discovery);
     }
@@ -142,7 +144,8 @@ fn publish_report(
         "volume": { "uuid": volume.uuid, "alias": volume.alias },
         "host": { "uuid": host.uuid, "name": host.name, "nqn": host.nqn },
         "paths": portals,
-        "disk": disk,
+        "disk": disks.first(),
+        "disks": disks,
         "connected": is_connected,
         "tls": has_key,
         "insertKey": insert_key,
@@ -150,6 +153,24 @@ fn publish_report(
         "discoveryConf": discovery,
     });
     Report::new(text, json)
+}
+
+fn disk(namespace: &str) -> String {
+    format!("/dev/disk/by-id/nvme-uuid.{namespace}")
+}
+
+/// What makes one disk of several copies, which nobody but the host keeps equal.
+fn mirror(volume: &Volume, disks: &[String]) -> String {
+    if volume.location.len() < 2 || disks.len() < volume.location.len() {
+        return String::new();
+    }
+    format!(
+        "Nobody but the host keeps the copies equal. The first time, make a mirror of all of them:\n\n  mdadm --create \
+         /dev/md/{} --level=1 --raid-devices={} {}\n\n",
+        volume.alias,
+        disks.len(),
+        disks.join(" ")
+    )
 }
 
 fn indented(lines: &[String]) -> String {

@@ -3,7 +3,7 @@
 use super::{
     client::Client,
     error::CliError,
-    model::{Drive, Host, IssuedToken, Snapshot, Task, Tenant, Volume},
+    model::{Drive, Host, IssuedToken, Location, Snapshot, Task, Tenant, Volume},
 };
 
 /// Something with an id and a name.
@@ -22,6 +22,18 @@ impl Named for Volume {
     }
     fn name(&self) -> &str {
         &self.alias
+    }
+}
+
+impl Named for Location {
+    const WHAT: &'static str = "copy";
+    const LIST: &'static str = "basalt volume show VOLUME";
+    fn id(&self) -> &str {
+        &self.uuid
+    }
+    /// Copies have no names, but each backend has one at most.
+    fn name(&self) -> &str {
+        &self.backend.persistent_id
     }
 }
 
@@ -120,6 +132,11 @@ pub(crate) async fn drive(client: &mut Client, text: &str) -> Result<Drive, CliE
 pub(crate) async fn volume(client: &mut Client, text: &str) -> Result<Volume, CliError> {
     let volumes = client.get("/volumes").await?;
     pick(volumes, text)
+}
+
+/// The copy with this UUID, persistentID of its backend, or beginning of a UUID.
+pub(crate) fn copy(volume: &Volume, text: &str) -> Result<Location, CliError> {
+    pick(volume.location.clone(), text)
 }
 
 /// The host with this id, name, or beginning of an id.

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::{
     client::{Client, encode},
     error::CliError,
-    model::{Snapshot, SubVolume, Target, Volume},
+    model::{Location, Snapshot, SubVolume, Target, Volume},
+    replica::CopyArguments,
     report::{Report, table},
     resolve,
     volume_arguments::{VolumeArguments, whole_gib},
@@ -41,6 +42,11 @@ pub(crate) enum VolumeCommand {
         #[arg(long)]
         state: Option<StateArgument>,
     },
+    /// Ask a volume's host to move one of its copies to another node
+    Migrate {
+        #[command(flatten)]
+        copy: CopyArguments,
+    },
     /// Delete a volume and everything on it
     Delete {
         /// Name, UUID or the beginning of a UUID
@@ -66,6 +72,7 @@ pub(crate) async fn run(client: &mut Client, command: VolumeCommand) -> Result<R
         VolumeCommand::Show { volume } => show(client, &volume).await,
         VolumeCommand::Expand { volume, size } => expand(client, &volume, size).await,
         VolumeCommand::Path { volume, state } => volume_path::run(client, &volume, state).await,
+        VolumeCommand::Migrate { copy } => migrate(client, copy).await,
         VolumeCommand::Delete { volume } => delete(client, &volume).await,
     }
 }
@@ -129,6 +136,9 @@ async fn show(client: &mut Client, text: &str) -> Result<Report, CliError> {
         ("snapshots", all(&snapshots)),
         ("drives", drives(client, &uuid).await?),
     ];
+    if volume.location.len() > 1 {
+        lines.extend(volume.location.iter().map(|location| ("copy", copy(location))));
+    }
     lines.extend(volume_path::remark(client, &uuid).await?.map(|state| ("path", state)));
     lines.extend(volume.trouble.map(|trouble| ("trouble", trouble)));
     lines.extend(volume.snapshot_id.map(|snapshot| ("shows", format!("snapshot {snapshot}"))));
@@ -140,6 +150,14 @@ async fn show(client: &mut Client, text: &str) -> Result<Report, CliError> {
     lines.extend(space.into_iter().filter_map(|(name, bytes)| Some((name, size(bytes?)))));
     let text: String = lines.iter().map(|(name, value)| format!("{name:<10}  {value}\n")).collect();
     Ok(Report::new(text, json))
+}
+
+/// A copy of several: which it is, where it lies and how it is.
+pub(super) fn copy(location: &Location) -> String {
+    let Location { uuid, backend, replica_state, in_use, .. } = location;
+    let exported = if *in_use { ", exported" } else { "" };
+    let backend = if backend.persistent_id.is_empty() { "a removed node" } else { &backend.persistent_id };
+    format!("{uuid} on {backend}, {replica_state}{exported}")
 }
 
 /// Where it lies, and how much of it on each drive if there are several.
@@ -182,6 +200,17 @@ async fn expand(client: &mut Client, text: &str, size: ByteSize) -> Result<Repor
     Ok(Report::new(text, json))
 }
 
+async fn migrate(client: &mut Client, copy: CopyArguments) -> Result<Report, CliError> {
+    let (volume, copy) = copy.find(client).await?;
+    let body = json!({ "volId": volume.uuid, "repId": copy.uuid });
+    client.call(Method::POST, "/migrate_volume", Some(body)).await?;
+    let text = format!(
+        "the agent of {}'s host is asked to move copy {} elsewhere\nnext: basalt task list",
+        volume.alias, copy.uuid
+    );
+    Ok(Report::new(text, json!({ "volume": volume.uuid, "replica": copy.uuid })))
+}
+
 async fn delete(client: &mut Client, text: &str) -> Result<Report, CliError> {
     let volume = resolve::volume(client, text).await?;
     match client.call(Method::DELETE, &format!("/volumes/{}", volume.uuid), None).await {
@@ -221,10 +250,26 @@ pub(super) async fn read(client: &mut Client, uuid: &str) -> Result<(Volume, Val
     Ok((client.parse(json.clone())?, json))
 }
 
-/// The worst state of a copy; most volumes have one.
+/// The first state that is not good, of all copies; most volumes have one.
 fn state(volume: &Volume) -> String {
     let is_good = |state: &&String| matches!(state.as_str(), "Available" | "Unknown");
     let states = || volume.location.iter().map(|location| &location.replica_state);
     let state = states().find(|state| !is_good(state)).or_else(|| states().next());
     state.cloned().unwrap_or_else(|| "Missing".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_in_words() {
+        let copy_of = |backend: &str, exported: bool| {
+            let json = json!({"uuid": "u", "replicaState": "Missing", "inUse": exported,
+                "backend": {"persistentID": backend}});
+            copy(&serde_json::from_value(json).unwrap())
+        };
+        assert_eq!(copy_of("02:00:00:00:00:01", true), "u on 02:00:00:00:00:01, Missing, exported");
+        assert_eq!(copy_of("", false), "u on a removed node, Missing");
+    }
 }
