@@ -187,10 +187,51 @@ def life_of_a_snapshot(driver, size_gib):
     expect(driver._stats == before, (before, driver._stats))
 
 
-def main(url, credentials):
+def life_of_a_mirrored_volume(driver, size_gib, copies):
+    """The host mirrors the copies: each has a target of its own, and they are grown and deleted together."""
+    volume = volume_of(size_gib)
+    connector = {
+        "uuid": str(uuid.uuid4()),
+        "nqn": f"nqn.2014-08.org.nvmexpress:uuid:{uuid.uuid4()}",
+        "host": "compute-3",
+    }
+    driver._update_volume_stats()
+    before = driver._stats
+    driver.create_volume(volume)
+    driver._update_volume_stats()
+    expect(driver._stats["free_capacity_gb"] == before["free_capacity_gb"] - copies * size_gib, driver._stats)
+
+    connection = driver.initialize_connection(volume, connector)
+    data = connection["data"]
+    expect(data["vol_uuid"] == volume["id"] and data["alias"] == volume["name"][:27], data)
+    expect(data["writable"] is True and data["replica_count"] == copies, data)
+    replicas = data["volume_replicas"]
+    for what in ("vol_uuid", "target_nqn"):
+        expect(len({replica[what] for replica in replicas}) == copies, data)
+    expect(all(replica["portals"] for replica in replicas), data)
+    expect(driver.initialize_connection(volume, connector) == connection, "attaching again is the same")
+
+    driver.extend_volume(volume, size_gib + 1)
+    refused(driver.delete_volume, volume)
+    snapshot = {"id": str(uuid.uuid4()), "volume_id": volume["id"], "volume": volume, "name": "snapshot-1"}
+    expect("several copies" in refused(driver.create_snapshot, snapshot), "a snapshot of which copy?")
+    expect("several copies" in refused(driver.create_cloned_volume, volume_of(size_gib), volume), "and a clone?")
+    driver.terminate_connection(volume, connector)
+    driver.terminate_connection(volume, connector)
+    driver.delete_volume(volume)
+    driver._update_volume_stats()
+    expect(driver._stats == before, (before, driver._stats))
+
+
+def main(url, credentials, copies="1"):
     driver_class = load_driver()
     with open(credentials + "/token", encoding="ascii") as file:
         token = file.read().strip()
+    if int(copies) > 1:
+        settings = {"kioxia_num_replicas": int(copies), "kioxia_token": token}
+        configuration = Configuration(kioxia_url=url, kioxia_cafile=credentials + "/ssdtoolbox.pem", **settings)
+        life_of_a_mirrored_volume(driver_class(configuration=configuration), 2, int(copies))
+        return
     for settings in (
         {"kioxia_token": None},  # the certificate alone
         {"kioxia_token": token, "kioxia_provisioning_type": "THIN", "kioxia_block_size": 512,

@@ -36,6 +36,13 @@ impl Api {
         answer.is_ok_and(|status| status.success())
     }
 
+    /// How many storage nodes answer.
+    pub fn available_backends(&self) -> Result<usize> {
+        let backends = self.get("/backends")?;
+        let backends = backends.as_array().context("backends are a list")?;
+        Ok(backends.iter().filter(|backend| backend["state"] == "Available").count())
+    }
+
     /// Creates a thin volume and returns its UUID.
     pub fn create_volume(&self, alias: &str, capacity_gib: u64, block_bytes: u32) -> Result<Uuid> {
         let uuid = Uuid::new_v4();

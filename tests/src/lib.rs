@@ -12,4 +12,5 @@ mod link;
 pub mod report;
 pub mod scenarios;
 pub mod server;
+pub mod storage_node;
 pub mod vm;

@@ -29,6 +29,8 @@ pub struct ServerSpec {
     pub nvme: SocketAddr,
     /// Further portals.
     pub more_nvme: Vec<SocketAddr>,
+    /// Further options of `serve`.
+    pub options: &'static [&'static str],
 }
 
 /// A defect that the server has on request (`BASALT_TEST_FAULT`).
@@ -62,6 +64,7 @@ impl ServerSpec {
             api,
             nvme,
             more_nvme: Vec::new(),
+            options: &[],
         })
     }
 
@@ -173,6 +176,7 @@ fn spawn(spec: &ServerSpec) -> Result<Child> {
         .arg(format!("{},size={}{}", spec.drive().display(), spec.drive_size, spec.drive_options))
         .args(["--api", &spec.api.to_string()])
         .args(["--cores", "2"])
+        .args(spec.options)
         .stdin(Stdio::null())
         .stderr(log.try_clone()?)
         .stdout(log);
