@@ -46,8 +46,12 @@ pub(crate) struct App {
     pub(crate) to_nodes: Arc<ClientConfig>,
     /// PEM: of the API's certificate, and the clients'.
     pub(crate) ca: String,
-    /// persistentID of the node in this process.
+    /// How often this provisioner was started.
+    pub(crate) epoch: u32,
+    /// Of this installation: the persistentID of its node, if it has one.
     pub(crate) node_id: String,
+    /// persistentID of the node in this process, if there is one.
+    pub(crate) own_node: Option<String>,
     pub(crate) state: State,
     /// Of what the store keeps of hosts' secrets.
     pub(crate) seal: Seal,
@@ -153,6 +157,14 @@ impl Observed {
 }
 
 impl App {
+    /// The node in this process answers; without one, any does.
+    pub(crate) fn is_node_alive(&self) -> bool {
+        match &self.own_node {
+            Some(own) => self.nodes.find(own).is_some_and(|member| member.liveness.is_alive()),
+            None => self.nodes.is_any_alive(),
+        }
+    }
+
     /// What people call this node.
     pub(crate) fn node_name(&self) -> String {
         self.node_name.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -198,25 +210,28 @@ impl App {
         }
     }
 
-    /// Asks all nodes at once.
+    /// Asks all nodes at once. Nobody waits for one whose lease has ended.
     pub(crate) async fn observe(&self) -> Observed {
         let mut answers = JoinSet::new();
         for member in self.nodes.all() {
             answers.spawn(async move {
-                let answer = timeout(limits::NODE_ANSWER, member.handle.observe()).await;
+                let answer = match member.liveness.is_alive() {
+                    true => timeout(limits::NODE_ANSWER, member.handle.observe()).await.ok(),
+                    false => None,
+                };
                 (member, answer)
             });
         }
         let mut observed = Observed::default();
         for (member, answer) in answers.join_all().await {
             let node = match answer {
-                Ok(Ok(Observation { portals, drives, volumes, snapshots })) => {
+                Some(Ok(Observation { portals, drives, volumes, snapshots })) => {
                     observed.volumes.extend(volumes.into_iter().map(|v| (v.uuid, v)));
                     observed.snapshots.extend(snapshots.into_iter().map(|s| (s.uuid, s)));
                     member.saw(drives.clone());
                     ObservedNode { available: member.liveness.is_alive(), portals, drives }
                 }
-                Ok(Err(_)) | Err(_) => ObservedNode::default(),
+                Some(Err(_)) | None => ObservedNode::default(),
             };
             observed.nodes.insert(member.persistent_id.clone(), node);
         }

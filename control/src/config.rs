@@ -24,6 +24,8 @@ pub struct ControlConfig {
     pub server_names: Vec<String>,
     /// What people call this node (the `name` of its backend).
     pub node_name: String,
+    /// Where the node in this process stands, until `PUT /backends` says otherwise (provisioner D14).
+    pub location: Location,
     /// Begins every NQN that is made here (provisioner D57).
     pub nqn_prefix: String,
     pub auth: AuthSettings,
@@ -50,6 +52,14 @@ pub struct ControlConfig {
     pub commit: String,
     /// When that was committed (RFC 3339).
     pub commit_date: String,
+}
+
+/// Where a node stands, for placement (provisioner §5.2).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Location {
+    pub zone: Option<String>,
+    pub rack: Option<String>,
+    pub region: Option<String>,
 }
 
 /// Who is let in (provisioner D55).
@@ -96,6 +106,7 @@ impl ControlConfig {
             api_socket: None,
             server_names: Vec::new(),
             node_name: "basalt".to_owned(),
+            location: Location::default(),
             nqn_prefix: "nqn.2026-11.io.basalt:".to_owned(),
             auth: AuthSettings {
                 require: Require::Any,

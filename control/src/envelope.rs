@@ -19,6 +19,7 @@ pub(crate) enum Code {
     AlreadyExists,
     AllReplicasDown,
     AlreadyPublished,
+    BackendHasVolumes,
     BackendWithHostIdAlreadyExists,
     BackendsClientUnauthorized,
     CommunicationError,

@@ -33,6 +33,9 @@ pub(crate) struct Event {
 pub(crate) enum Kind {
     ServerStarted,
     NodeJoined,
+    NodeRemoved,
+    NodeAvailable,
+    NodeUnavailable,
     VolumeCreated,
     VolumeExpanded,
     VolumeDeleted,
@@ -70,7 +73,9 @@ pub(crate) enum Kind {
 impl Kind {
     fn severity(self) -> Severity {
         match self {
-            Self::DriveState | Self::CapacityWarning | Self::LoginsThrottled => Severity::Warning,
+            Self::DriveState | Self::NodeUnavailable | Self::CapacityWarning | Self::LoginsThrottled => {
+                Severity::Warning
+            }
             _ => Severity::Info,
         }
     }

@@ -40,8 +40,9 @@ pub(crate) async fn look(app: &App) -> Result<Inventory, ApiError> {
 fn sighting(app: &App, backend: Stored<BackendRecord>) -> Sighting {
     let persistent_id = backend.value.persistent_id;
     let member = app.nodes.find(&persistent_id);
+    let process = member.as_ref().and_then(|member| member.process());
     Sighting {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: process.map_or_else(String::new, |process| process.version),
         available: member.as_ref().is_some_and(|member| member.liveness.is_alive()),
         drives: member.map_or(0, |member| member.last_drives().len()),
         persistent_id,

@@ -1,5 +1,5 @@
 //! The control plane: TLS listeners, authentication, the REST APIs, desired state and its reconciliation with
-//! the node. It reaches the data plane through `dataplane::node::Node` only.
+//! the nodes. It reaches the data plane through `dataplane::node::Node` only.
 #![forbid(unsafe_code)]
 
 mod accounts;
@@ -49,7 +49,7 @@ pub use admin::{
     AdminConfig, AdminGroup, LogFile, NoAdminGroup,
     settings::{LogFilter, configured_address},
 };
-pub use config::{AuthSettings, ControlConfig, Replication, Require};
+pub use config::{AuthSettings, ControlConfig, Location, Replication, Require};
 pub use error::ControlError;
 pub use identity::node_id;
 pub use known_drives::KnownDrives;

@@ -26,12 +26,7 @@ pub(crate) async fn run(app: Arc<App>) {
     loop {
         looks.tick().await;
         app.admin.heartbeats.beat("watcher", LOOK);
-        for member in app.nodes.all() {
-            if let Ok(drives) = member.handle.drives().await {
-                member.saw(drives);
-            }
-        }
-        // A node that is away has lost no drive.
+        // As the nodes told with their latest beat: one that is away has lost no drive.
         let drives: Vec<DriveInfo> = app.nodes.all().iter().flat_map(|member| member.last_drives()).collect();
         if let Err(error) = inventory::look(&app).await {
             tracing::warn!(?error, "the inventory could not be written down");

@@ -26,33 +26,62 @@ use crate::{
     identity::node_id,
     known_drives::KnownDrives,
     license, limits,
-    model::target::TargetRecord,
+    model::{node::EpochRecord, target::TargetRecord},
     nodes::{Attending, Liveness, LocalNode, Member, NodeHandle, Nodes, authority::Authority},
     oidc::Oidc,
     outbound::Trust,
     sealed::Seal,
-    state::{Record, State},
-    store::{LeaseId, MetaStore, RedbStore, Watch},
+    state::{Change, Record, State},
+    store::{LeaseId, MetaStore, RedbStore, StoreError, Watch},
     syslog::Syslog,
     tls::{self, ServerTls},
 };
 
 pub(crate) struct Opened {
     pub(crate) app: SharedApp,
-    /// The node in this process.
-    pub(crate) own: LocalNode,
+    /// The node in this process, if there is one.
+    pub(crate) own: Option<Own>,
     pub(crate) credentials: Credentials,
-    /// The node's, and its lease if it answered.
-    pub(crate) liveness: Liveness,
-    pub(crate) lease: Option<LeaseId>,
     /// Hears of every change of the targets from the opening on.
     pub(crate) targets: Watch,
+}
+
+pub(crate) struct Own {
+    pub(crate) node: LocalNode,
+    pub(crate) member: Arc<Member>,
+    /// If it answered.
+    pub(crate) lease: Option<LeaseId>,
+}
+
+impl Own {
+    async fn open(
+        config: &ControlConfig,
+        store: &Arc<dyn MetaStore>,
+        node: Node,
+    ) -> Result<Self, ControlError> {
+        let id = node_id(&config.data_dir)?;
+        let node = LocalNode::new(node, KnownDrives::load(&config.data_dir)?);
+        node.remember_drives().await?;
+        let liveness = Liveness::new(Arc::clone(store), &id);
+        let member = Arc::new(Member::new(&id, NodeHandle::Local(node.clone()), liveness));
+        let lease = member.beat(None).await;
+        Ok(Self { node, member, lease })
+    }
+}
+
+/// Counts this start.
+async fn next_epoch(state: &State) -> Result<u32, StoreError> {
+    let Some(mut epoch) = state.get::<EpochRecord>(EpochRecord::ID).await? else {
+        return Ok(state.create(EpochRecord { number: 1 }, Change::default()).await?.value.number);
+    };
+    epoch.value.number += 1;
+    Ok(state.update(epoch).await?.value.number)
 }
 
 /// Makes what is missing; changes nothing on the node. `listeners`: ports resolved.
 pub(crate) async fn open(
     config: ControlConfig,
-    node: Node,
+    node: Option<Node>,
     listeners: &[SocketAddr],
 ) -> Result<Opened, ControlError> {
     let node_id = node_id(&config.data_dir)?;
@@ -83,15 +112,16 @@ pub(crate) async fn open(
     let targets = store.watch(TargetRecord::PREFIX);
     let settings = state.get::<AdminSettings>(AdminSettings::KEY).await;
     let settings = settings.map_err(|e| ControlError::bad_file(&store_path, e))?.map(|s| s.value);
-    let portals = node.portals();
-    let own = LocalNode::new(node, KnownDrives::load(&config.data_dir)?);
-    own.remember_drives().await?;
-    let handle = NodeHandle::Local(own.clone());
-    let liveness = Liveness::new(Arc::clone(&store), &node_id);
-    let lease = liveness.beat(&handle, None).await;
+    let portals = node.as_ref().map(Node::portals).unwrap_or_default();
+    let own = match node {
+        Some(node) => Some(Own::open(&config, &store, node).await?),
+        None => None,
+    };
     let authority = Authority::open(&credentials.dir, &node_id)?;
     let nodes = Nodes::default();
-    nodes.put(Arc::new(Member::new(&node_id, handle, liveness.clone())));
+    if let Some(own) = &own {
+        nodes.put(Arc::clone(&own.member));
+    }
     let app = Arc::new(App {
         admin: Admin::open(&config.data_dir, &credentials.dir, config.admin.clone())?,
         tls: ServerTls::new(&credentials, PublicCertificate::load(&credentials.dir)?)?,
@@ -106,6 +136,8 @@ pub(crate) async fn open(
         authority,
         ca: credentials.ca.clone(),
         node_id,
+        epoch: next_epoch(&state).await.map_err(|e| ControlError::bad_file(&store_path, e))?,
+        own_node: own.as_ref().map(|own| own.member.persistent_id.clone()),
         events: Events::new(state.clone(), syslog.clone()),
         syslog,
         state,
@@ -124,5 +156,5 @@ pub(crate) async fn open(
     if let Some(settings) = &settings {
         take_effect(&app, settings);
     }
-    Ok(Opened { app, own, liveness, credentials, lease, targets })
+    Ok(Opened { app, own, credentials, targets })
 }

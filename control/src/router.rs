@@ -6,7 +6,7 @@ use axum::{
     http::{Method, StatusCode},
     middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
-    routing::{delete, post},
+    routing::post,
 };
 use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -53,7 +53,7 @@ fn provisioner() -> (Router<SharedApp>, OpenApi) {
     let of_all = OpenApiRouter::new()
         .routes(routes!(info::info))
         .routes(routes!(backends::list))
-        .routes(routes!(backends::by_id, backends::update))
+        .routes(routes!(backends::by_id, backends::update, backends::remove))
         .routes(routes!(auth_server::get, auth_server::set, auth_server::clear))
         .routes(routes!(license::get, license::install))
         .routes(routes!(syslog::list))
@@ -80,9 +80,8 @@ fn provisioner() -> (Router<SharedApp>, OpenApi) {
     let (routes, mut document) = tenant_scoped.merge(of_all).split_for_parts();
     openapi::add_error(&mut document, "Status");
     let routes = routes
-        // Adding and removing backends comes with the cluster: 404, not 405, until then.
+        // Nodes join by themselves, with an invite: 404, not 405, as for what does not exist.
         .route("/backends", post(not_found))
-        .route("/backends/{id}", delete(not_found))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed);
     (routes, document)

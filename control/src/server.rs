@@ -23,7 +23,7 @@ use crate::{
     local_socket::{self, LocalSocket},
     model::{backend::BackendRecord, node::NodeRecord},
     monitor,
-    nodes::{Liveness, LocalNode, Member, NodeHandle, attend, keep_up},
+    nodes::{Liveness, LocalNode, Member, NodeHandle, attend, keep_up, let_in, watch},
     open::{Opened, open},
     reconcile, revoke,
     router::router,
@@ -56,25 +56,37 @@ impl std::fmt::Debug for AppHandle {
 /// Opens the store and the credentials, brings the node to the desired state (targets and hosts come back), and
 /// serves. When this returns every listener accepts, those of the node included, and every credential file is
 /// written.
-pub async fn serve(config: ControlConfig, node: Node) -> Result<ControlServer, ControlError> {
+///
+/// `node`: the one in this process; without one, all nodes join from elsewhere.
+pub async fn serve(
+    config: ControlConfig,
+    node: impl Into<Option<Node>>,
+) -> Result<ControlServer, ControlError> {
     let sockets = bind(&config.api)?;
     let listeners: Vec<SocketAddr> = sockets.iter().map(|(_, address)| *address).collect();
     let api_socket = config.api_socket.clone();
     let local = api_socket.as_deref().map(local_socket::bind).transpose()?;
-    let Opened { app, own, liveness, lease, targets, credentials } =
-        open(config, node.clone(), &listeners).await?;
+    let Opened { app, own, targets, credentials } = open(config, node.into(), &listeners).await?;
     let acceptor = tls::Acceptor::new(app.tls.config());
     bring_back(&app).await.map_err(|e| ControlError::bad_file(&app.config.data_dir, e))?;
-    // Not before: a host that comes back must find what it was published.
-    for member in app.nodes.all() {
-        if let Err(error) = member.handle.open_portals().await {
-            tracing::warn!(node = member.persistent_id, %error, "hosts are not let in yet");
+    let mut background = vec![
+        tokio::spawn(reconcile::background(Arc::clone(&app), targets)),
+        tokio::spawn(monitor::run(Arc::clone(&app))),
+        tokio::spawn(backup::run(Arc::clone(&app))),
+        tokio::spawn(revoke::run(Arc::clone(&app))),
+    ];
+    if let Some(own) = own {
+        // Not before: a host that comes back must find what it was published.
+        let served = let_in(&app, &own.member).await;
+        if let Err(error) = &served {
+            tracing::warn!(?error, "hosts are not let in yet");
         }
+        background.push(tokio::spawn(watch(Arc::clone(&app), own.member, own.lease, served.is_ok())));
+        background.push(tokio::spawn(beat_for_cores(Arc::clone(&app), own.node.node.clone())));
+        background.push(tokio::spawn(keep_up(own.node, app.config.data_dir.clone())));
     }
-
-    for node in
-        app.state.list::<NodeRecord>().await.map_err(|e| ControlError::bad_file(&app.config.data_dir, e))?
-    {
+    let joined = app.state.list::<NodeRecord>().await;
+    for node in joined.map_err(|e| ControlError::bad_file(&app.config.data_dir, e))? {
         attend(&app, &node.value);
     }
     let handle = Handle::new();
@@ -90,15 +102,7 @@ pub async fn serve(config: ControlConfig, node: Node) -> Result<ControlServer, C
         local: local.transpose()?,
         serving: serving.collect::<Result<_, _>>()?,
         handle,
-        background: vec![
-            tokio::spawn(liveness.run(NodeHandle::Local(own.clone()), lease)),
-            tokio::spawn(keep_up(own, app.config.data_dir.clone())),
-            tokio::spawn(reconcile::background(Arc::clone(&app), targets)),
-            tokio::spawn(monitor::run(Arc::clone(&app))),
-            tokio::spawn(backup::run(Arc::clone(&app))),
-            tokio::spawn(beat_for_cores(Arc::clone(&app), node)),
-            tokio::spawn(revoke::run(Arc::clone(&app))),
-        ],
+        background,
         app: AppHandle(app),
     })
 }
@@ -172,18 +176,17 @@ impl ControlServer {
         let app = &self.app.0;
         let id = node_id(data_dir)?;
         let in_store = |e: StoreError| ControlError::bad_file(&app.config.data_dir, e);
-        let own = LocalNode::new(node, KnownDrives::load(data_dir)?);
-        let handle = NodeHandle::Local(own);
-        let liveness = Liveness::new(app.state.store(), &id);
-        let lease = liveness.beat(&handle, None).await;
-        app.nodes.put(Arc::new(Member::new(&id, handle.clone(), liveness.clone())));
+        let handle = NodeHandle::Local(LocalNode::new(node, KnownDrives::load(data_dir)?));
+        let member = Arc::new(Member::new(&id, handle, Liveness::new(app.state.store(), &id)));
+        let lease = member.beat(None).await;
+        app.nodes.put(Arc::clone(&member));
         match app.state.create(BackendRecord::new(&id), Change::default()).await {
             Ok(_) | Err(StoreError::Conflict { .. }) => {}
             Err(error) => return Err(in_store(error)),
         }
-        self.background.push(tokio::spawn(liveness.run(handle, lease)));
         reconcile::storage(app).await.map_err(in_store)?;
         reconcile::subsystems(app).await.map_err(in_store)?;
+        self.background.push(tokio::spawn(watch(Arc::clone(app), member, lease, true)));
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use crate::{
         backend::BackendRecord,
         host::HostRecord,
         inventory::Inventory,
-        node::{InviteRecord, NodeRecord},
+        node::{ControllerIdsRecord, EpochRecord, InviteRecord, NodeRecord},
         secret::HostSecretRecord,
         snapshot::SnapshotRecord,
         target::{Scope, TargetRecord},
@@ -103,6 +103,25 @@ impl Record for NodeRecord {
     fn id(&self) -> String {
         self.persistent_id.clone()
     }
+}
+
+impl Record for ControllerIdsRecord {
+    const PREFIX: &'static str = "controller-ids/";
+    fn id(&self) -> String {
+        self.number.to_string()
+    }
+}
+
+impl Record for EpochRecord {
+    const PREFIX: &'static str = "provisioner/";
+    fn id(&self) -> String {
+        Self::ID.to_owned()
+    }
+}
+
+impl EpochRecord {
+    /// There is one.
+    pub(crate) const ID: &'static str = "epoch";
 }
 
 impl Record for InviteRecord {

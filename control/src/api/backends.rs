@@ -1,6 +1,11 @@
-//! Backends (provisioner §2). So far the only one is the node in this process.
+//! Backends (provisioner §2): the node in this process, and those that have joined.
 
-use std::net::{IpAddr, SocketAddr};
+mod remove;
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
 
 use axum::{
     Extension, Json,
@@ -12,21 +17,25 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::{
+    Location,
     app::{App, Observed, SharedApp, retry},
     envelope::{ApiError, Code, Failure, Reply, success},
     fields::Fields,
     limits,
     model::{
         backend::{self, BackendRecord},
+        node::NodeRecord,
         volume::{Reserved, VolumeRecord},
     },
-    nodes::Liveness,
+    nodes::{Liveness, names},
     openapi::{Answer, Status, bodies::BackendUpdate},
     request::{JsonBody, Params},
     state::{Change, Stored},
     store::StoreError,
     tls::Peer,
 };
+
+pub(crate) use self::remove::*;
 
 /// The contract's Backend object.
 #[derive(Debug, Serialize, ToSchema)]
@@ -60,7 +69,7 @@ struct BackendView {
     total_iops: u64,
     #[serde(rename = "availableIOPS")]
     available_iops: u64,
-    version: &'static str,
+    version: String,
     #[serde(rename = "numberOfSSDs")]
     number_of_ssds: usize,
     certified: bool,
@@ -82,10 +91,13 @@ pub(crate) struct PortalView {
 /// Every backend that is registered: makes the own node's record at its first use.
 pub(crate) async fn backends(app: &App) -> Result<Vec<Stored<BackendRecord>>, StoreError> {
     let found = app.state.list::<BackendRecord>().await?;
-    if found.iter().any(|b| b.value.persistent_id == app.node_id) {
+    let Some(own) = &app.own_node else { return Ok(found) };
+    if found.iter().any(|b| b.value.persistent_id == *own) {
         return Ok(found);
     }
-    match app.state.create(BackendRecord::new(&app.node_id), Change::default()).await {
+    let Location { zone, rack, region } = app.config.location.clone();
+    let record = BackendRecord { zone, rack, region, ..BackendRecord::new(own) };
+    match app.state.create(record, Change::default()).await {
         Ok(_) | Err(StoreError::Conflict { .. }) => app.state.list().await,
         Err(error) => Err(error),
     }
@@ -117,16 +129,22 @@ async fn views(
     let records = backends(app).await?.into_iter().map(|b| b.value).filter(wanted);
     let observed = app.observe().await;
     let volumes = app.state.list::<VolumeRecord>().await?;
+    let names = names(app).await?;
+    let joined = app.state.list::<NodeRecord>().await?.into_iter();
+    let joined: BTreeMap<String, SocketAddr> =
+        joined.map(|node| (node.value.persistent_id, node.value.address)).collect();
     let views = records.map(|record| {
         let id = record.persistent_id.clone();
+        let member = app.nodes.find(&id);
+        let address = joined.get(&id);
         let drives = observed.drives_of(&id);
         let space = backend::space(drives);
         let here = || volumes.iter().map(|v| &v.value).filter(|v| v.is_on(&id));
         let reserved = Reserved::on(&id, here());
         BackendView {
             persistent_id: record.persistent_id,
-            mgmt_ips: management_ips(app, peer),
-            mgmt_port: record.mgmt_port.unwrap_or(peer.local.port()),
+            mgmt_ips: address.map_or_else(|| management_ips(app, peer), |address| vec![address.ip()]),
+            mgmt_port: record.mgmt_port.unwrap_or(address.map_or(peer.local.port(), SocketAddr::port)),
             rack: record.rack,
             zone: record.zone,
             region: record.region,
@@ -135,19 +153,19 @@ async fn views(
             total_capacity: space.total_bytes,
             available_capacity: space.available_bytes,
             num_volumes: here().filter(|v| v.exists()).count(),
-            last_prob_time: app.nodes.find(&id).map(|m| m.liveness.last_answer_ms()).filter(|ms| *ms > 0),
+            last_prob_time: member.as_ref().map(|m| m.liveness.last_answer_ms()).filter(|ms| *ms > 0),
             probe_interval: Liveness::INTERVAL_SECONDS,
             total_bw: app.config.declared_bytes_per_second,
             available_bw: app.config.declared_bytes_per_second.saturating_sub(reserved.bytes_per_second),
             total_iops: app.config.declared_iops,
             available_iops: app.config.declared_iops.saturating_sub(reserved.iops),
-            version: env!("CARGO_PKG_VERSION"),
+            version: member.and_then(|m| m.process()).map(|process| process.version).unwrap_or_default(),
             number_of_ssds: drives.len(),
             // There is no list of approved drives to be on.
             certified: false,
             portals: portals(&observed, &id, peer),
             host_id: record.host_id,
-            name: app.node_name(),
+            name: names.get(&id).cloned().unwrap_or_default(),
             authentication_mode: "LOCAL",
         }
     });

@@ -36,7 +36,7 @@ pub(crate) async fn home(State(app): State<SharedApp>, headers: HeaderMap) -> Re
     if !accepts.contains("text/html") {
         return role::version::versions();
     }
-    let health = if app.nodes.are_all_alive() { "ready" } else { "the storage node does not answer" };
+    let health = if app.nodes.is_any_alive() { "ready" } else { "no storage node answers" };
     let page = HOME
         .replace("{node}", &escaped(&app.node_name()))
         .replace("{version}", env!("CARGO_PKG_VERSION"))

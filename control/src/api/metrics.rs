@@ -3,7 +3,7 @@
 mod own;
 mod text;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use axum::{
     extract::State,
@@ -23,6 +23,7 @@ use crate::{
         target::TargetRecord,
         volume::{Protocol, Provisioning, Reserved, VolumeRecord},
     },
+    nodes::names,
 };
 
 /// `repUUIDX`, `nodeIDX` and `nodeNameX` are always there for X = 1..4.
@@ -53,6 +54,7 @@ struct Scrape<'a> {
     volumes: Vec<VolumeRecord>,
     hosts: HashMap<String, HostRecord>,
     targets: Vec<TargetRecord>,
+    names: BTreeMap<String, String>,
 }
 
 impl<'a> Scrape<'a> {
@@ -66,7 +68,12 @@ impl<'a> Scrape<'a> {
             volumes: volumes.filter(VolumeRecord::exists).collect(),
             hosts: hosts.map(|h| (h.value.id.clone(), h.value)).collect(),
             targets: app.state.list::<TargetRecord>().await?.into_iter().map(|t| t.value).collect(),
+            names: names(app).await?,
         })
+    }
+
+    fn name_of(&self, backend: &str) -> String {
+        self.names.get(backend).cloned().unwrap_or_default()
     }
 
     fn capacities(&self) -> Family {
@@ -100,7 +107,7 @@ impl<'a> Scrape<'a> {
                 let own = replica.filter(|r| r.uuid != volume.uuid).map(|r| r.uuid.to_string());
                 labels.push((rep_uuid, own.unwrap_or_default()));
                 labels.push((node_id, replica.map(|r| r.backend.clone()).unwrap_or_default()));
-                labels.push((node_name, replica.map(|_| self.app.node_name()).unwrap_or_default()));
+                labels.push((node_name, replica.map(|r| self.name_of(&r.backend)).unwrap_or_default()));
             }
             family.sample(labels, volume.size.capacity_bytes());
         }
@@ -170,9 +177,8 @@ impl<'a> Scrape<'a> {
     }
 
     fn nodes(&self) -> Vec<Family> {
-        let config = &self.app.config;
         let name = |node: &BackendRecord| {
-            vec![("node", node.persistent_id.clone()), ("name", config.node_name.clone())]
+            vec![("node", node.persistent_id.clone()), ("name", self.name_of(&node.persistent_id))]
         };
         let mut families = [
             ("ks_node_free_capacity_bytes", "Free bytes of a node."),

@@ -15,6 +15,19 @@ pub(crate) struct NodeRecord {
     pub(crate) address: SocketAddr,
 }
 
+/// The stored form of which controller identifiers a node has; by number, so that none is given twice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ControllerIdsRecord {
+    pub(crate) number: u16,
+    pub(crate) persistent_id: String,
+}
+
+/// The stored form of how often this provisioner was started. Nodes refuse what an earlier process still asks of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct EpochRecord {
+    pub(crate) number: u32,
+}
+
 /// The stored form of an invite; it goes when it is used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct InviteRecord {

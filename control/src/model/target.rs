@@ -19,6 +19,9 @@ pub(crate) struct TargetRecord {
     namespaces: BTreeMap<Uuid, Namespace>,
     /// Where the search for a free NSID goes on: one that was given back is the last to be given again.
     next_nsid: u32,
+    /// NSIDs of volumes that went and that were given to no other since: the host may still know them.
+    #[serde(default)]
+    given_back: BTreeSet<u32>,
 }
 
 /// What one NQN spans.
@@ -54,6 +57,7 @@ impl TargetRecord {
             nqn: format!("{nqn_prefix}{}", Uuid::new_v4()),
             namespaces: BTreeMap::new(),
             next_nsid: 1,
+            given_back: BTreeSet::new(),
         }
     }
 
@@ -66,6 +70,7 @@ impl TargetRecord {
         let taken: BTreeSet<u32> = self.namespaces.values().map(|n| n.nsid).collect();
         let candidates = (self.next_nsid..=limits::NAMESPACES).chain(1..self.next_nsid);
         let nsid = candidates.into_iter().find(|nsid| !taken.contains(nsid) && !known.contains(nsid))?;
+        self.given_back.remove(&nsid);
         self.namespaces.insert(volume, Namespace { nsid, replica });
         self.next_nsid = nsid % limits::NAMESPACES + 1;
         Some(nsid)
@@ -73,13 +78,21 @@ impl TargetRecord {
 
     /// Whether it was there.
     pub(crate) fn unpublish(&mut self, volume: Uuid) -> bool {
-        self.namespaces.remove(&volume).is_some()
+        let gone = self.namespaces.remove(&volume);
+        self.given_back.extend(gone.map(|namespace| namespace.nsid));
+        gone.is_some()
+    }
+
+    /// NSIDs that a host may still know as long as the nodes do not say otherwise.
+    pub(crate) fn given_back(&self) -> &BTreeSet<u32> {
+        &self.given_back
     }
 
     /// Removes the namespaces of those copies; whether there were any.
     pub(crate) fn forget(&mut self, replicas: &HashSet<Uuid>) -> bool {
         let before = self.namespaces.len();
-        self.namespaces.retain(|_, namespace| !replicas.contains(&namespace.replica));
+        let is_gone = |_: &Uuid, namespace: &mut Namespace| replicas.contains(&namespace.replica);
+        self.given_back.extend(self.namespaces.extract_if(.., is_gone).map(|(_, gone)| gone.nsid));
         self.namespaces.len() < before
     }
 
@@ -142,6 +155,7 @@ mod tests {
         let mut target = target();
         assert_eq!([1, 2, 3].map(|v| target.publish(id(v), id(v), &NONE).unwrap()), [1, 2, 3]);
         assert!(target.unpublish(id(2)) && !target.unpublish(id(2)));
+        assert_eq!(target.given_back(), &BTreeSet::from([2]));
         assert_eq!(
             target.publish(id(4), id(4), &NONE),
             Some(4),
@@ -164,6 +178,7 @@ mod tests {
         target.unpublish(id(7));
         assert_eq!(target.publish(id(5000), id(5000), &BTreeSet::from([7, 8])), None, "the host may know 7");
         assert_eq!(target.publish(id(5000), id(5000), &BTreeSet::from([8])), Some(7));
+        assert!(target.given_back().is_empty());
     }
 
     #[test]

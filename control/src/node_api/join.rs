@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
-use crate::{ControlError, files, nodes::authority::node_key, nodes::invite::Invite, tls};
+use crate::{ControlError, Location, files, nodes::authority::node_key, nodes::invite::Invite, tls};
 
 /// Where and how to join, and what the provisioner is told of the node. The location is a first value: the
 /// provisioner's own settings count later (D14).
@@ -30,9 +30,7 @@ pub struct Join {
     pub port: u16,
     pub invite: Invite,
     pub name: String,
-    pub zone: Option<String>,
-    pub rack: Option<String>,
-    pub region: Option<String>,
+    pub location: Location,
 }
 
 /// What a node that has joined serves with.
@@ -71,9 +69,9 @@ impl Membership {
             "certificateRequest": request,
             "address": api,
             "name": join.name,
-            "zone": join.zone,
-            "rack": join.rack,
-            "region": join.region,
+            "zone": join.location.zone,
+            "rack": join.location.rack,
+            "region": join.location.region,
         });
         let (status, answer) = post(join, &body).await.map_err(failed)?;
         let text = |name: &str| answer[name].as_str().map(str::to_owned);

@@ -1,5 +1,6 @@
 //! What a node offers its provisioner: every operation of `nodes::operations` as `POST /node/v1/OPERATION`.
 
+mod fence;
 mod join;
 mod server;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use axum::{
     Json, Router,
     extract::DefaultBodyLimit,
     http::StatusCode,
+    middleware::from_fn_with_state,
     response::{IntoResponse, Response},
 };
 use axum_server::Handle;
@@ -22,6 +24,8 @@ use rustls::ServerConfig;
 use serde::Serialize;
 use tokio::task::JoinHandle;
 
+pub(crate) use self::fence::FENCE;
+use self::fence::{Fence, fenced};
 pub use self::{
     join::Join,
     server::{NodeRole, NodeServer, serve_node},
@@ -49,6 +53,9 @@ pub(crate) fn serve(
     node: NodeHandle,
     handle: Handle<SocketAddr>,
 ) -> Result<JoinHandle<()>, ControlError> {
-    let router: Router = routes().layer(DefaultBodyLimit::max(limits::NODE_BODY_BYTES)).with_state(node);
+    let router: Router = routes()
+        .layer(DefaultBodyLimit::max(limits::NODE_BODY_BYTES))
+        .layer(from_fn_with_state(Fence::default(), fenced))
+        .with_state(node);
     listen(socket, address, tls::Acceptor::new(config), router, handle)
 }

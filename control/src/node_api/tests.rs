@@ -60,7 +60,7 @@ fn start() -> Both {
     let local = NodeHandle::Local(node);
     let server = node_server(authority.certificate(), &certificate, &key).unwrap();
     drop(serve(socket, address, server, local.clone(), Handle::new()).unwrap());
-    let client = NodeClient::new(address, node_name(ID), authority.provisioner().unwrap());
+    let client = NodeClient::new(address, node_name(ID), authority.provisioner().unwrap(), 1);
     let ca = authority.certificate().to_owned();
     let identity = [certificate, key];
     Both { local, remote: NodeHandle::Remote(client), address, authority, ca, identity, dir }
@@ -135,7 +135,8 @@ async fn every_reading_operation_answers_alike_and_every_change_is_done() {
     same!(both.grow_drive(Uuid::nil(), None)).unwrap_err();
     same!(both.begin_evacuation(Uuid::nil())).unwrap_err();
     both.remote.remove_drive(added.uuid).await.unwrap();
-    same!(both.instance()).unwrap();
+    same!(both.process()).unwrap();
+    both.remote.assign_controller_ids(1, 4096).await.unwrap();
     same!(both.observe()).unwrap();
     for uuid in [shown, clone] {
         both.remote.delete_volume(uuid).await.unwrap();
@@ -150,7 +151,7 @@ async fn every_reading_operation_answers_alike_and_every_change_is_done() {
 async fn only_the_provisioner_is_let_in_and_only_the_right_node_is_asked() {
     let both = start();
     let refused = async |name: &str, config: Arc<ClientConfig>| {
-        let client = NodeClient::new(both.address, node_name(name), config);
+        let client = NodeClient::new(both.address, node_name(name), config, 1);
         let answer = NodeHandle::Remote(client).drives().await;
         assert!(matches!(answer, Err(NodeError::NoAnswer(_))), "{answer:?}");
     };
@@ -175,6 +176,6 @@ async fn only_the_provisioner_is_let_in_and_only_the_right_node_is_asked() {
     refused(ID, other.provisioner().unwrap()).await;
     // Another node than the one that was meant answers at the address.
     refused("02:00:00:00:00:0b", both.authority.provisioner().unwrap()).await;
-    let right = NodeClient::new(both.address, node_name(ID), both.authority.provisioner().unwrap());
+    let right = NodeClient::new(both.address, node_name(ID), both.authority.provisioner().unwrap(), 1);
     assert_eq!(NodeHandle::Remote(right).drives().await.unwrap().len(), 1);
 }

@@ -1,9 +1,6 @@
-//! Nodes in other processes: whether they answer, and what they are told when they come back.
+//! Whether the nodes answer, and what they are told when they come back.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dataplane::node::NodeError;
 use tokio::{
@@ -11,10 +8,17 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::{Liveness, Member, NodeClient, NodeHandle, authority::node_name};
-use crate::{app::SharedApp, model::node::NodeRecord, reconcile};
+use super::{Liveness, Member, NodeClient, NodeHandle, authority::node_name, controller_ids, live::BEAT};
+use crate::{
+    app::{App, SharedApp},
+    envelope::{ApiError, Failure},
+    events::Kind,
+    model::node::NodeRecord,
+    reconcile,
+    store::LeaseId,
+};
 
-/// The tasks that watch nodes.
+/// The tasks that watch nodes in other processes.
 #[derive(Default)]
 pub(crate) struct Attending(Mutex<JoinSet<()>>);
 
@@ -28,61 +32,83 @@ impl Attending {
     }
 }
 
-/// From now on the node is one of ours, until the server ends or the same node joins anew.
+/// From now on the node is one of ours, until the server ends, it is removed, or the same node joins anew.
 pub(crate) fn attend(app: &SharedApp, node: &NodeRecord) {
     let id = &node.persistent_id;
-    let client = NodeClient::new(node.address, node_name(id), Arc::clone(&app.to_nodes));
+    let client = NodeClient::new(node.address, node_name(id), Arc::clone(&app.to_nodes), app.epoch);
     let member = Arc::new(Member::new(id, NodeHandle::Remote(client), Liveness::new(app.state.store(), id)));
     app.nodes.put(Arc::clone(&member));
     let watched = Arc::clone(app);
-    app.attending.tasks().spawn(watch(watched, member));
+    app.attending.tasks().spawn(async move {
+        watch(watched, member, None, false).await;
+    });
 }
 
-/// A node that came for the first time, or started again, is brought to what is recorded; hosts are let in then.
-async fn watch(app: SharedApp, member: Arc<Member>) {
-    let mut beats = interval(Duration::from_secs(1));
+/// Keeps a node's lease as long as it answers. One that came for the first time, that was away, or that started again
+/// is brought to what is recorded; hosts are let in then. `served`: it has been already.
+pub(crate) async fn watch(app: SharedApp, member: Arc<Member>, mut lease: Option<LeaseId>, served: bool) {
+    let mut beats = interval(BEAT);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut lease, mut served) = (None, None);
+    let mut served = served.then(|| member.process()).flatten();
+    let mut was_alive = served.is_some();
     loop {
         beats.tick().await;
         if !app.nodes.find(&member.persistent_id).is_some_and(|now| Arc::ptr_eq(&now, &member)) {
             return;
         }
-        lease = member.liveness.beat(&member.handle, lease).await;
+        lease = member.beat(lease).await;
+        let is_alive = member.liveness.is_alive();
+        if was_alive != is_alive {
+            tell(&app, &member, is_alive).await;
+        }
+        if !is_alive {
+            served = None;
+        }
+        was_alive = is_alive;
         // A process that started again may have come back before anybody missed it.
-        let Ok(instance) = member.handle.instance().await else { continue };
-        if served != Some(instance) && bring_back(&app, &member).await {
-            served = Some(instance);
+        let process = member.process().filter(|_| is_alive);
+        if process.is_some() && served != process && bring_back(&app, &member).await {
+            served = process;
         }
     }
 }
 
-async fn bring_back(app: &SharedApp, member: &Member) -> bool {
+async fn tell(app: &App, member: &Member, is_alive: bool) {
+    let (kind, what) = match is_alive {
+        true => (Kind::NodeAvailable, "answers"),
+        false => (Kind::NodeUnavailable, "does not answer"),
+    };
+    app.events.add(kind, &member.persistent_id, format!("node {} {what}", member.persistent_id)).await;
+}
+
+async fn bring_back(app: &App, member: &Member) -> bool {
     let brought = async {
         reconcile::storage(app).await?;
-        reconcile::subsystems(app).await
-    };
-    let failed = match brought.await {
-        Ok(failed) => failed,
-        Err(error) => {
-            tracing::warn!(%error, "the desired state cannot be read");
-            return false;
+        let failed = reconcile::subsystems(app).await?;
+        let is_deaf = |((_, backend), error): (&(String, String), &NodeError)| {
+            *backend == member.persistent_id && matches!(error, NodeError::NoAnswer(_))
+        };
+        if let Some((_, deaf)) = failed.iter().find(|failure| is_deaf(*failure)) {
+            return Err(Failure::from(deaf.clone()).into());
         }
+        let_in(app, member).await
     };
-    let is_deaf = |((_, backend), error): (&(String, String), &NodeError)| {
-        *backend == member.persistent_id && matches!(error, NodeError::NoAnswer(_))
-    };
-    if failed.iter().any(is_deaf) {
-        return false;
-    }
-    match member.handle.open_portals().await {
+    match brought.await {
         Ok(()) => {
             tracing::info!(node = member.persistent_id, "the node serves what is published");
             true
         }
         Err(error) => {
-            tracing::warn!(node = member.persistent_id, %error, "hosts are not let in yet");
+            tracing::warn!(node = member.persistent_id, ?error, "hosts are not let in yet");
             false
         }
     }
+}
+
+/// Hosts may connect from now on: the node exports what they were published, and its controllers have identifiers that
+/// no other node gives.
+pub(crate) async fn let_in(app: &App, member: &Member) -> Result<(), ApiError> {
+    let ids = controller_ids::assign(app, &member.persistent_id).await?;
+    member.handle.assign_controller_ids(*ids.start(), *ids.end()).await?;
+    Ok(member.handle.open_portals().await?)
 }

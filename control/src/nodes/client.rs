@@ -3,7 +3,10 @@
 use std::{
     fmt,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -19,10 +22,10 @@ use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{net::TcpStream, sync::watch, time::timeout};
 use tokio_rustls::TlsConnector;
 
-use crate::limits;
+use crate::{limits, node_api::FENCE};
 
 /// Cloneable; all clones share their connections.
 #[derive(Clone)]
@@ -35,6 +38,10 @@ struct Inner {
     tls: TlsConnector,
     /// Connections that nobody uses now.
     idle: Mutex<Vec<Connection>>,
+    /// The node's lease has ended: nobody waits for it.
+    away: watch::Sender<bool>,
+    /// See `node_api::fence`.
+    fence: AtomicU64,
 }
 
 type Connection = SendRequest<Full<Bytes>>;
@@ -46,9 +53,26 @@ impl fmt::Debug for NodeClient {
 }
 
 impl NodeClient {
-    /// Connects with the first request. `config` trusts our CA and proves to be the provisioner.
-    pub(crate) fn new(address: SocketAddr, name: ServerName<'static>, config: Arc<ClientConfig>) -> Self {
-        Self(Arc::new(Inner { address, name, tls: config.into(), idle: Mutex::default() }))
+    /// Connects with the first request. `config` trusts our CA and proves to be the provisioner, in its `epoch`.
+    pub(crate) fn new(
+        address: SocketAddr,
+        name: ServerName<'static>,
+        config: Arc<ClientConfig>,
+        epoch: u32,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            address,
+            name,
+            tls: config.into(),
+            idle: Mutex::default(),
+            away: watch::Sender::new(false),
+            fence: AtomicU64::new(u64::from(epoch) << 32),
+        }))
+    }
+
+    /// While it is away nothing waits for the node, what has been asked already included.
+    pub(super) fn set_away(&self, away: bool) {
+        self.0.away.send_if_modified(|was| std::mem::replace(was, away) != away);
     }
 
     /// Has the node do an operation.
@@ -62,18 +86,36 @@ impl NodeClient {
     ) -> Result<T, NodeError> {
         let body = serde_json::to_vec(arguments).map_err(|error| NodeError::Invalid(error.to_string()))?;
         let limit = if operation == "check_drive" { limits::NODE_CHECK } else { limits::NODE_ANSWER };
-        let (status, bytes) = match timeout(limit, self.exchange(operation, body.into())).await {
-            Ok(answer) => {
-                answer.map_err(|error| NodeError::NoAnswer(format!("{}: {error}", self.0.address)))?
-            }
-            Err(_) => return Err(NodeError::NoAnswer(format!("{}: no answer in time", self.0.address))),
+        // Whether it is there again shows by these.
+        let gives_up = !matches!(operation, "process" | "drives");
+        let mut away = self.0.away.subscribe();
+        let answer = tokio::select! {
+            biased;
+            _ = away.wait_for(|away| *away), if gives_up => return Err(self.lost(&"it does not answer")),
+            answer = timeout(limit, self.exchange(operation, body.into())) => answer,
         };
-        let unclear = |error| NodeError::NoAnswer(format!("{}: HTTP {status}: {error}", self.0.address));
+        let (status, bytes) = match answer {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => return Err(self.lost(&error)),
+            Err(_) => return Err(self.lost(&"no answer in time")),
+        };
+        let unclear = |error| self.no_answer(&format!("HTTP {status}: {error}"));
         match status {
             StatusCode::OK => serde_json::from_slice(&bytes).map_err(unclear),
             StatusCode::CONFLICT => Err(serde_json::from_slice(&bytes).map_err(unclear)?),
-            other => Err(NodeError::NoAnswer(format!("{}: HTTP {other}", self.0.address))),
+            other => Err(self.no_answer(&format!("HTTP {other}"))),
         }
+    }
+
+    /// What was asked may still reach the node. From now on it is asked with a higher number, behind which nothing that
+    /// was sent before is done any more.
+    fn lost(&self, why: &dyn fmt::Display) -> NodeError {
+        self.0.fence.fetch_add(1, Ordering::Relaxed);
+        self.no_answer(why)
+    }
+
+    fn no_answer(&self, why: &dyn fmt::Display) -> NodeError {
+        NodeError::NoAnswer(format!("the node at {}: {why}", self.0.address))
     }
 
     async fn exchange(&self, operation: &str, body: Bytes) -> Result<(StatusCode, Bytes), CallError> {
@@ -82,6 +124,7 @@ impl NodeClient {
             .uri(format!("/node/v1/{operation}"))
             .header(header::HOST, "node")
             .header(header::CONTENT_TYPE, "application/json")
+            .header(FENCE, self.0.fence.load(Ordering::Relaxed))
             .body(Full::new(body))?;
         let (connection, response) = self.send(request).await?;
         let status = response.status();

@@ -9,17 +9,14 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{MissedTickBehavior, interval, timeout};
-
-use super::NodeHandle;
 use crate::{
     app::now_ms,
     store::{LeaseId, MetaStore, Op, StoreError},
 };
 
 /// A node that has not answered for this long is Unavailable.
-const LEASE: Duration = Duration::from_secs(5);
-const BEAT: Duration = Duration::from_secs(1);
+pub(super) const LEASE: Duration = Duration::from_secs(5);
+pub(super) const BEAT: Duration = Duration::from_secs(1);
 
 /// Knows when the node last answered.
 #[derive(Clone)]
@@ -56,9 +53,9 @@ impl Liveness {
         self.0.last_answer_ms.load(Ordering::Relaxed)
     }
 
-    /// Asks once; returns the lease that now holds.
-    pub(crate) async fn beat(&self, node: &NodeHandle, lease: Option<LeaseId>) -> Option<LeaseId> {
-        if timeout(LEASE, node.drives()).await.is_ok_and(|answer| answer.is_ok()) {
+    /// Notes whether the node has answered now; returns the lease that holds.
+    pub(super) async fn note(&self, answered: bool, lease: Option<LeaseId>) -> Option<LeaseId> {
+        if answered {
             self.0.last_answer_ms.store(now_ms(), Ordering::Relaxed);
             match self.hold(lease).await {
                 Ok(lease) => {
@@ -71,16 +68,6 @@ impl Liveness {
         let there = self.0.store.get(&self.0.key).await.is_ok_and(|entry| entry.is_some());
         self.0.alive.store(there, Ordering::Relaxed);
         lease.filter(|_| there)
-    }
-
-    /// Beats until dropped.
-    pub(crate) async fn run(self, node: NodeHandle, mut lease: Option<LeaseId>) {
-        let mut beats = interval(BEAT);
-        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            beats.tick().await;
-            lease = self.beat(&node, lease).await;
-        }
     }
 
     async fn hold(&self, lease: Option<LeaseId>) -> Result<LeaseId, StoreError> {

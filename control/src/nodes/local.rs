@@ -6,15 +6,14 @@ use dataplane::node::{DriveConfig, DriveInfo, Node, NodeError};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use super::Observation;
+use super::{Observation, Process};
 use crate::{ControlError, known_drives::KnownDrives};
 
 /// Cloneable; all clones are the same node.
 #[derive(Debug, Clone)]
 pub(crate) struct LocalNode {
     pub(crate) node: Node,
-    /// Of this process.
-    pub(super) instance: Uuid,
+    instance: Uuid,
     /// Held while drives come, grow and go.
     known_drives: Arc<Mutex<KnownDrives>>,
 }
@@ -22,6 +21,10 @@ pub(crate) struct LocalNode {
 impl LocalNode {
     pub(crate) fn new(node: Node, known_drives: KnownDrives) -> Self {
         Self { node, instance: Uuid::new_v4(), known_drives: Arc::new(Mutex::new(known_drives)) }
+    }
+
+    pub(super) fn process(&self) -> Process {
+        Process { instance: self.instance, version: env!("CARGO_PKG_VERSION").to_owned() }
     }
 
     pub(super) async fn observe(&self) -> Observation {

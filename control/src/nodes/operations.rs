@@ -11,7 +11,7 @@ use dataplane::node::{
 use uuid::Uuid;
 
 use super::{
-    NodeHandle, Observation,
+    NodeHandle, Observation, Process,
     wire::{WireAnaState, WireHostTls, WireRequirement},
 };
 use crate::node_api::reply;
@@ -42,8 +42,7 @@ macro_rules! operations {
 }
 
 operations! { node;
-    /// Another one after each start of the node.
-    instance() -> Uuid { Ok(node.instance) }
+    process() -> Process { Ok(node.process()) }
     observe() -> Observation { Ok(node.observe().await) }
 
     drives() -> Vec<DriveInfo> { Ok(node.node.drives().await) }
@@ -109,6 +108,11 @@ operations! { node;
     set_host_tls(hosts: Vec<(String, WireHostTls)>) -> () {
         let hosts = hosts.into_iter().map(|(nqn, wire)| (nqn, wire.0));
         node.node.set_host_tls(hosts.collect()).await
+    }
+    /// Identifiers of the controllers that it makes from now on, unless its operator gave it a range.
+    assign_controller_ids(first: u16, last: u16) -> () {
+        node.node.assign_controller_ids(first..=last);
+        Ok(())
     }
     /// Lets hosts in from now on: what was published must be exported before.
     open_portals() -> () {

@@ -64,8 +64,8 @@ impl Crashed {
         let dir = tempfile::tempdir().unwrap();
         // That of the test volumes' backend.
         std::fs::write(dir.path().join("persistent-id"), "02:00:00:00:00:01\n").unwrap();
-        let opened = open(ControlConfig::new(dir.path()), node, &[]).await.unwrap();
-        Self { app: opened.app, node: opened.own.node, _dir: dir }
+        let opened = open(ControlConfig::new(dir.path()), Some(node), &[]).await.unwrap();
+        Self { app: opened.app, node: opened.own.unwrap().node.node, _dir: dir }
     }
 
     /// A second node, which is there.
@@ -73,9 +73,9 @@ impl Crashed {
         let (id, node) = ("02:00:00:00:00:02", memory_node("02:00:00:00:00:02"));
         let drives = KnownDrives::load(self._dir.path()).unwrap();
         let handle = NodeHandle::Local(LocalNode::new(node.clone(), drives));
-        let liveness = Liveness::new(self.app.state.store(), id);
-        liveness.beat(&handle, None).await.unwrap();
-        self.app.nodes.put(Arc::new(Member::new(id, handle, liveness)));
+        let member = Member::new(id, handle, Liveness::new(self.app.state.store(), id));
+        member.beat(None).await.unwrap();
+        self.app.nodes.put(Arc::new(member));
         node
     }
 

@@ -34,7 +34,5 @@ async fn the_page_names_exactly_the_metrics_that_are_served() {
     assert_eq!(unknown, Vec::<&str>::new());
     // One that there is no drive, volume or host for has a value all the same.
     assert!(text.lines().any(|line| line == "basalt_controllers 0"), "{text}");
-    assert!(
-        text.lines().any(|line| line.starts_with("basalt_drive_online{drive=\"") && line.ends_with(" 1"))
-    );
+    assert!(text.lines().any(|line| line.starts_with("basalt_drive_online{node=\"") && line.ends_with(" 1")));
 }

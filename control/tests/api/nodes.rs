@@ -3,13 +3,13 @@
 
 use std::{net::SocketAddr, os::unix::fs::PermissionsExt, time::Duration};
 
-use control::{Join, NodeRole, NodeServer, serve_node};
+use control::{Join, Location, NodeRole, NodeServer, serve, serve_node};
 use dataplane::node::{Node, NodeConfig};
 use hyper::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::common::{Client, LOCAL, Running, file_drive, node_config};
+use crate::common::{Client, LOCAL, Running, config, file_drive, node_config};
 
 /// Where one node keeps its state.
 struct Place(TempDir);
@@ -39,9 +39,7 @@ fn join(running: &Running, invite: &str) -> Join {
         port: running.address().port(),
         invite: invite.parse().unwrap(),
         name: "second".to_owned(),
-        zone: Some("z1".to_owned()),
-        rack: None,
-        region: None,
+        location: Location { zone: Some("z1".to_owned()), ..Location::default() },
     }
 }
 
@@ -94,6 +92,11 @@ async fn a_node_joins_gets_volumes_goes_and_comes_back() {
     assert_eq!(shown[0]["location"][0]["replicaState"], "Missing", "recorded, and not dropped: {shown}");
     let refused = client.delete(&format!("/volumes/{volume}")).await;
     assert_ne!(refused["status"], "Success");
+    // The host knows the volume's NSID, which another node could not tell.
+    let other = client.volume("here", 1).await;
+    assert_eq!(client.publish(&other, "h").await["status"], "Success", "through the node that is there");
+    let held = client.delete(&path).await;
+    assert_eq!(held["status"], "BackendHasVolumes", "{held}");
 
     // Without an invite, at the same address.
     let (node, served) = place.serve(address, None).await;
@@ -111,6 +114,72 @@ async fn a_node_joins_gets_volumes_goes_and_comes_back() {
     assert_eq!(client.unpublish(&volume, "h").await["status"], "Success");
     assert_eq!(client.delete(&format!("/volumes/{volume}")).await["status"], "Success");
     served.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_provisioner_alone_knows_its_nodes_apart_and_lets_go_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = serve(config(dir.path()), None).await.unwrap();
+    let client = Client::new(server.listeners()[0], server.credentials()).certificate("ssdtoolbox.pem");
+    assert_eq!(client.get("/backends").await, json!([]));
+    assert_eq!(
+        client.post("/volumes", json!({"alias": "v", "capacity": 1})).await["status"],
+        "NoMatchingBackend"
+    );
+    let status = client.get("/basalt/v1/status").await;
+    assert!(status["next"][0].as_str().unwrap().contains("node invite"), "{status}");
+
+    let (one, other) = (Place::new(), Place::new());
+    let mut running = Vec::new();
+    for (place, name) in [(&one, "one"), (&other, "other")] {
+        let invite = invite(&client).await.parse().unwrap();
+        let port = server.listeners()[0].port();
+        let host = "127.0.0.1".to_owned();
+        let join = Join { host, port, invite, name: name.to_owned(), location: Location::default() };
+        let (node, served) = place.serve((LOCAL, 0).into(), Some(join)).await;
+        running.push((node, served.unwrap()));
+        until(&client, &format!("/backends/{}", place.id()), |b| b[0]["state"] == "Available").await;
+    }
+    let drive = json!({"memory": "m", "sizeBytes": 2u64 << 30});
+    let unclear = client.send(Method::POST, "/basalt/v1/drives", drive.to_string()).await;
+    assert_eq!((unclear.status.as_u16(), &unclear.body["field"]), (400, &json!("node")));
+    let named = json!({"memory": "m", "sizeBytes": 2u64 << 30, "node": "other"});
+    let added = client.send(Method::POST, "/basalt/v1/drives", named.to_string()).await;
+    assert_eq!(added.body["node"], json!(other.id()), "{}", added.body);
+    assert_eq!(running[1].0.drives().await.len(), 2);
+    let metrics = client.raw(Method::GET, "/metrics", "").await.2;
+    assert!(metrics.contains(&format!("ks_node_state{{node=\"{}\",name=\"one\"", one.id())), "{metrics}");
+
+    let mine = format!("/backends/{}", one.id());
+    assert_eq!(client.delete("/backends/02:00:00:00:00:99").await["status"], "NotExists");
+    let zone = json!({"zone": "only"});
+    assert_eq!(client.put(&mine, zone).await["status"], "Success");
+    let there = json!({"alias": "there", "capacity": 1, "storageClass": {"zones": ["only"]}});
+    let volume = client.post("/volumes", there).await["persistentId"].as_str().unwrap().to_owned();
+    let forced = format!("{mine}?force=true");
+    assert_eq!(client.delete(&forced).await["status"], "BackendHasVolumes", "it answers");
+    let (node, served) = running.remove(0);
+    served.shutdown().await;
+    node.shutdown().await;
+    until(&client, &mine, |b| b[0]["state"] == "Unavailable").await;
+    assert_eq!(client.delete(&mine).await["status"], "BackendHasVolumes", "without force");
+    until(&client, "/basalt/v1/nodes", |nodes| {
+        nodes.as_array().unwrap().iter().any(|n| n["available"] == false)
+    })
+    .await;
+    assert_eq!(client.delete(&forced).await["status"], "Success");
+    assert_eq!(client.get(&mine).await, json!([]));
+    let lost = client.get(&format!("/volumes/{volume}")).await;
+    let location = &lost[0]["location"][0];
+    assert_eq!(
+        (&location["backend"]["persistentID"], &location["replicaState"]),
+        (&json!(""), &json!("Missing"))
+    );
+    client.host("h").await;
+    assert_eq!(client.publish(&volume, "h").await["status"], "PublishFailed");
+    assert_eq!(client.delete(&format!("/volumes/{volume}")).await["status"], "Success");
+    assert_eq!(client.get("/basalt/v1/status").await["problems"], json!([]));
+    server.shutdown().await;
 }
 
 #[tokio::test]

@@ -13,7 +13,6 @@ async fn unknown_paths_and_methods() {
         (Method::GET, "/0/hosts", 404, "NotFound"),
         (Method::GET, "/migrate_volume", 405, "MethodNotAllowed"),
         (Method::POST, "/backends", 404, "NotFound"),
-        (Method::DELETE, "/backends/02:00:00:00:00:01", 404, "NotFound"),
         (Method::PUT, "/volumes", 405, "MethodNotAllowed"),
         (Method::DELETE, "/0/volumes", 405, "MethodNotAllowed"),
         (Method::GET, "/publish", 405, "MethodNotAllowed"),

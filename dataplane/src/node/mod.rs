@@ -16,6 +16,7 @@ mod volumes;
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     net::SocketAddr,
+    ops::RangeInclusive,
     sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
 };
 
@@ -221,6 +222,12 @@ impl Node {
     /// to another volume (H2).
     pub async fn known_nsids(&self, nqn: &str) -> BTreeSet<u32> {
         self.inner.target.known_nsids(nqn)
+    }
+
+    /// Identifiers within [`CONTROLLER_IDS`] that controllers get from now on, unless [`NodeConfig`] gave a range:
+    /// nodes that export the same subsystems need ranges that do not overlap. Controllers that there are keep theirs.
+    pub fn assign_controller_ids(&self, ids: RangeInclusive<u16>) {
+        self.inner.target.assign_controller_ids(ids);
     }
 
     /// The hosts' controllers that are connected now.

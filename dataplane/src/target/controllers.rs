@@ -18,6 +18,8 @@ pub(super) struct Controllers {
     pub(super) stopping: bool,
     /// Those that this node may give: nodes that share subsystems must give different ones.
     ids: RangeInclusive<u16>,
+    /// Its operator said which.
+    are_given: bool,
     last_id: u16,
     last_ciu: u8,
 }
@@ -26,7 +28,16 @@ impl Controllers {
     pub(super) fn new(ids: RangeInclusive<u16>) -> Self {
         // The first identifier is the one behind the last.
         let last_id = *ids.end();
-        Self { by_id: BTreeMap::new(), stopping: false, ids, last_id, last_ciu: 0 }
+        let are_given = ids != CONTROLLER_IDS;
+        Self { by_id: BTreeMap::new(), stopping: false, ids, are_given, last_id, last_ciu: 0 }
+    }
+
+    /// Gives identifiers of this range from now on, unless the operator gave one. Controllers keep theirs.
+    pub(super) fn assign_ids(&mut self, ids: RangeInclusive<u16>) {
+        if !self.are_given && self.ids != ids {
+            self.last_id = *ids.end();
+            self.ids = ids;
+        }
     }
 
     /// Tells a controller from its forerunners under the same identifier. Who does not know it cannot reset the
@@ -47,5 +58,23 @@ impl Controllers {
         let id = (behind..=last).chain(first..=self.last_id).find(is_free)?;
         self.last_id = id;
         Some(id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_assigned_range_counts_unless_the_operator_gave_one() {
+        let mut free = Controllers::new(CONTROLLER_IDS);
+        assert_eq!(free.next_id(), Some(1));
+        free.assign_ids(100..=101);
+        assert_eq!([free.next_id(), free.next_id(), free.next_id()], [Some(100), Some(101), Some(100)]);
+        free.assign_ids(100..=101);
+        assert_eq!(free.next_id(), Some(101), "the same range again changes nothing");
+        let mut given = Controllers::new(7..=9);
+        given.assign_ids(100..=101);
+        assert_eq!(given.next_id(), Some(7));
     }
 }

@@ -259,6 +259,11 @@ impl Target {
         specs.into_iter().filter(|spec| !spec.allowed_hosts.is_empty()).collect()
     }
 
+    /// Identifiers of controllers to come, unless the operator gave a range.
+    pub fn assign_controller_ids(&self, ids: RangeInclusive<u16>) {
+        self.0.controllers().assign_ids(ids);
+    }
+
     /// Controllers that hosts have now; those of discovery are not among them.
     pub fn controllers(&self) -> Vec<ControllerInfo> {
         let controllers = self.0.controllers();

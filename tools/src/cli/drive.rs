@@ -32,6 +32,9 @@ pub(crate) enum DriveCommand {
         /// Format it, whatever is on it: everything there is lost
         #[arg(long)]
         format: bool,
+        /// Whose drive it becomes, by name or ID; may be left out on the node itself, or if there is only one
+        #[arg(long)]
+        node: Option<String>,
     },
     /// Make a drive larger while it serves
     Grow {
@@ -77,7 +80,7 @@ impl DriveCommand {
 pub(crate) async fn run(client: &mut Client, command: DriveCommand) -> Result<Report, CliError> {
     match command {
         DriveCommand::List => list(client).await,
-        DriveCommand::Add { drive, format } => add(client, drive, format).await,
+        DriveCommand::Add { drive, format, node } => add(client, drive, format, node).await,
         DriveCommand::Grow { drive, size } => grow(client, &drive, size).await,
         DriveCommand::Remove { drive } => remove(client, &drive).await,
         DriveCommand::Check { drive, .. } => drive_inspect::check_live(client, &drive).await,
@@ -95,7 +98,12 @@ async fn list(client: &mut Client) -> Result<Report, CliError> {
     Ok(Report::new(text, json))
 }
 
-async fn add(client: &mut Client, drive: DriveFlag, format: bool) -> Result<Report, CliError> {
+async fn add(
+    client: &mut Client,
+    drive: DriveFlag,
+    format: bool,
+    node: Option<String>,
+) -> Result<Report, CliError> {
     if drive.lossy {
         return Err(CliError::Usage("`lossy` is for tests: only `basalt serve --drive` takes it".to_owned()));
     }
@@ -107,6 +115,7 @@ async fn add(client: &mut Client, drive: DriveFlag, format: bool) -> Result<Repo
             TornPolicy::TornSafe => "torn-safe",
         }),
         "format": format,
+        "node": node,
     });
     match &drive.medium {
         DriveMedium::Path(path) => {

@@ -240,10 +240,30 @@ pub(crate) struct Portal {
     pub(crate) transport: String,
 }
 
+/// `GET /basalt/v1/nodes`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StorageNode {
+    #[serde(rename = "persistentID")]
+    pub(crate) persistent_id: String,
+    pub(crate) name: String,
+    /// Of its API; none if it is in the server's process.
+    pub(crate) address: Option<String>,
+    pub(crate) available: bool,
+    /// New volumes may be placed there.
+    pub(crate) in_use: bool,
+    pub(crate) zone: Option<String>,
+    pub(crate) rack: Option<String>,
+    pub(crate) region: Option<String>,
+}
+
 /// `GET /basalt/v1/status`.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Status {
     pub(crate) node: Node,
+    /// All storage nodes.
+    #[serde(default)]
+    pub(crate) nodes: Vec<NodeStatus>,
     pub(crate) drives: Vec<Drive>,
     pub(crate) volumes: VolumeCounts,
     pub(crate) hosts: Vec<HostStatus>,
@@ -252,8 +272,20 @@ pub(crate) struct Status {
 }
 
 #[derive(Debug, Clone, Deserialize)]
+pub(crate) struct NodeStatus {
+    #[serde(rename = "persistentID")]
+    pub(crate) persistent_id: String,
+    pub(crate) name: String,
+    pub(crate) available: bool,
+}
+
+/// The server that was asked, and its own node if it has one.
+#[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Node {
+    /// None of a provisioner alone.
+    #[serde(rename = "persistentID")]
+    pub(crate) persistent_id: Option<String>,
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) available: bool,

@@ -3,7 +3,7 @@
 use super::{
     client::Client,
     error::CliError,
-    model::{Drive, Host, IssuedToken, Location, Snapshot, Task, Tenant, Volume},
+    model::{Drive, Host, IssuedToken, Location, Snapshot, StorageNode, Task, Tenant, Volume},
 };
 
 /// Something with an id and a name.
@@ -114,6 +114,23 @@ impl Named for Tenant {
 pub(crate) async fn tenant(client: &mut Client, text: &str) -> Result<Tenant, CliError> {
     let tenants = client.get("/tenants").await?;
     pick(tenants, text)
+}
+
+impl Named for StorageNode {
+    const WHAT: &'static str = "node";
+    const LIST: &'static str = "basalt node list";
+    fn id(&self) -> &str {
+        &self.persistent_id
+    }
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// The storage node with this persistentID, name, or beginning of a persistentID.
+pub(crate) async fn node(client: &mut Client, text: &str) -> Result<StorageNode, CliError> {
+    let nodes = client.get("/basalt/v1/nodes").await?;
+    pick(nodes, text)
 }
 
 /// The task with this UUID or beginning of a UUID.

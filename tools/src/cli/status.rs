@@ -18,16 +18,27 @@ pub(crate) async fn run(client: &mut Client) -> Result<Report, CliError> {
 }
 
 fn status_text(status: &Status, url: &str) -> String {
-    let Status { node, drives, volumes, hosts, problems, next } = status;
-    let state = if node.available { "up" } else { "NOT ANSWERING," };
+    let Status { node, nodes, drives, volumes, hosts, problems, next } = status;
+    let (what, state) = match &node.persistent_id {
+        None => ("provisioner", "up"),
+        Some(_) if node.available => ("node", "up"),
+        Some(_) => ("node", "NOT ANSWERING,"),
+    };
     let mut text = format!(
-        "node {} (basalt {}) {state} {}, API {url}\n",
+        "{what} {} (basalt {}) {state} {}, API {url}\n",
         node.name,
         node.version,
         duration_text(node.uptime_seconds)
     );
     for portal in node.portals.iter().filter(|portal| !portal.ip.is_unspecified()) {
         text += &format!("NVMe/TCP on {}\n", std::net::SocketAddr::new(portal.ip, portal.port));
+    }
+    if nodes.iter().any(|other| node.persistent_id.as_ref() != Some(&other.persistent_id)) {
+        let rows = nodes.iter().map(|node| {
+            let state = if node.available { "Available" } else { "Unavailable" };
+            [node.name.clone(), state.to_owned(), node.persistent_id.clone()]
+        });
+        text += &format!("\n{}", table(["NODE", "STATE", "ID"], rows));
     }
     text += &format!("\n{}\n", drive_table(drives));
     text += &format!(
@@ -110,6 +121,22 @@ problem: drive a.img takes no writes: a flush failed
 next: replace the drive
 ";
         assert_eq!(status_text(&status, "https://192.0.2.7:30100"), expected);
+    }
+
+    #[test]
+    fn a_provisioner_shows_its_nodes() {
+        let status = status(json!({
+            "node": {"name": "p", "version": "0.1.0", "available": true, "uptimeSeconds": 7, "portals": []},
+            "nodes": [{"persistentID": "02:01", "name": "n1", "available": false}],
+            "drives": [], "hosts": [], "problems": [], "next": [],
+            "volumes": {"total": 0, "published": 0, "capacityBytes": 0, "usedBytes": 0, "snapshots": 0},
+        }));
+        let text = status_text(&status, "https://192.0.2.7:30100");
+        assert!(
+            text.starts_with("provisioner p (basalt 0.1.0) up 7s, API https://192.0.2.7:30100\n"),
+            "{text}"
+        );
+        assert!(text.contains("\nn1    Unavailable  02:01\n"), "{text}");
     }
 
     #[test]

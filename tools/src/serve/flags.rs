@@ -26,7 +26,7 @@ pub(crate) struct ServeFlags {
     #[arg(skip)]
     pub(crate) data_dir: Option<PathBuf>,
 
-    /// Whether this process is a node and its provisioner, or a node alone [default: both]
+    /// Whether this process is a node and its provisioner, or one of them alone [default: both]
     #[arg(long, value_name = "ROLE")]
     pub(crate) role: Option<RoleFlag>,
 
@@ -42,7 +42,7 @@ pub(crate) struct ServeFlags {
     #[arg(long, value_name = "ADDR:PORT", value_parser = parse_listen)]
     pub(crate) node_api: Option<SocketAddr>,
 
-    /// Where a node that joins stands
+    /// Where the node stands, until the provisioner is told otherwise
     #[arg(long, value_name = "ZONE")]
     pub(crate) zone: Option<String>,
 
@@ -87,8 +87,8 @@ pub(crate) struct ServeFlags {
     #[arg(long, value_name = "ADDR:PORT", value_parser = parse_referral)]
     pub(crate) referral: Vec<SocketAddr>,
 
-    /// Identifiers that this node's controllers have; nodes that share subsystems need ranges that do not overlap
-    /// [default: 1-65519]
+    /// Identifiers that this node's controllers have; nodes of one provisioner need ranges that do not overlap
+    /// [default: the range that the provisioner has for it]
     #[arg(long, value_name = "FIRST-LAST")]
     pub(crate) controller_ids: Option<ControllerIds>,
 

@@ -16,7 +16,7 @@ use self::{
     flags::{ConfigFileError, ServeFlags},
     logging::LogLevelError,
     ready::Ready,
-    role::NodeSettings,
+    role::{NodeSettings, Role},
     settings::{Settings, SettingsError},
 };
 
@@ -109,6 +109,9 @@ fn serve(mut settings: Settings) -> Result<(), ServeError> {
         log_filter: Some(logging),
         ..settings.control_config()
     };
+    if settings.role == Role::Provisioner {
+        return runtime.block_on(run_provisioner(&settings, control, &data_dir, stop));
+    }
     // The control plane lets hosts in, once what was published is exported again.
     let known = KnownDrives::load(&settings.data_dir)?;
     let usage_file = UsageFile::of(&settings.data_dir);
@@ -116,10 +119,51 @@ fn serve(mut settings: Settings) -> Result<(), ServeError> {
     let node = Node::start_closed(settings.node_config(node_id, &known)?)?;
     node.restore_usage(past);
     usage_file.write(&runtime.block_on(node.usage()), Written::Running)?;
-    match &settings.node {
-        Some(alone) => runtime.block_on(run_alone(&settings, alone, node, stop)),
-        None => runtime.block_on(run_node(&settings, control, &data_dir, node, stop)),
+    match &settings.role {
+        Role::Node(alone) => runtime.block_on(run_alone(&settings, alone, node, stop)),
+        Role::Both | Role::Provisioner => {
+            runtime.block_on(run_node(&settings, control, &data_dir, node, stop))
+        }
     }
+}
+
+/// A provisioner whose nodes are elsewhere.
+async fn run_provisioner(
+    settings: &Settings,
+    config: ControlConfig,
+    data_dir: &DataDir,
+    mut stop: Stop,
+) -> Result<(), ServeError> {
+    data_dir.write_api_url(settings.api[0])?;
+    let control = control::serve(config, None).await?;
+    let api = control.listeners();
+    data_dir.write_api_url(api[0])?;
+    let program = program();
+    let ready = Ready {
+        data_dir: &settings.data_dir,
+        has_setup_token: data_dir.has_setup_token(),
+        api,
+        portals: &[],
+        discovery: &[],
+        drives: &[],
+        program: &program,
+    };
+    tell(&ready.provisioner_lines());
+    let signal = stop.received().await;
+    tracing::info!(signal, "stopping");
+    tokio::select! {
+        () = control.shutdown() => tracing::info!("stopped"),
+        signal = stop.received() => {
+            tracing::warn!(signal, "not waiting for a clean end");
+            std::process::exit(1);
+        }
+    }
+    Ok(())
+}
+
+/// How this program was started.
+fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "basalt".to_owned())
 }
 
 /// A node whose provisioner is elsewhere.
@@ -159,7 +203,7 @@ async fn run_node(
         portals: &node.portals(),
         discovery: &node.discovery_portals(),
         drives: &node.drives().await,
-        program: &std::env::args().next().unwrap_or_else(|| "basalt".to_owned()),
+        program: &program(),
     };
     tell(&ready.lines());
     let signal = stop.received().await;

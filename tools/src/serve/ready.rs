@@ -32,10 +32,7 @@ pub(crate) struct Ready<'a> {
 impl Ready<'_> {
     /// The lines, with the commands that make and attach a first volume.
     pub(crate) fn lines(&self) -> String {
-        let mut text = format!("basalt {} is ready\n", env!("CARGO_PKG_VERSION"));
-        for &address in self.api {
-            line(&mut text, "API", &reach(address, "https://"));
-        }
+        let mut text = self.head();
         for &address in self.portals {
             line(&mut text, "NVMe/TCP", &reach(address, ""));
         }
@@ -63,6 +60,23 @@ impl Ready<'_> {
             "",
             &format!("{basalt} publish vol1 \"$(hostname)\"   # prints the nvme connect line"),
         );
+        text
+    }
+
+    /// The same of a provisioner without a node: how nodes come to it.
+    pub(crate) fn provisioner_lines(&self) -> String {
+        let mut text = self.head();
+        let credentials = self.data_dir.join("credentials");
+        line(&mut text, "credentials", &format!("{} (token, client certificate, CA)", credentials.display()));
+        line(&mut text, "then", &format!("{} node invite   # lets a storage node join", self.command()));
+        text
+    }
+
+    fn head(&self) -> String {
+        let mut text = format!("basalt {} is ready\n", env!("CARGO_PKG_VERSION"));
+        for &address in self.api {
+            line(&mut text, "API", &reach(address, "https://"));
+        }
         text
     }
 

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use control::{AuthSettings, ControlConfig, KnownDrives, Replication, Require, SyslogUrl};
+use control::{AuthSettings, ControlConfig, KnownDrives, Location, Replication, Require, SyslogUrl};
 use dataplane::{
     limits::CONNECTIONS_PER_ADDRESS,
     node::{DiscoveryPortalConfig, DriveConfig, DriveMedium, NodeConfig, TestFault},
@@ -19,7 +19,7 @@ use super::{
     drive_flag::DriveFlag,
     flags::{FaultFlag, LogFormat, ReplicationFlag, RequireFlag, ServeFlags},
     portal_flag::PortalFlag,
-    role::{NodeSettings, RoleError},
+    role::{Role, RoleError, location},
 };
 use crate::{DEFAULT_DATA_DIR, size::ByteSize};
 
@@ -27,8 +27,9 @@ use crate::{DEFAULT_DATA_DIR, size::ByteSize};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub(crate) data_dir: PathBuf,
-    /// Of a process that is a node alone.
-    pub(crate) node: Option<NodeSettings>,
+    pub(crate) role: Role,
+    /// Where the node stands.
+    pub(crate) location: Location,
     pub(crate) drives: Vec<DriveFlag>,
     /// One of `drives`.
     pub(crate) format: Option<PathBuf>,
@@ -116,13 +117,14 @@ pub(crate) enum SettingsError {
 impl Settings {
     /// Fills in the defaults and checks what one flag alone cannot know.
     pub(crate) fn resolve(flags: ServeFlags) -> Result<Self, SettingsError> {
-        let node = NodeSettings::resolve(&flags)?;
+        let (role, location) = (Role::resolve(&flags)?, location(&flags));
         let data_dir = flags.data_dir.unwrap_or_else(|| PathBuf::from(DEFAULT_DATA_DIR));
         let local = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
         let nvme = or_one(flags.nvme, || PortalFlag { listen: local(DEFAULT_NVME_PORT), advertise: None });
         let api = or_one(flags.api, || local(DEFAULT_API_PORT));
         let settings = Self {
-            node,
+            role,
+            location,
             drives: or_one(flags.drive, || {
                 DriveFlag::file(data_dir.join(DEFAULT_DRIVE_FILE), DEFAULT_DRIVE_SIZE)
             }),
@@ -318,6 +320,7 @@ impl Settings {
             api: self.api.clone(),
             server_names: given.server_names.clone(),
             node_name: self.node_name.clone(),
+            location: self.location.clone(),
             nqn_prefix: self.nqn_prefix.clone(),
             auth: AuthSettings {
                 require: given.require.map_or(defaults.auth.require, Require::from),

@@ -18,7 +18,7 @@ pub(crate) async fn services(State(app): State<SharedApp>) -> Response {
     let mut found = vec![("control-plane".to_owned(), true), ("provisioner".to_owned(), true)];
     let store = timeout(limits::NODE_ANSWER, app.state.get::<AdminSettings>(AdminSettings::KEY)).await;
     found.push(("metadata-store".to_owned(), matches!(store, Ok(Ok(_)))));
-    found.push(("data-plane".to_owned(), app.nodes.are_all_alive()));
+    found.push(("data-plane".to_owned(), app.is_node_alive()));
     found.extend(listeners(&app));
     found.extend(app.admin.heartbeats.parts());
     let services: Vec<Value> = found.into_iter().map(|(name, runs)| service(&name, runs)).collect();
@@ -31,7 +31,7 @@ fn service(name: &str, runs: bool) -> Value {
 
 /// Of the API: whoever reads this came through one of them. Of hosts: they end with the data plane.
 fn listeners(app: &App) -> Vec<(String, bool)> {
-    let alive = app.nodes.are_all_alive();
+    let alive = app.is_node_alive();
     let api = app.listeners.iter().map(|address| (format!("api:{address}"), true));
     let portals = app.portals.iter().map(|address| (format!("nvme-tcp:{address}"), alive));
     api.chain(portals).collect()

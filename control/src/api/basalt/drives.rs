@@ -18,19 +18,22 @@ use uuid::Uuid;
 
 use super::error::BasaltError;
 use crate::{
-    app::{App, ObservedNode, SharedApp},
+    app::{App, Observed, ObservedNode, SharedApp},
     envelope::{ApiError, Code, Failure},
     fields::{Fields, parse_uuid},
-    nodes::NodeHandle,
+    limits,
+    nodes::{NodeHandle, names},
     openapi::bodies::{DriveAdd, DriveGrow},
     request::{JsonBody, Params},
 };
 
-/// A drive of this node; sizes in bytes.
+/// A drive of a node; sizes in bytes.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct DriveView {
     id: Uuid,
+    /// Whose it is, by persistentID.
+    node: String,
     name: String,
     state: &'static str,
     /// Why it is not online.
@@ -65,8 +68,16 @@ impl From<Evacuation> for EvacuationView {
     }
 }
 
-impl From<DriveInfo> for DriveView {
-    fn from(drive: DriveInfo) -> Self {
+impl DriveView {
+    /// Of all nodes that answer.
+    pub(super) fn all(observed: Observed) -> Vec<Self> {
+        let of_node = |(id, node): (String, ObservedNode)| {
+            node.drives.into_iter().map(move |drive| Self::new(id.clone(), drive))
+        };
+        observed.nodes.into_iter().flat_map(of_node).collect()
+    }
+
+    fn new(node: String, drive: DriveInfo) -> Self {
         let (state, reason) = match drive.state {
             DriveState::Online => ("online", None),
             DriveState::Evacuating => ("evacuating", None),
@@ -75,6 +86,7 @@ impl From<DriveInfo> for DriveView {
         };
         Self {
             id: drive.uuid,
+            node,
             name: drive.name,
             state,
             reason,
@@ -91,9 +103,7 @@ impl From<DriveInfo> for DriveView {
 #[utoipa::path(get, path = "/drives", tag = "Drives", summary = "List drives",
     responses((status = 200, body = Vec<DriveView>, description = "done")))]
 pub(crate) async fn list(State(app): State<SharedApp>) -> Response {
-    let drives = app.observe().await;
-    let drives = drives.drives().cloned().map(DriveView::from);
-    Json(drives.collect::<Vec<_>>()).into_response()
+    Json(DriveView::all(app.observe().await)).into_response()
 }
 
 /// Opens a drive and remembers it: it is opened at every start from now on.
@@ -104,11 +114,32 @@ pub(crate) async fn add(
     State(app): State<SharedApp>,
     body: Result<JsonBody, ApiError>,
 ) -> Result<Response, BasaltError> {
-    let config = parse(&body?.0)?;
+    let body = body?.0;
+    let config = parse(&body)?;
+    let node = taker(&app, Fields::new(&body).text("node", limits::NAME_CHARS)?).await?;
     let this = SharedApp::clone(&app);
-    let change = async move { Ok(this.nodes.of(&this.node_id)?.add_drive(config).await?) };
-    let drive = app.complete(change).await?;
-    Ok((StatusCode::CREATED, Json(DriveView::from(drive))).into_response())
+    let change = async move {
+        let drive = this.nodes.of(&node)?.add_drive(config).await?;
+        Ok(DriveView::new(node, drive))
+    };
+    Ok((StatusCode::CREATED, Json(app.complete(change).await?)).into_response())
+}
+
+/// The node that gets the drive: the one that is named, else the one in this process, else the only one.
+async fn taker(app: &App, named: Option<&str>) -> Result<String, ApiError> {
+    let names = names(app).await?;
+    let Some(named) = named else {
+        let only = names.keys().next().filter(|_| names.len() == 1);
+        let taker = app.own_node.as_ref().or(only).cloned();
+        return taker.ok_or_else(|| Failure::of_field("node", "is required: whose drive is it?").into());
+    };
+    let is_named = |(id, name): &(&String, &String)| *id == named || *name == named;
+    let mut found = names.iter().filter(is_named).map(|(id, _)| id.clone());
+    match (found.next(), found.next()) {
+        (Some(id), None) => Ok(id),
+        (None, _) => Err(Failure::of_field("node", format!("is no node: {named:?}")).into()),
+        (Some(_), Some(_)) => Err(Failure::of_field("node", format!("{named:?} names several nodes")).into()),
+    }
 }
 
 fn parse(body: &Map<String, Value>) -> Result<DriveConfig, Failure> {
@@ -166,20 +197,22 @@ async fn grow(app: SharedApp, drive: Uuid, body: &Map<String, Value>) -> Result<
     let size_bytes = Fields::new(body).whole("sizeBytes")?;
     let this = SharedApp::clone(&app);
     let change = async move {
-        let node = node_of(&this, drive).await?;
-        node.grow_drive(drive, size_bytes).await.map_err(|error| match error {
+        let (id, node) = node_of(&this, drive).await?;
+        let grown = node.grow_drive(drive, size_bytes).await.map_err(|error| match error {
             NodeError::Invalid(reason) => {
                 Failure::of_field("sizeBytes", format!("cannot be: {reason}")).into()
             }
             other => ApiError::from(other),
-        })
+        });
+        Ok(DriveView::new(id, grown?))
     };
-    Ok(Json(DriveView::from(app.complete(change).await?)).into_response())
+    Ok(Json(app.complete(change).await?).into_response())
 }
 
 /// Walks all maps of a drive; takes as long as there is metadata.
 async fn check(app: &App, drive: Uuid) -> Result<Response, BasaltError> {
-    let report = node_of(app, drive).await?.check_drive(drive).await.map_err(ApiError::from)?;
+    let (_, node) = node_of(app, drive).await?;
+    let report = node.check_drive(drive).await.map_err(ApiError::from)?;
     let findings = json!({
         "layers": report.layers,
         "ownedExtents": report.owned_extents,
@@ -200,29 +233,30 @@ pub(crate) async fn remove(State(app): State<SharedApp>, params: Params) -> Resu
     let drive = parse_id(params.get("id"))?;
     let this = SharedApp::clone(&app);
     let removal = async move {
-        let node = node_of(&this, drive).await?;
+        let (id, node) = node_of(&this, drive).await?;
         match node.remove_drive(drive).await {
             Err(NodeError::NotEmpty { .. }) => {
                 node.begin_evacuation(drive).await?;
-                Ok(Some(node.drives().await?.into_iter().find(|other| other.uuid == drive)))
+                let left = node.drives().await?.into_iter().find(|other| other.uuid == drive);
+                Ok(Some(left.map(|drive| DriveView::new(id, drive))))
             }
             done => Ok(done.map(|()| None)?),
         }
     };
     Ok(match app.complete(removal).await? {
-        Some(Some(begun)) => (StatusCode::ACCEPTED, Json(DriveView::from(begun))).into_response(),
+        Some(Some(begun)) => (StatusCode::ACCEPTED, Json(begun)).into_response(),
         // Without volumes in it any more by now, or at once.
         Some(None) | None => Json(json!({ "removed": drive })).into_response(),
     })
 }
 
 /// The node that has the drive.
-async fn node_of(app: &App, drive: Uuid) -> Result<NodeHandle, ApiError> {
+async fn node_of(app: &App, drive: Uuid) -> Result<(String, NodeHandle), ApiError> {
     let observed = app.observe().await;
     let has = |node: &ObservedNode| node.drives.iter().any(|other| other.uuid == drive);
     let found = observed.nodes.iter().find(|(_, node)| has(node));
     let (id, _) = found.ok_or(NodeError::NotFound(NodeObject::Drive))?;
-    Ok(app.nodes.of(id)?)
+    Ok((id.clone(), app.nodes.of(id)?))
 }
 
 fn parse_id(id: &str) -> Result<Uuid, Failure> {

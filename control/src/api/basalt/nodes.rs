@@ -22,6 +22,7 @@ use crate::{
     envelope::{ApiError, Code, Failure},
     events::Kind,
     fields::Fields,
+    license::License,
     limits,
     model::{
         backend::BackendRecord,
@@ -64,7 +65,7 @@ pub(crate) async fn list(State(app): State<SharedApp>) -> Result<Response, Basal
         let node = app.state.get::<NodeRecord>(&backend.persistent_id).await?.map(|n| n.value);
         let member = app.nodes.find(&backend.persistent_id);
         views.push(NodeView {
-            name: node.as_ref().map_or_else(|| app.config.node_name.clone(), |node| node.name.clone()),
+            name: node.as_ref().map_or_else(|| app.node_name(), |node| node.name.clone()),
             address: node.map(|node| node.address),
             available: member.is_some_and(|member| member.liveness.is_alive()),
             in_use: backend.in_use,
@@ -164,7 +165,7 @@ async fn admit(app: &SharedApp, joining: Joining) -> Result<String, ApiError> {
         return Err(refused().into());
     }
     let Joining { request, node, zone, rack, region, .. } = joining;
-    if app.node_id == node.persistent_id {
+    if app.own_node.as_ref() == Some(&node.persistent_id) {
         return Err(Failure::of_field("persistentId", "is this server's own").into());
     }
     // One that lost its certificate does not answer: nobody else takes the place of one that does.
@@ -178,6 +179,8 @@ async fn admit(app: &SharedApp, joining: Joining) -> Result<String, ApiError> {
         .map_err(|error| Failure::of_field("certificateRequest", format!("cannot be used: {error}")))?;
     let mut change = Change::default().remove(&invite);
     if app.state.get::<BackendRecord>(&node.persistent_id).await?.is_none() {
+        let license = app.state.get::<License>(License::KEY).await?.map(|l| l.value).unwrap_or_default();
+        license.check(backends(app).await?.len() as u64 + 1, now_ms())?;
         change =
             change.create(&BackendRecord { zone, rack, region, ..BackendRecord::new(&node.persistent_id) });
     }

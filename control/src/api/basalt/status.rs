@@ -17,6 +17,7 @@ use crate::{
     api::backends::{PortalView, portals},
     app::{App, Observed, SharedApp},
     model::{host::HostRecord, snapshot::SnapshotRecord, target::TargetRecord, volume::VolumeRecord},
+    nodes::names,
     reconcile::{Desired, Object, OnNode, Problem, plan_storage},
     store::StoreError,
     tls::Peer,
@@ -26,6 +27,8 @@ use crate::{
 #[serde(rename_all = "camelCase")]
 struct StatusView {
     node: NodeView,
+    /// All storage nodes.
+    nodes: Vec<MemberView>,
     drives: Vec<DriveView>,
     volumes: VolumeCounts,
     hosts: Vec<HostView>,
@@ -37,14 +40,27 @@ struct StatusView {
 
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = StatusNode)]
 struct NodeView {
-    #[serde(rename = "persistentID")]
-    persistent_id: String,
+    /// Omitted if this process has no node of its own.
+    #[serde(rename = "persistentID", skip_serializing_if = "Option::is_none")]
+    persistent_id: Option<String>,
     name: String,
     version: &'static str,
+    /// Its node answers; without one, any.
     available: bool,
     uptime_seconds: u64,
     portals: Vec<PortalView>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = StatusMember)]
+struct MemberView {
+    #[serde(rename = "persistentID")]
+    persistent_id: String,
+    name: String,
+    available: bool,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -93,17 +109,24 @@ pub(crate) async fn status(
         used_bytes: observed.volumes.values().map(|v| v.used_bytes).sum(),
         snapshots: desired.snapshots.iter().filter(|s| s.exists()).count(),
     };
-    let next = next(&counts, &hosts);
+    let next = next(&observed, &counts, &hosts);
+    let own = app.own_node.as_deref();
     let node = NodeView {
-        persistent_id: app.node_id.clone(),
+        persistent_id: app.own_node.clone(),
         name: app.node_name(),
         version: env!("CARGO_PKG_VERSION"),
-        available: observed.is_available(&app.node_id),
+        available: own.map_or_else(|| app.nodes.is_any_alive(), |own| observed.is_available(own)),
         uptime_seconds: app.started.elapsed().as_secs(),
-        portals: portals(&observed, &app.node_id, &peer),
+        portals: own.map_or_else(Vec::new, |own| portals(&observed, own, &peer)),
     };
-    let drives = observed.drives().cloned().map(DriveView::from).collect();
-    let view = StatusView { node, drives, volumes: counts, hosts, problems: wrong, next };
+    let member = |(persistent_id, name): (String, String)| MemberView {
+        available: observed.is_available(&persistent_id),
+        persistent_id,
+        name,
+    };
+    let nodes = names(&app).await?.into_iter().map(member).collect();
+    let drives = DriveView::all(observed);
+    let view = StatusView { node, nodes, drives, volumes: counts, hosts, problems: wrong, next };
     Ok(Json(view).into_response())
 }
 
@@ -154,8 +177,10 @@ async fn problems(app: &App, observed: &Observed, desired: &Desired) -> Result<V
     Ok(found)
 }
 
-fn next(volumes: &VolumeCounts, hosts: &[HostView]) -> Vec<String> {
-    let step = if volumes.total == 0 {
+fn next(observed: &Observed, volumes: &VolumeCounts, hosts: &[HostView]) -> Vec<String> {
+    let step = if observed.nodes.is_empty() {
+        "invite a storage node: basalt node invite"
+    } else if volumes.total == 0 {
         "make a volume: basalt volume create NAME SIZE"
     } else if hosts.is_empty() {
         "announce a host: basalt host add NAME --nqn NQN (on the host: cat /etc/nvme/hostnqn)"

@@ -21,8 +21,10 @@ fn drives(scrape: &Scrape<'_>) -> Vec<Family> {
     let mut used = Family::new("basalt_drive_used_bytes", "Bytes of a drive that hold data.");
     let mut unreserved =
         Family::new("basalt_drive_unreserved_bytes", "Bytes of a drive that are promised to no volume.");
-    for drive in scrape.observed.drives() {
-        let labels = || vec![("drive", drive.uuid.to_string()), ("name", drive.name.clone())];
+    let nodes = scrape.observed.nodes.iter();
+    for (node, drive) in nodes.flat_map(|(id, node)| node.drives.iter().map(move |drive| (id, drive))) {
+        let labels =
+            || vec![("node", node.clone()), ("drive", drive.uuid.to_string()), ("name", drive.name.clone())];
         // A drive that is being emptied serves, too.
         let serves = matches!(drive.state, DriveState::Online | DriveState::Evacuating);
         online.sample(labels(), u64::from(serves));

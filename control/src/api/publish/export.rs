@@ -189,7 +189,7 @@ impl Copy<'_> {
             first.expect("a new target has every NSID free");
             return Ok(Added::New(target));
         };
-        let known = known_nsids(app, &target.value).await.map_err(|error| error.to_string())?;
+        let known = known_nsids(app, &target.value).await;
         match target.value.publish(self.volume.uuid, *uuid, &known) {
             Some(_) => Ok(Added::Known(target)),
             None => Err(no_nsid(self.host, target.value.len())),
@@ -208,15 +208,17 @@ impl Copy<'_> {
     }
 }
 
-/// NSIDs that a host may still know, through any node that exports the target: all must say so (H2).
-async fn known_nsids(app: &App, target: &TargetRecord) -> Result<BTreeSet<u32>, NodeError> {
+/// NSIDs that a host may still know, through any node that exports the target (H2). What one that does not answer would
+/// say is not known: it may be any that was ever given back.
+async fn known_nsids(app: &App, target: &TargetRecord) -> BTreeSet<u32> {
     let mut known = BTreeSet::new();
     for member in app.nodes.all() {
         if target.scope.covers(&member.persistent_id) {
-            known.append(&mut member.handle.known_nsids(target.nqn.clone()).await?);
+            let told = member.handle.known_nsids(target.nqn.clone()).await;
+            known.append(&mut told.unwrap_or_else(|_| target.given_back().clone()));
         }
     }
-    Ok(known)
+    known
 }
 
 /// Why a host that is published `published` volumes gets no other one now.

@@ -2,7 +2,6 @@
 //! usable or not, and removed in two steps.
 
 pub(crate) mod add;
-#[cfg_attr(not(test), expect(dead_code, reason = "the removal of backends by force is to call it"))]
 pub(crate) mod lost;
 pub(crate) mod migrate;
 pub(crate) mod remove;

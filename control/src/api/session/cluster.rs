@@ -19,6 +19,7 @@ use crate::{
     envelope::ApiError,
     fields::Fields,
     limits,
+    nodes::names,
     openapi::bodies::ClusterSettingsPut,
     request::{JsonBody, Params},
     state::{Change, Record, Stored},
@@ -74,19 +75,22 @@ struct NodeState {
 pub(crate) async fn state(State(app): State<SharedApp>) -> Result<Response, SessionError> {
     let mut ids = backends(&app).await?.into_iter().map(|backend| backend.value.persistent_id);
     let before = ids.position(|id| id == app.node_id).unwrap_or(0);
-    let state = if app.nodes.are_all_alive() { "ACTIVE" } else { "OFFLINE" };
+    let state = if app.is_node_alive() { "ACTIVE" } else { "OFFLINE" };
     Ok(Json(NodeState { node_id: before + 1, state }).into_response())
 }
 
 async fn entries(app: &App) -> Result<Vec<NodeEntry>, SessionError> {
-    let observed = app.observe().await;
+    let (observed, names) = (app.observe().await, names(app).await?);
     let entry = |(id, persistent_id): (usize, String)| {
         let raw: u64 = observed.drives_of(&persistent_id).iter().map(|drive| drive.size_bytes).sum();
-        let mac = management_mac().unwrap_or_else(|| persistent_id.clone());
+        // Of another machine only what its node told is known.
+        let is_own = app.own_node.as_ref() == Some(&persistent_id);
+        let mac = if is_own { management_mac() } else { None }.unwrap_or_else(|| persistent_id.clone());
+        let dmi = |field| if is_own { dmi(field) } else { None };
         NodeEntry {
             id,
             node_status: if observed.is_available(&persistent_id) { "online" } else { "offline" },
-            node_name: app.node_name(),
+            node_name: names.get(&persistent_id).cloned().unwrap_or_else(|| persistent_id.clone()),
             label: mac.clone(),
             model_number: dmi("product_name").unwrap_or_else(|| "Basalt".to_owned()),
             capacity_in_bytes: raw.to_string(),

@@ -232,6 +232,8 @@ pub(crate) struct HostProbe {
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DriveAdd {
+    /// Whose drive it becomes, by name or persistentID; may be left out on the node itself, or if there is only one.
+    node: Option<String>,
     /// Of a file or block device, absolute.
     path: Option<String>,
     /// Name of a drive in memory.
