@@ -33,12 +33,13 @@ pub(crate) struct Client {
     requests: SendRequest<Full<Bytes>>,
 }
 
-/// What both error shapes of the API may hold: the provisioner's envelope and `/basalt/v1`'s.
+/// What the error shapes of the APIs may hold: the provisioner's envelope, `/basalt/v1`'s and the session API's.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Verdict {
     status: Option<String>,
     code: Option<String>,
+    error_class: Option<String>,
     description: Option<String>,
     message: Option<String>,
 }
@@ -162,14 +163,18 @@ impl Client {
 
     /// Success by the HTTP status *and*, where there is an envelope, by its own `status` (provisioner §1.3).
     fn judge(&self, status: StatusCode, bytes: &[u8]) -> Result<Value, CliError> {
-        let value: Value = serde_json::from_slice(bytes).map_err(|_| CliError::BadAnswer {
-            url: self.url.clone(),
-            reason: format!("HTTP {status} without JSON"),
-        })?;
+        let value: Value = match bytes {
+            // Done, with nothing to say (session.md §1).
+            [] if status.is_success() => Value::Null,
+            bytes => serde_json::from_slice(bytes).map_err(|_| CliError::BadAnswer {
+                url: self.url.clone(),
+                reason: format!("HTTP {status} without JSON"),
+            })?,
+        };
         // Lists and other resources carry none of these keys.
         let verdict = Verdict::deserialize(&value).unwrap_or_default();
         let message = verdict.description.or(verdict.message).unwrap_or_else(|| status.to_string());
-        let refused = match verdict.status.or(verdict.code) {
+        let refused = match verdict.status.or(verdict.code).or(verdict.error_class) {
             Some(code) if code != "Success" && (value.get("status").is_some() || !status.is_success()) => {
                 Some(code)
             }

@@ -51,6 +51,8 @@ pub(crate) enum CliError {
     Runtime(io::Error),
     #[error("cannot print: {0}")]
     Output(io::Error),
+    #[error("cannot read what is typed: {0}")]
+    Input(io::Error),
 }
 
 impl CliError {
@@ -66,7 +68,8 @@ impl CliError {
             | Self::Evacuation { .. }
             | Self::Offline { .. }
             | Self::Runtime(_)
-            | Self::Output(_) => 1,
+            | Self::Output(_)
+            | Self::Input(_) => 1,
             Self::Usage(_) | Self::Conformance(_) => 2,
             Self::NotFound { .. } | Self::Ambiguous { .. } => 3,
             Self::NoServer(_)
@@ -91,7 +94,7 @@ impl CliError {
             Self::Credentials { .. } | Self::BadCredentials { .. } => "Credentials",
             Self::NoServer(_) | Self::Unreachable { .. } | Self::Untrusted { .. } => "Unreachable",
             Self::Broken { .. } | Self::BadAnswer { .. } => "BadAnswer",
-            Self::Offline { .. } | Self::Runtime(_) | Self::Output(_) => "Local",
+            Self::Offline { .. } | Self::Runtime(_) | Self::Output(_) | Self::Input(_) => "Local",
         }
     }
 }

@@ -19,8 +19,10 @@ mod events;
 mod host;
 mod host_secret;
 mod host_tls_key;
+mod login;
 mod model;
 mod node;
+mod password;
 mod placement;
 mod publish;
 mod replica;
@@ -34,6 +36,8 @@ mod tenant;
 mod timestamp;
 mod tls;
 mod token;
+mod user;
+mod user_token;
 mod volume;
 mod volume_arguments;
 mod volume_path;
@@ -90,6 +94,11 @@ pub(crate) enum CliCommand {
     /// Issue, list and revoke tokens, and replace the administrator's
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Log in and print a token that speaks for the user: export BASALT_TOKEN=$(basalt login USER)
+    Login(login::LoginArguments),
+    /// Make, list and delete users, say what they may do, and make tokens for them
+    #[command(subcommand)]
+    User(user::UserCommand),
     /// Judge any NVMe/TCP target by the specifications; exits 1 if a check fails, 2 if none could be run
     Conformance(Box<conformance::ConformanceArguments>),
 }
@@ -141,6 +150,8 @@ async fn execute(
         CliCommand::Placement(command) => placement::run(client, command).await,
         CliCommand::Node(command) => node::run(client, command).await,
         CliCommand::Token(command) => token::run(client, command).await,
+        CliCommand::Login(arguments) => login::run(client, arguments).await,
+        CliCommand::User(command) => user::run(client, command).await,
         CliCommand::Conformance(_) => unreachable!("it needs no server and was run above"),
     }
 }

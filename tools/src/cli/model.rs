@@ -341,3 +341,13 @@ pub(crate) struct HostStatus {
     pub(crate) volumes: u64,
     pub(crate) connected: bool,
 }
+
+/// `GET /v1/users`.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct User {
+    /// Decimal text.
+    pub(crate) id: String,
+    pub(crate) name: String,
+    /// Of a disabled user it is `false`.
+    pub(crate) can_change_password: bool,
+}

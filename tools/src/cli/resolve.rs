@@ -3,7 +3,7 @@
 use super::{
     client::Client,
     error::CliError,
-    model::{Drive, Host, IssuedToken, Location, Snapshot, StorageNode, Task, Tenant, Volume},
+    model::{Drive, Host, IssuedToken, Location, Snapshot, StorageNode, Task, Tenant, User, Volume},
 };
 
 /// Something with an id and a name.
@@ -127,10 +127,27 @@ impl Named for StorageNode {
     }
 }
 
+impl Named for User {
+    const WHAT: &'static str = "user";
+    const LIST: &'static str = "basalt user list";
+    fn id(&self) -> &str {
+        &self.id
+    }
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
 /// The storage node with this persistentID, name, or beginning of a persistentID.
 pub(crate) async fn node(client: &mut Client, text: &str) -> Result<StorageNode, CliError> {
     let nodes = client.get("/basalt/v1/nodes").await?;
     pick(nodes, text)
+}
+
+/// The user with this id or name.
+pub(crate) async fn user(client: &mut Client, text: &str) -> Result<User, CliError> {
+    let users = client.get("/v1/users").await?;
+    pick(users, text)
 }
 
 /// The task with this UUID or beginning of a UUID.

@@ -106,7 +106,7 @@ async fn revoke(client: &mut Client, text: &str) -> Result<Report, CliError> {
 }
 
 /// Seconds, of `12h` or `30d`; the server judges the range.
-fn parse_lifetime(text: &str) -> Result<u64, String> {
+pub(super) fn parse_lifetime(text: &str) -> Result<u64, String> {
     let wrong = || "a time is a whole number and h or d, such as 12h or 30d".to_owned();
     let unit = text.chars().next_back().ok_or_else(wrong)?;
     let seconds = match unit {

@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    num::NonZeroU32,
     path::{Path, PathBuf},
 };
 
@@ -73,6 +74,10 @@ pub(crate) struct ServeFlags {
     #[arg(long, value_name = "ADDR:PORT", value_parser = parse_listen)]
     pub(crate) api: Vec<SocketAddr>,
 
+    /// Serve the API on this Unix socket, too, in plain HTTP; only the owner of the server may connect
+    #[arg(long, value_name = "PATH")]
+    pub(crate) api_socket: Option<PathBuf>,
+
     /// Where NVMe/TCP listens, and the address that hosts are told instead of it.
     /// Repeatable [default: 127.0.0.1:4420]
     #[arg(long, value_name = "ADDR:PORT[,advertise=ADDR[:PORT]]")]
@@ -124,6 +129,10 @@ pub(crate) struct ServeFlags {
     /// Whether GET /metrics is open to anyone [default: false]
     #[arg(long, value_name = "BOOL")]
     pub(crate) open_metrics: Option<bool>,
+
+    /// How long a login is good for, in seconds [default: 36000]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) session_seconds: Option<NonZeroU32>,
 
     /// Who hears of events and of requests that change something: udp://HOST[:PORT], tcp://… or tls://…. Repeatable
     #[arg(long, value_name = "URL")]
@@ -245,6 +254,8 @@ impl ServeFlags {
             require: self.require.or(file.require),
             open_info: self.open_info.or(file.open_info),
             open_metrics: self.open_metrics.or(file.open_metrics),
+            api_socket: self.api_socket.or(file.api_socket),
+            session_seconds: self.session_seconds.or(file.session_seconds),
             syslog: if self.syslog.is_empty() { file.syslog } else { self.syslog },
             trust_ca: self.trust_ca.or(file.trust_ca),
             license_key: self.license_key.or(file.license_key),

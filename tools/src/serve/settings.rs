@@ -4,6 +4,7 @@ use std::{
     collections::HashSet,
     hash::Hash,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZeroU32,
     path::{Path, PathBuf},
 };
 
@@ -66,6 +67,8 @@ pub(crate) struct Provisioner {
     require: Option<RequireFlag>,
     open_info: Option<bool>,
     open_metrics: Option<bool>,
+    api_socket: Option<PathBuf>,
+    session_seconds: Option<NonZeroU32>,
     syslog: Vec<SyslogUrl>,
     trust_ca: Option<PathBuf>,
     license_key: Option<PathBuf>,
@@ -145,6 +148,8 @@ impl Settings {
                 require: flags.require,
                 open_info: flags.open_info,
                 open_metrics: flags.open_metrics,
+                api_socket: flags.api_socket,
+                session_seconds: flags.session_seconds,
                 syslog: flags.syslog,
                 trust_ca: flags.trust_ca,
                 license_key: flags.license_key,
@@ -318,6 +323,7 @@ impl Settings {
         let given = &self.provisioner;
         ControlConfig {
             api: self.api.clone(),
+            api_socket: given.api_socket.clone(),
             server_names: given.server_names.clone(),
             node_name: self.node_name.clone(),
             location: self.location.clone(),
@@ -326,7 +332,9 @@ impl Settings {
                 require: given.require.map_or(defaults.auth.require, Require::from),
                 open_info: given.open_info.unwrap_or(defaults.auth.open_info),
                 open_metrics: given.open_metrics.unwrap_or(defaults.auth.open_metrics),
-                session_seconds: defaults.auth.session_seconds,
+                session_seconds: given
+                    .session_seconds
+                    .map_or(defaults.auth.session_seconds, |seconds| u64::from(seconds.get())),
             },
             default_replication: given
                 .default_replication

@@ -137,6 +137,7 @@ fn a_file_says_the_same_as_the_flags() {
          --api 127.0.0.1:30100 --api [::1]:8443 --nvme 0.0.0.0:4420,advertise=192.0.2.7 \
          --cores 3 --map-memory 128M --log debug --log-format json --node-name east --server-name a.example \
          --server-name b.example --require both --open-info false --open-metrics true \
+         --session-seconds 60 --api-socket /run/basalt.sock \
          --nqn-prefix nqn.2020-01.org.example: --reserve-floor-gib 5 --default-replication host \
          --discovery 0.0.0.0:8009,advertise=192.0.2.7 --referral 192.0.2.9:8009 --controller-ids 1-99 \
          --connections-per-address 4000",
@@ -157,6 +158,8 @@ fn a_file_says_the_same_as_the_flags() {
         require = "both"
         open-info = false
         open-metrics = true
+        session-seconds = 60
+        api-socket = "/run/basalt.sock"
         nqn-prefix = "nqn.2020-01.org.example:"
         reserve-floor-gib = 5
         default-replication = "host"

@@ -11,3 +11,4 @@ mod support;
 mod tenants;
 mod tls_keys;
 mod trust;
+mod users;

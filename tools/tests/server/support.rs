@@ -1,7 +1,7 @@
 //! A `basalt serve` process of our own, and the command line beside it.
 
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::mpsc::{Receiver, channel},
@@ -95,6 +95,18 @@ impl Place {
         let mut command = basalt();
         command.arg("--data-dir").arg(self.data_dir()).args(arguments);
         Outcome::of(command.output().expect("basalt starts"))
+    }
+
+    /// As [`Self::run`], with something to read on standard input.
+    pub(crate) fn run_with(&self, arguments: &[&str], input: &str) -> Outcome {
+        let mut command = basalt();
+        command.arg("--data-dir").arg(self.data_dir()).args(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = command.spawn().expect("basalt starts");
+        let mut pipe = process.stdin.take().expect("piped");
+        pipe.write_all(input.as_bytes()).expect("it reads");
+        drop(pipe);
+        Outcome::of(process.wait_with_output().expect("our child"))
     }
 
     /// As [`Self::run`], for commands that must succeed; answers their text.
