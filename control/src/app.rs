@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::{
     ControlConfig,
-    admin::{Admin, settings::Addresses},
+    admin::{Admin, Release, settings::Addresses},
     auth::Authenticator,
     envelope::{ApiError, Code, Failure},
     events::Events,
@@ -195,6 +195,11 @@ impl App {
     pub(crate) async fn pause_changes(&self) -> Option<SemaphorePermit<'_>> {
         let all = u32::try_from(limits::CHANGES).expect("a small number");
         self.changes.acquire_many(all).await.ok()
+    }
+
+    /// What is installed here, whether it runs already or not.
+    pub(crate) fn release(&self) -> Release {
+        self.admin.releases.newest(Release::compiled(&self.config))
     }
 
     /// The directory of the metadata's backups.

@@ -32,6 +32,9 @@ pub(crate) struct Event {
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Kind {
     ServerStarted,
+    /// On request.
+    ServerRestarts,
+    ReleaseInstalled,
     NodeJoined,
     NodeRemoved,
     NodeAvailable,

@@ -46,7 +46,7 @@ mod usage_file;
 mod utc;
 
 pub use admin::{
-    AdminConfig, AdminGroup, LogFile, NoAdminGroup,
+    AdminConfig, AdminGroup, LogFile, NoAdminGroup, newer_program, self_check,
     settings::{LogFilter, configured_address},
 };
 pub use config::{AuthSettings, ControlConfig, Location, Replication, Require};

@@ -132,3 +132,12 @@ pub(crate) const ROLE_LIST: usize = 1024;
 
 /// Role tokens of one role that have not ended.
 pub(crate) const TOKENS_OF_ROLE: usize = 1024;
+
+/// Bytes of a release package: an unstripped program has some 100 MiB.
+pub(crate) const UPDATE_BYTES: u64 = 512 << 20;
+
+/// Bytes of all that is in a release, unpacked.
+pub(crate) const RELEASE_BYTES: u64 = 1 << 30;
+
+/// Entries of a release: there are five.
+pub(crate) const RELEASE_FILES: usize = 256;

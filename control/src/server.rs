@@ -195,6 +195,11 @@ impl ControlServer {
         self.app.0.nodes.remove(persistent_id);
     }
 
+    /// Ready when somebody asked for a restart and everything is prepared for it.
+    pub async fn restart_wanted(&self) {
+        self.app.0.admin.restart.wanted().await;
+    }
+
     /// Lets requests in progress end, for ten seconds at most, and stops. The node goes on: it is the caller's.
     pub async fn shutdown(self) {
         self.handle.graceful_shutdown(Some(limits::DRAIN));

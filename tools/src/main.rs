@@ -32,6 +32,9 @@ struct Arguments {
 enum Command {
     /// Run the storage node until SIGTERM or SIGINT
     Serve(Box<serve::ServeArguments>),
+    /// Read a copy of the metadata, as an update asks of a new program
+    #[command(hide = true)]
+    SelfCheck { store: PathBuf },
     #[command(flatten)]
     Cli(cli::CliCommand),
 }
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.command {
         Command::Serve(serve) => serve::run(*serve, arguments.data_dir),
+        Command::SelfCheck { store } => serve::self_check(&store),
         Command::Cli(command) => cli::run(command, arguments.client, arguments.data_dir),
     }
 }

@@ -1,6 +1,11 @@
 //! What of the administration API is switched on, and whose keys count there (admin.md §3, §7).
 
-use std::{collections::BTreeSet, fmt, fs, path::Path, str::FromStr};
+use std::{
+    collections::BTreeSet,
+    fmt, fs,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use serde::Deserialize;
 
@@ -55,11 +60,24 @@ pub struct AdminConfig {
     pub groups: BTreeSet<AdminGroup>,
     /// Form fields of optional groups that are read; `None`: all.
     pub parameters: Option<BTreeSet<String>>,
+    /// File with the pass phrase that release packages are encrypted with, and file with the public key (PEM) that they
+    /// are signed with. Without both of them none can be installed.
+    pub update_key: Option<PathBuf>,
+    pub release_key: Option<PathBuf>,
+    /// File with the public RSA key (PEM) of those who may read debug bundles. `None`: none can be made.
+    pub support_key: Option<PathBuf>,
 }
 
 impl Default for AdminConfig {
     fn default() -> Self {
-        Self { first_run_words: Some(FIRST_RUN_WORDS), groups: AdminGroup::ALL.into(), parameters: None }
+        Self {
+            first_run_words: Some(FIRST_RUN_WORDS),
+            groups: AdminGroup::ALL.into(),
+            parameters: None,
+            update_key: None,
+            release_key: None,
+            support_key: None,
+        }
     }
 }
 
@@ -101,7 +119,7 @@ impl AdminConfig {
             let reason = format!("first-run: word-length must be from 1 to {MAX_FIRST_RUN_WORDS}");
             return Err(ControlError::bad_file(path, reason));
         }
-        Ok(Self { first_run_words, groups: file.endpoints, parameters: file.parameters })
+        Ok(Self { first_run_words, groups: file.endpoints, parameters: file.parameters, ..Self::default() })
     }
 
     pub(crate) fn is_enabled(&self, group: Option<AdminGroup>) -> bool {

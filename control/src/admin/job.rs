@@ -28,9 +28,46 @@ pub(crate) enum JobStatus {
 pub(crate) struct JobState {
     /// `None`: it never ran, or what it made is gone.
     pub(crate) status: Option<JobStatus>,
+    /// How far the last one came, where its kind tells.
+    #[serde(default)]
+    pub(crate) percentage: u8,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<JobError>,
     /// What a success made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) result: Option<Value>,
+}
+
+/// Why a job failed, or could not begin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct JobError {
+    /// For programs.
+    pub(crate) code: String,
+    /// For people.
+    pub(crate) message: String,
+}
+
+impl JobError {
+    pub(crate) fn new(code: &str, message: String) -> Self {
+        Self { code: code.to_owned(), message }
+    }
+}
+
+/// Says how far a job is, from another thread.
+pub(crate) struct Reporter {
+    job: Arc<Job>,
+    round: u64,
+}
+
+impl Reporter {
+    pub(crate) fn reach(&self, percentage: u8, text: &str) {
+        self.job.note(text);
+        let mut state = self.job.lock();
+        if self.job.round.load(Ordering::Relaxed) == self.round {
+            // Not written down: after a crash the job has failed, wherever it was.
+            state.percentage = percentage;
+        }
+    }
 }
 
 impl JobState {
@@ -103,6 +140,16 @@ impl Job {
         lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
     }
 
+    pub(crate) fn is_running(&self) -> bool {
+        self.lock().status == Some(JobStatus::Running)
+    }
+
+    /// One that could not begin is told of until the next one begins.
+    pub(crate) fn note_error(&self, error: JobError) {
+        self.note(&format!("{}: {}", error.code, error.message));
+        self.lock().error = Some(error);
+    }
+
     /// Its log, if it can be read.
     pub(crate) fn text(&self) -> Option<String> {
         self.log.text().ok()
@@ -122,7 +169,7 @@ impl Job {
         if state.status == Some(JobStatus::Running) {
             return Err(NotBegun::Busy);
         }
-        self.write(&mut state, JobState::of(JobStatus::Running))
+        self.write(&mut state, JobState { percentage: 10, ..JobState::of(JobStatus::Running) })
             .map_err(|e| NotBegun::Unwritable(e.to_string()))?;
         let round = self.round.fetch_add(1, Ordering::Relaxed) + 1;
         drop(state);
@@ -161,9 +208,20 @@ impl Running {
         self.succeed_with(text, None);
     }
 
+    pub(crate) fn reporter(&self) -> Reporter {
+        Reporter { job: Arc::clone(&self.job), round: self.round }
+    }
+
+    pub(crate) fn fail_with(mut self, error: JobError) {
+        let text = format!("failed: {}: {}", error.code, error.message);
+        let percentage = self.job.state().percentage;
+        self.end(JobState { error: Some(error), percentage, ..JobState::of(JobStatus::Failed) }, &text);
+    }
+
     /// `result`: what was made.
     pub(crate) fn succeed_with(mut self, text: &str, result: Option<Value>) {
-        self.end(JobState { result, ..JobState::of(JobStatus::Success) }, text);
+        let error = self.job.state().error;
+        self.end(JobState { result, percentage: 100, error, ..JobState::of(JobStatus::Success) }, text);
     }
 
     pub(crate) fn fail(mut self, why: &str) {

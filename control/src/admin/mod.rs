@@ -3,6 +3,7 @@
 
 mod audit;
 pub(crate) mod backup;
+pub(crate) mod bundle;
 pub(crate) mod certs;
 mod config;
 pub(crate) mod form;
@@ -12,8 +13,12 @@ mod job;
 mod log_file;
 mod passphrase;
 mod release;
+mod restart;
+mod sealed_file;
+mod self_check;
 pub(crate) mod settings;
 mod token;
+pub(crate) mod update;
 
 use std::{
     fs, io,
@@ -22,12 +27,16 @@ use std::{
 };
 
 pub(crate) use audit::AuditLog;
+use bundle::SupportKey;
 pub use config::{AdminConfig, AdminGroup, NoAdminGroup};
 pub(crate) use heartbeats::{Heartbeats, beat_for_cores};
-pub(crate) use job::{Job, JobStatus, NotBegun, Running};
+pub(crate) use job::{Job, JobError, JobStatus, NotBegun, Running};
 pub use log_file::LogFile;
 pub(crate) use release::Release;
+use restart::Restart;
+pub use self_check::{newer_program, self_check};
 pub(crate) use token::{AdminToken, Credential, SetupError};
+use update::{Releases, UpdateKeys};
 
 use tokio::sync::Mutex;
 
@@ -42,6 +51,13 @@ pub(crate) struct Admin {
     pub(crate) settings: Arc<Job>,
     pub(crate) certs: Arc<Job>,
     pub(crate) backup: Arc<Job>,
+    pub(crate) update: Arc<Job>,
+    /// `None`: nothing can be installed.
+    pub(crate) update_keys: Option<UpdateKeys>,
+    pub(crate) releases: Releases,
+    pub(crate) restart: Restart,
+    /// `None`: no debug bundle can be made.
+    pub(crate) support_key: Option<Arc<SupportKey>>,
     /// One restore at a time.
     pub(crate) restoring: Mutex<()>,
     /// Its own files: what jobs left, uploads in progress.
@@ -66,6 +82,11 @@ impl Admin {
             settings: Job::open(&dir, &logs, "settings", "SYSTEM")?,
             certs: Job::open(&dir, &logs, "certs", "SYSTEM")?,
             backup: Job::open(&dir, &logs, "backup", "BACKUP")?,
+            update: Job::open(&dir, &logs, "update", "SYSTEM")?,
+            update_keys: UpdateKeys::load(&config)?,
+            releases: Releases::of(data_dir),
+            restart: Restart::default(),
+            support_key: config.support_key.as_deref().map(SupportKey::load).transpose()?.map(Arc::new),
             restoring: Mutex::default(),
             config,
             dir,

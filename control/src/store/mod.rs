@@ -6,7 +6,7 @@ mod watch;
 
 use std::{future::Future, pin::Pin, time::Duration};
 
-pub(crate) use redb::RedbStore;
+pub(crate) use redb::{RedbStore, copy_to};
 pub(crate) use watch::Watch;
 
 /// Grows with every transaction; a key's revision is that of the transaction that last wrote it.

@@ -92,6 +92,13 @@ impl RedbStore {
     }
 }
 
+/// Makes a store of its own with these entries.
+pub(crate) fn copy_to(path: &Path, entries: Vec<Entry>) -> Result<(), ControlError> {
+    let store = RedbStore::open(path)?;
+    let ops = entries.into_iter().map(|entry| Op::Put { key: entry.key, value: entry.value });
+    store.inner.txn(&[], ops.collect()).map(drop).map_err(|e| ControlError::bad_file(path, e))
+}
+
 impl MetaStore for RedbStore {
     fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Entry>> {
         let key = key.to_owned();

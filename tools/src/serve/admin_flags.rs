@@ -21,6 +21,18 @@ pub(crate) struct AdminFlags {
     /// A JSON file that says which groups, form fields and first start there are, instead of these flags
     #[arg(id = "admin-config", long = "admin-config", value_name = "FILE")]
     config: Option<PathBuf>,
+
+    /// The pass phrase (first line) that release packages are encrypted with
+    #[arg(long, value_name = "FILE")]
+    update_key: Option<PathBuf>,
+
+    /// The public key (PEM) that release packages are signed with
+    #[arg(long, value_name = "FILE")]
+    release_key: Option<PathBuf>,
+
+    /// The public RSA key (PEM) of those who may read debug bundles
+    #[arg(long, value_name = "FILE")]
+    support_key: Option<PathBuf>,
 }
 
 impl AdminFlags {
@@ -30,14 +42,25 @@ impl AdminFlags {
             endpoints: self.endpoints.or(file.endpoints),
             first_run: self.first_run.or(file.first_run),
             config: self.config.or(file.config),
+            update_key: self.update_key.or(file.update_key),
+            release_key: self.release_key.or(file.release_key),
+            support_key: self.support_key.or(file.support_key),
         }
     }
 
     /// Reads the JSON file, if there is one.
     pub(crate) fn to_config(&self) -> Result<AdminConfig, ControlError> {
-        if let Some(path) = &self.config {
-            return AdminConfig::from_json_file(path);
-        }
+        let mut config = match &self.config {
+            Some(path) => AdminConfig::from_json_file(path)?,
+            None => self.without_file(),
+        };
+        config.update_key.clone_from(&self.update_key);
+        config.release_key.clone_from(&self.release_key);
+        config.support_key.clone_from(&self.support_key);
+        Ok(config)
+    }
+
+    fn without_file(&self) -> AdminConfig {
         let mut config = AdminConfig::default();
         if let Some(endpoints) = &self.endpoints {
             config.groups = endpoints.iter().copied().collect();
@@ -45,6 +68,6 @@ impl AdminFlags {
         if self.first_run == Some(false) {
             config.first_run_words = None;
         }
-        Ok(config)
+        config
     }
 }

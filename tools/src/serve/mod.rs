@@ -2,12 +2,12 @@
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
 };
 
-use control::{ControlConfig, ControlError, KnownDrives, UsageFile, Written};
+use control::{ControlConfig, ControlError, ControlServer, KnownDrives, UsageFile, Written};
 use dataplane::node::{Node, StartError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -28,6 +28,7 @@ mod flags;
 mod logging;
 mod portal_flag;
 mod ready;
+mod restart;
 mod role;
 mod settings;
 
@@ -60,13 +61,23 @@ enum ServeError {
     /// A mistyped device must not become a file among the devices.
     #[error("--drive {}: there is no such device", .0.display())]
     NoDevice(PathBuf),
+    #[error("the program cannot be started again: {0}")]
+    Restart(io::Error),
     #[error("{0}")]
     System(#[from] io::Error),
 }
 
 /// Runs until SIGTERM or SIGINT: exit code 0. 1: could not start. 2: wrong flags.
 pub(crate) fn run(arguments: ServeArguments, data_dir: Option<PathBuf>) -> ExitCode {
-    match settings(arguments, data_dir).and_then(serve) {
+    let outcome = settings(arguments, data_dir).and_then(|settings| {
+        restart::hand_over(&settings.data_dir);
+        let data_dir = settings.data_dir.clone();
+        match serve(settings)? {
+            End::Stop => Ok(()),
+            End::Restart => Err(ServeError::Restart(restart::restart(&data_dir))),
+        }
+    });
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("basalt: {error}");
@@ -86,7 +97,31 @@ fn settings(arguments: ServeArguments, data_dir: Option<PathBuf>) -> Result<Sett
     Ok(Settings::resolve(flags.or(file))?)
 }
 
-fn serve(mut settings: Settings) -> Result<(), ServeError> {
+/// What comes after a clean end.
+enum End {
+    Stop,
+    Restart,
+}
+
+/// `basalt self-check`: exit code 0 where this program can read the metadata.
+pub(crate) fn self_check(store: &Path) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let checked = runtime
+        .map_err(ServeError::System)
+        .and_then(|runtime| runtime.block_on(control::self_check(store)).map_err(ServeError::Control));
+    match checked {
+        Ok(()) => {
+            tell(&format!("basalt {}\n", env!("CARGO_PKG_VERSION")));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("basalt: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(mut settings: Settings) -> Result<End, ServeError> {
     let logging = Arc::new(logging::start(&settings)?);
     if let Some(path) = settings.missing_device() {
         return Err(ServeError::NoDevice(path.to_owned()));
@@ -133,7 +168,7 @@ async fn run_provisioner(
     config: ControlConfig,
     data_dir: &DataDir,
     mut stop: Stop,
-) -> Result<(), ServeError> {
+) -> Result<End, ServeError> {
     data_dir.write_api_url(settings.api[0])?;
     let control = control::serve(config, None).await?;
     let api = control.listeners();
@@ -149,8 +184,7 @@ async fn run_provisioner(
         program: &program,
     };
     tell(&ready.provisioner_lines());
-    let signal = stop.received().await;
-    tracing::info!(signal, "stopping");
+    let after = until_end(&mut stop, &control).await;
     tokio::select! {
         () = control.shutdown() => tracing::info!("stopped"),
         signal = stop.received() => {
@@ -158,7 +192,21 @@ async fn run_provisioner(
             std::process::exit(1);
         }
     }
-    Ok(())
+    Ok(after)
+}
+
+/// Waits for a signal, or for a restart that was asked for.
+async fn until_end(stop: &mut Stop, control: &ControlServer) -> End {
+    tokio::select! {
+        signal = stop.received() => {
+            tracing::info!(signal, "stopping");
+            End::Stop
+        }
+        () = control.restart_wanted() => {
+            tracing::info!("restarting");
+            End::Restart
+        }
+    }
 }
 
 /// How this program was started.
@@ -172,7 +220,7 @@ async fn run_alone(
     alone: &NodeSettings,
     node: Node,
     mut stop: Stop,
-) -> Result<(), ServeError> {
+) -> Result<End, ServeError> {
     let server = control::serve_node(alone.role(settings), node.clone()).await?;
     tell(&format!("basalt {} is ready\n  node API     {}\n", env!("CARGO_PKG_VERSION"), server.address()));
     let signal = stop.received().await;
@@ -181,7 +229,8 @@ async fn run_alone(
         server.shutdown().await;
         node.shutdown().await;
     };
-    end_by(settings, &node, end, stop).await
+    end_by(settings, &node, end, stop).await?;
+    Ok(End::Stop)
 }
 
 async fn run_node(
@@ -190,7 +239,7 @@ async fn run_node(
     data_dir: &DataDir,
     node: Node,
     mut stop: Stop,
-) -> Result<(), ServeError> {
+) -> Result<End, ServeError> {
     // Every file is there before the API answers; only a port that the kernel chooses is known no sooner.
     data_dir.write_api_url(settings.api[0])?;
     let control = control::serve(config, node.clone()).await?;
@@ -206,13 +255,13 @@ async fn run_node(
         program: &program(),
     };
     tell(&ready.lines());
-    let signal = stop.received().await;
-    tracing::info!(signal, "stopping");
+    let after = until_end(&mut stop, &control).await;
     let end = async {
         control.shutdown().await;
         node.shutdown().await;
     };
-    end_by(settings, &node, end, stop).await
+    end_by(settings, &node, end, stop).await?;
+    Ok(after)
 }
 
 /// Waits for the clean end, or for a second signal.

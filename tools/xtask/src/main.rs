@@ -1,11 +1,12 @@
 //! `cargo xtask`: what developers and CI run. `cargo xtask ci` is the whole gate on a fresh Debian machine,
-//! `cargo xtask crash` the engine's crash points.
+//! `cargo xtask crash` the engine's crash points, `cargo xtask release` makes a package for updates.
 
 #![forbid(unsafe_code)]
 
 mod ci;
 mod crash;
 mod packages;
+mod release;
 mod tally;
 
 use std::process::ExitCode;
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 use crate::{
     ci::{Part, Plan},
     crash::CrashPlan,
+    release::ReleasePlan,
 };
 
 /// What the command line asks for.
@@ -20,6 +22,7 @@ use crate::{
 enum Task {
     Ci(Plan),
     Crash(CrashPlan),
+    Release(ReleasePlan),
 }
 
 fn main() -> ExitCode {
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
     let outcome = match task {
         Task::Ci(plan) => ci::run(&plan),
         Task::Crash(plan) => crash::run(&plan),
+        Task::Release(plan) => release::run(&plan),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -50,6 +54,7 @@ fn parse(arguments: &[String]) -> Result<Task, String> {
     match command.as_str() {
         "ci" => parse_ci(words.iter()).map(Task::Ci),
         "crash" => CrashPlan::parse(words.iter()).map(Task::Crash),
+        "release" => ReleasePlan::parse(words.iter()).map(Task::Release),
         other => Err(format!("unknown command `{other}`")),
     }
 }
@@ -79,9 +84,10 @@ fn usage() -> String {
     format!(
         "usage: cargo xtask ci [--full] [--only PART[,PART…]]\n\
          \x20 parts, in this order: {}\n\
-         \x20 --full runs the models with all their seeds\n\n{}",
+         \x20 --full runs the models with all their seeds\n\n{}\n\n{}",
         parts.join(", "),
-        crash::USAGE
+        crash::USAGE,
+        release::USAGE
     )
 }
 
@@ -122,6 +128,8 @@ mod tests {
             ("crash --seeds", "--seeds"),
             ("crash --seeds many", "many"),
             ("crash --loud", "--loud"),
+            ("release --key k --sign s", "--out"),
+            ("release --quick x", "--quick"),
         ] {
             let message = parse(&words(line)).expect_err("a wrong line");
             assert!(message.contains(word), "{line:?} answered {message:?}");

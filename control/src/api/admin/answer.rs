@@ -53,6 +53,10 @@ impl AdminError {
         Self::new(StatusCode::FORBIDDEN, message)
     }
 
+    pub(crate) fn code(self, code: &'static str) -> Self {
+        Self { code: Some(code), ..self }
+    }
+
     pub(crate) fn not_found() -> Self {
         Self { status: StatusCode::NOT_FOUND, message: None, code: None }
     }

@@ -9,28 +9,30 @@ use axum::{
 use serde_json::json;
 
 use super::{AdminError, ENDPOINTS, PREFIX, answer::uncached};
-use crate::{
-    admin::{Release, health::Health},
-    app::SharedApp,
-};
+use crate::{admin::health::Health, app::SharedApp};
 
 #[utoipa::path(get, path = "/version", tag = "Administration", summary = "The installed version",
     responses((status = 200, body = Object, description = "done")))]
 pub(crate) async fn version(State(app): State<SharedApp>) -> Response {
-    Json(json!({ "version": Release::compiled(&app.config).version })).into_response()
+    Json(json!({ "version": app.release().version })).into_response()
 }
 
 #[utoipa::path(get, path = "/changelog", tag = "Administration", summary = "What changed",
     responses((status = 200, body = String, content_type = "text/plain", description = "done")))]
 pub(crate) async fn changelog(State(app): State<SharedApp>) -> Response {
-    let text = Release::compiled(&app.config).changelog;
+    let text = app.release().changelog;
     ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
 }
 
 #[utoipa::path(get, path = "/build", tag = "Administration", summary = "What it was built from",
-    responses((status = 200, body = Object, description = "`builddate`: Unix seconds, as text")))]
+    responses((status = 200, body = Object, description = "`builddate`: Unix seconds, as text; `running_version` where an update waits for a restart")))]
 pub(crate) async fn build(State(app): State<SharedApp>) -> Response {
-    Json(Release::compiled(&app.config).build).into_response()
+    let (release, running) = (app.release(), &app.admin.releases.running_version);
+    let mut build = release.build;
+    if *running != release.version {
+        build["running_version"] = json!(running);
+    }
+    Json(build).into_response()
 }
 
 #[utoipa::path(get, path = "/health", tag = "Administration", summary = "How full this machine is",

@@ -2,13 +2,16 @@
 
 mod answer;
 pub(crate) mod backup;
+pub(crate) mod bundles;
 pub(crate) mod certs;
 mod download;
 mod gate;
 pub(crate) mod info;
+pub(crate) mod reboot;
 pub(crate) mod services;
 pub(crate) mod settings;
 pub(crate) mod setup;
+pub(crate) mod update;
 
 use axum::http::Method;
 
@@ -48,11 +51,16 @@ const ENDPOINTS: &[Endpoint] = &[
     always("build", GET),
     optional(AdminGroup::Certs, "certs", BOTH),
     always("changelog", GET),
+    always("debug", GET),
     always("endpoints", GET),
     always("health", GET),
+    always("logs", GET),
+    always("reboot", GET),
     always("services", GET),
     optional(AdminGroup::Settings, "settings", BOTH),
     always("setup", POST),
+    always("update", BOTH),
+    always("update/log", GET),
     always("version", GET),
 ];
 

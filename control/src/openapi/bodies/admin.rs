@@ -40,3 +40,10 @@ pub(crate) struct AdminSettingsPost {
     #[schema(example = r#"{"network":{"interface":"eth0","hostname":"node1"},"app":{}}"#)]
     settings: String,
 }
+
+#[derive(ToSchema)]
+pub(crate) struct AdminUpdatePost {
+    /// A release package.
+    #[schema(format = Binary)]
+    update: String,
+}

@@ -6,7 +6,9 @@ mod role;
 mod session;
 mod storage;
 
-pub(crate) use admin::{AdminBackupPost, AdminCertsPost, AdminRestorePost, AdminSettingsPost, AdminSetup};
+pub(crate) use admin::{
+    AdminBackupPost, AdminCertsPost, AdminRestorePost, AdminSettingsPost, AdminSetup, AdminUpdatePost,
+};
 pub(crate) use role::{
     PolicyCreate, ResourceCreate, ResourceWrite, RoleCreate, RoleHostAdd, TenantOfRolesChange,
     TenantOfRolesCreate, UserTokenCreate,

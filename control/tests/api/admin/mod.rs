@@ -1,11 +1,14 @@
 //! The administration API (admin.md).
 
 mod backup;
+mod bundles;
 mod certs;
 mod first_run;
 mod gate;
 mod info;
+mod sealing;
 mod settings;
+mod update;
 
 use std::collections::BTreeMap;
 
