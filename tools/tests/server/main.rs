@@ -4,6 +4,7 @@
 mod drives;
 mod first_volume;
 mod life;
+mod nodes;
 mod refusals;
 mod secrets;
 mod snapshots;

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Slow machines are fine, hanging forever is not.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) fn basalt() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_basalt"));
@@ -133,14 +133,19 @@ impl Place {
 }
 
 impl Server {
-    pub(crate) fn start(mut command: Command, data_dir: PathBuf) -> Self {
+    pub(crate) fn start(command: Command, data_dir: PathBuf) -> Self {
+        Self::start_until(command, data_dir, LAST_READY_LINE)
+    }
+
+    /// Waits until it has printed `last`.
+    pub(crate) fn start_until(mut command: Command, data_dir: PathBuf, last: &str) -> Self {
         let mut process =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("basalt starts");
         let lines = lines_of(process.stdout.take().expect("piped"));
         let errors = lines_of(process.stderr.take().expect("piped"));
         let mut ready = String::new();
         let deadline = Instant::now() + PATIENCE;
-        while !ready.contains(LAST_READY_LINE) {
+        while !ready.contains(last) {
             match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => ready += &line,
                 Err(error) => {
