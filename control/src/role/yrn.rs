@@ -235,6 +235,26 @@ mod tests {
         assert!(ObjectYrn::parse_as(Kind::Role, "yrn:yahoo:::demo:policy:p").is_err());
     }
 
+    proptest::proptest! {
+        /// Full names with a character put in, taken out or replaced.
+        #[test]
+        fn names_with_a_slip_are_refused_or_stay_the_same(which in 0usize..5, at in 0usize..40, with: Option<char>) {
+            let names = ["yrn:yahoo:::demo:role:r1/sub", "yrn:yahoo:::demo:policy:p", "yrn:yahoo:::demo:resource:volume/1",
+                "yrn:yahoo::::action:read", "yrn:yahoo:::demo"];
+            let mut text: Vec<char> = names[which].chars().collect();
+            let at = at % text.len();
+            match with {
+                Some(c) if c.is_alphabetic() => text.insert(at, c),
+                Some(c) => text[at] = c,
+                None => drop(text.remove(at)),
+            }
+            let text: String = text.into_iter().collect();
+            if let Ok(yrn) = text.parse::<Yrn>() {
+                proptest::prop_assert_eq!(yrn.to_string().parse::<Yrn>(), Ok(yrn));
+            }
+        }
+    }
+
     /// Pieces in any order: whatever is accepted says the same when it is read again, and nothing panics.
     #[test]
     fn random_texts_are_refused_or_stay_the_same() {

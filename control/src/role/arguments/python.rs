@@ -96,9 +96,24 @@ fn word(rest: &mut Peekable<Chars<'_>>) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
     use serde_json::json;
 
     use super::*;
+
+    proptest! {
+        #[test]
+        fn texts_read_back(texts in vec(any::<String>(), 0..5)) {
+            let quoted = texts.iter().map(|text| text.replace('\\', r"\\").replace('\'', r"\'"));
+            let quoted: Vec<String> = quoted.map(|text| format!("'{text}'")).collect();
+            prop_assert_eq!(parse(&format!("[{}]", quoted.join(", "))), Some(json!(texts)));
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in r#"[\[\]{}'",:\\ aNone0.-]{0,40}"#) {
+            let _ = parse(&text);
+        }
+    }
 
     #[test]
     fn what_python_writes() {
