@@ -1,6 +1,7 @@
 //! A `basalt serve` process that a scenario starts, kills and starts again.
 
 use std::{
+    ffi::OsString,
     fs::{self, File},
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
@@ -29,8 +30,8 @@ pub struct ServerSpec {
     pub nvme: SocketAddr,
     /// Further portals.
     pub more_nvme: Vec<SocketAddr>,
-    /// Further options of `serve`.
-    pub options: &'static [&'static str],
+    /// Further arguments of `basalt serve`.
+    pub arguments: Vec<OsString>,
 }
 
 /// A defect that the server has on request (`BASALT_TEST_FAULT`).
@@ -64,20 +65,26 @@ impl ServerSpec {
             api,
             nvme,
             more_nvme: Vec::new(),
-            options: &[],
+            arguments: Vec::new(),
         })
     }
 
     /// Where the server puts its credentials at its first start.
     pub fn credentials(&self) -> PathBuf {
-        self.directory.join("data/credentials")
+        self.data().join("credentials")
+    }
+
+    /// Its data directory.
+    pub fn data(&self) -> PathBuf {
+        self.directory.join("data")
     }
 
     fn drive(&self) -> PathBuf {
         self.directory.join("drive")
     }
 
-    fn log(&self) -> PathBuf {
+    /// All that it prints.
+    pub fn log(&self) -> PathBuf {
         self.directory.join("server.log")
     }
 }
@@ -171,18 +178,18 @@ fn spawn(spec: &ServerSpec) -> Result<Child> {
     command
         .arg("serve")
         .arg("--data-dir")
-        .arg(spec.directory.join("data"))
+        .arg(spec.data())
         .arg("--drive")
         .arg(format!("{},size={}{}", spec.drive().display(), spec.drive_size, spec.drive_options))
         .args(["--api", &spec.api.to_string()])
         .args(["--cores", "2"])
-        .args(spec.options)
         .stdin(Stdio::null())
         .stderr(log.try_clone()?)
         .stdout(log);
     for portal in [&spec.nvme].into_iter().chain(&spec.more_nvme) {
         command.args(["--nvme", &format!("{portal},advertise={HOST_ADDRESS}")]);
     }
+    command.args(&spec.arguments);
     if let Some(fault) = spec.fault {
         command.env("BASALT_TEST_FAULT", fault.name());
     }

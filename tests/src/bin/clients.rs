@@ -1,6 +1,9 @@
-//! Runs the real API clients (`tests/clients/run`) against a server of our own.
+//! Real API clients, a real authorization server and a search for secrets (`tests/clients`), each against a server of our
+//! own.
 
 use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
     process::{Command, ExitCode},
     thread,
     time::{Duration, Instant},
@@ -8,36 +11,40 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use basalt_tests::{
+    command::output_of,
     lab::Lab,
     report::Report,
     server::{Server, ServerSpec},
     storage_node::StorageNode,
 };
 
-fn main() -> ExitCode {
+fn main() -> Result<ExitCode> {
+    let lab = Lab::open()?;
     let mut report = Report::begin();
-    report.scenario("real_clients", run_clients);
-    report.scenario("cinder_with_two_copies", run_mirrored_cinder);
-    if report.end() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    report.scenario("real_clients", || real_clients(&lab));
+    report.scenario("cinder_with_two_copies", || cinder_with_two_copies(&lab));
+    report.scenario("real_authorization_server", || real_authorization_server(&lab));
+    report.scenario("secrets_stay_inside", || secrets_stay_inside(&lab));
+    Ok(if report.end() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The script gets the server's URL and the directory of its credentials; its exit status is the verdict.
-fn run_clients() -> Result<()> {
-    let lab = Lab::open()?;
+fn real_clients(lab: &Lab) -> Result<()> {
     let directory = lab.directory("clients")?;
-    // Every volume of theirs has its reserve.
-    let spec = ServerSpec { drive_size: "8G", ..ServerSpec::new(&lab.binary, &directory)? };
-    let mut server = Server::start(spec)?;
-    run_script(&server, &[])?;
-    server.stop()
+    // Every volume of theirs has its reserve. The rest is as docs/cinder.md tells operators to start it.
+    let arguments = mirrored_by_hosts();
+    let spec = ServerSpec { drive_size: "8G", arguments, ..ServerSpec::new(&lab.binary, &directory)? };
+    judged_by("run", Server::start(spec)?, &[])
+}
+
+fn mirrored_by_hosts() -> Vec<OsString> {
+    ["--default-replication", "host"].map(OsString::from).into()
 }
 
 /// Three storage nodes, of which two are processes of their own; Cinder's hosts mirror the copies.
-fn run_mirrored_cinder() -> Result<()> {
-    let lab = Lab::open()?;
+fn cinder_with_two_copies(lab: &Lab) -> Result<()> {
     let directory = lab.directory("mirrored")?;
-    let options = &["--default-replication", "host"];
-    let mut server = Server::start(ServerSpec { options, ..ServerSpec::new(&lab.binary, &directory)? })?;
+    let arguments = mirrored_by_hosts();
+    let server = Server::start(ServerSpec { arguments, ..ServerSpec::new(&lab.binary, &directory)? })?;
     let join = |name: &str| StorageNode::join(&server, &directory.join(name), "4G");
     let _nodes = [join("second")?, join("third")?];
     let deadline = Instant::now() + JOIN_LIMIT;
@@ -45,20 +52,62 @@ fn run_mirrored_cinder() -> Result<()> {
         ensure!(Instant::now() < deadline, "the nodes do not join; see node.log in {}", directory.display());
         thread::sleep(Duration::from_millis(100));
     }
-    run_script(&server, &["2"])?;
-    server.stop()
+    judged_by("run", server, &["2".into()])
 }
 
 /// For three starts on a machine that may be very busy.
 const JOIN_LIMIT: Duration = Duration::from_secs(120);
 
-fn run_script(server: &Server, arguments: &[&str]) -> Result<()> {
-    let status = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/clients/run"))
+fn real_authorization_server(lab: &Lab) -> Result<()> {
+    let directory = lab.directory("issuer")?;
+    let certificate = directory.join("issuer.pem");
+    let key = directory.join("issuer.key");
+    make_certificate(&certificate, &key)?;
+    let arguments = vec!["--trust-ca".into(), certificate.clone().into()];
+    let spec = ServerSpec { arguments, ..ServerSpec::new(&lab.binary, &directory)? };
+    judged_by("oidc/run", Server::start(spec)?, &[certificate, key])
+}
+
+/// Nor does the fullest log tell them.
+fn secrets_stay_inside(lab: &Lab) -> Result<()> {
+    let arguments = ["--log", "trace"].map(OsString::from).into();
+    let spec = ServerSpec { arguments, ..ServerSpec::new(&lab.binary, &lab.directory("secrets")?)? };
+    let searched = [spec.data(), spec.log()];
+    judged_by("secrets.py", Server::start(spec)?, &searched)
+}
+
+/// The script gets the server's URL, the directory of its credentials and what follows; its exit status is the verdict.
+fn judged_by(script: &str, mut server: Server, arguments: &[PathBuf]) -> Result<()> {
+    let status = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(script))
         .arg(format!("https://{}", server.spec.api))
         .arg(server.spec.credentials())
         .args(arguments)
         .status()
-        .context("starting tests/clients/run")?;
-    ensure!(status.success(), "tests/clients/run ended with {status}");
-    Ok(())
+        .with_context(|| format!("starting tests/clients/{script}"))?;
+    ensure!(status.success(), "tests/clients/{script} ended with {status}");
+    server.stop()
+}
+
+/// Of a server at 127.0.0.1, signed with its own key.
+fn make_certificate(certificate: &Path, key: &Path) -> Result<()> {
+    let mut openssl = Command::new("openssl");
+    openssl
+        .args([
+            "req",
+            "-x509",
+            "-nodes",
+            "-days",
+            "2",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+        ])
+        .args(["-subj", "/CN=issuer", "-addext", "subjectAltName=IP:127.0.0.1"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .arg("-out")
+        .arg(certificate)
+        .arg("-keyout")
+        .arg(key);
+    output_of(&mut openssl).map(drop)
 }
