@@ -4,6 +4,7 @@ The driver comes from PyPI. Only the framework around it (oslo, Cinder's base cl
 it takes part in the conversation with the server.
 """
 
+import pathlib
 import sys
 import types
 import uuid
@@ -223,6 +224,28 @@ def life_of_a_mirrored_volume(driver, size_gib, copies):
     expect(driver._stats == before, (before, driver._stats))
 
 
+def availability_zone(driver):
+    """Cinder asks for its zone in each volume; a node has it because an operator said so."""
+    from cinder.volume.drivers.kioxia import entities
+
+    volume = {**volume_of(1), "availability_zone": "nova"}
+    expect("zone" in refused(driver.create_volume, volume), "no node is in that zone")
+    [backend] = driver.kumoscale.get_backends().prov_entities
+    for zone, action in (("nova", driver.create_volume), ("", driver.delete_volume)):
+        said = driver.kumoscale.update_backend(entities.Backend(zone=zone), backend.persistentID)
+        expect(said.status == "Success", said.description)
+        action(volume)
+
+
+def manual():
+    """docs/cinder.md tells what each option of the driver means here."""
+    from cinder.volume.drivers.kioxia import kumoscale
+
+    page = (pathlib.Path(__file__).parents[2] / "docs/cinder.md").read_text(encoding="utf-8")
+    untold = [o.name for o in kumoscale.KUMOSCALE_OPTS if f"`{o.name}`" not in page]
+    expect(untold == [], f"docs/cinder.md does not tell {untold}")
+
+
 def main(url, credentials, copies="1"):
     driver_class = load_driver()
     with open(credentials + "/token", encoding="ascii") as file:
@@ -241,6 +264,8 @@ def main(url, credentials, copies="1"):
         driver = driver_class(configuration=configuration)
         life_of_a_volume(driver, 2)
         life_of_a_snapshot(driver, 1)
+        availability_zone(driver)
+    manual()
 
 
 if __name__ == "__main__":

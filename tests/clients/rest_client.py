@@ -1,4 +1,4 @@
-"""Calls what Cinder's `rest_client` offers beyond the driver, for the operations that the server has."""
+"""Sends every request that Cinder's `rest_client` knows, and judges what it makes of the answers."""
 
 import sys
 import uuid
@@ -14,6 +14,29 @@ def expect(condition, what):
 def ok(response):
     expect(response.status == "Success", (response.status, response.description))
     return response.prov_entities
+
+
+class Recorded:
+    """The client itself, and the names of its methods that were called."""
+
+    def __init__(self, provisioner):
+        self.provisioner, self.called = provisioner, set()
+
+    def __getattr__(self, name):
+        self.called.add(name)
+        return getattr(self.provisioner, name)
+
+
+# The methods of the client that send no request of their own.
+HELPERS = {
+    "get_non_implemented", "provisioner_delete_request", "provisioner_get_request", "provisioner_patch_request",
+    "provisioner_post_request", "provisioner_put_request", "result_support", "set_token", "switch_path",
+}
+
+
+def requests():
+    methods = {name for name, value in vars(rest_client.KioxiaProvisioner).items() if callable(value)}
+    return {name for name in methods if not name.startswith("_")} - HELPERS
 
 
 def client(url, certificate, token):
@@ -96,13 +119,61 @@ def replicas(provisioner, simple):
         expect(answer.status == status, (answer.status, status))
 
 
+def volumes(provisioner, volume):
+    ok(provisioner.expand_volume(2, volume))
+    [grown] = ok(provisioner.get_volumes_by_uuid(volume))
+    expect(grown.capacity == 2 << 30, grown)
+    expect(provisioner.expand_volume(1, volume).status == "InvalidSize", "volumes do not shrink")
+
+
+def publications(provisioner, volume, backend):
+    host = str(uuid.uuid4())
+    ok(provisioner.host_probe("nqn.2014-08.org.nvmexpress:uuid:" + host, host, "rest-client", "Agent", "1", 0))
+    [found] = ok(provisioner.get_hosts_by_name("rest-client"))
+    expect(found.uuid == host and any(h.uuid == host for h in ok(provisioner.get_hosts())), found)
+    ok(provisioner.publish(host, volume))
+    expect(provisioner.publish(host, volume).status == "AlreadyPublished", "it is already")
+    for named in ((host, volume), (host, None), (None, volume)):
+        [target] = ok(provisioner.get_targets(*named))
+        expect(target.backend.persistentID == backend, target)
+    ok(provisioner.unpublish(host, volume))
+    expect(provisioner.unpublish(host, volume).status == "VolumeNotPublished", "it is not any more")
+    expect(ok(provisioner.get_targets(host, volume)) == [], "nor has it a target")
+    ok(provisioner.publish(host, volume))
+    ok(provisioner.delete_host(host))
+    expect(ok(provisioner.get_targets(host, volume)) == [], "the host took its publications along")
+
+
+def administration(provisioner):
+    license_ = ok(provisioner.get_license())
+    expect(license_.type in ("POC", "PRODUCTION"), license_)
+    expect(provisioner.set_license("no license").status == "InvalidLicense", "it is none")
+    expect(ok(provisioner.get_syslogs()) == [], "none is configured")
+    message = entities.ForwardEntity("EVENT", "INFO", "host", "rest-client", "a message", {"key": "value"})
+    nobody = provisioner.forward_log(message)
+    expect(nobody.status == "SyslogNotAvailable", (nobody.status, nobody.description))
+    unknown = provisioner.update_task("1000000", "nobody", "FINISHED", 100, "done")
+    expect(unknown.status == "TaskNotFound", unknown.status)
+
+
+def other_nodes(provisioner):
+    """Either answer will do: backends of other software are not let in yet, and are not there."""
+    backend = entities.Backend(mgmt_ips=["192.0.2.1"], persistentID="02:00:5e:00:53:01")
+    for answer, status in (
+        (provisioner.add_backend(backend), "CommunicationError"),
+        (provisioner.delete_backend("02:00:5e:00:53:02"), "NotExists"),
+    ):
+        expect(answer.status in ("NotFound", status), (answer.status, answer.description))
+
+
 def main(url, credentials):
     with open(credentials + "/token", encoding="ascii") as file:
         token = file.read().strip()
-    provisioner = client(url, credentials + "/ssdtoolbox.pem", token)
+    provisioner = Recorded(client(url, credentials + "/ssdtoolbox.pem", token))
 
     info = ok(provisioner.get_info())
     expect(info.version == "1.1" and info.totalFreeSpace > 0, info)
+    expect(provisioner.get_provisioner_info().version == info.version, info)
     [backend] = ok(provisioner.get_backends())
     expect(backend.state == "Available" and backend.totalCapacity > 0, backend)
     zone = backend.zone
@@ -122,21 +193,18 @@ def main(url, credentials):
     expect(any(v.uuid == volume for v in ok(provisioner.get_volumes())), "the list has it")
     expect(ok(provisioner.get_volumes_by_uuid(str(uuid.uuid4()))) == [], "an unknown volume is an empty list")
 
-    host = str(uuid.uuid4())
-    ok(provisioner.host_probe("nqn.2014-08.org.nvmexpress:uuid:" + host, host, "rest-client", "Agent", "1", 0))
-    [found] = ok(provisioner.get_hosts_by_name("rest-client"))
-    expect(found.uuid == host and any(h.uuid == host for h in ok(provisioner.get_hosts())), found)
-    ok(provisioner.publish(host, volume))
-    [target] = ok(provisioner.get_targets(host, volume))
-    expect(target.backend.persistentID == backend.persistentID, target)
-    ok(provisioner.delete_host(host))
-    expect(ok(provisioner.get_targets(host, volume)) == [], "the host took its publications along")
-
+    publications(provisioner, volume, backend.persistentID)
     snapshots(provisioner, volume)
     replicas(provisioner, volume)
+    volumes(provisioner, volume)
     ok(provisioner.delete_volume(volume))
     tenants(provisioner)
     tasks(provisioner)
+
+    administration(provisioner)
+    other_nodes(provisioner)
+    every = requests()
+    expect(len(every) == 45 and every <= provisioner.called, every - provisioner.called)
 
     # A stranger, with a certificate of nobody's: the text that the client looks for.
     stranger = client(url, credentials + "/ssdtoolbox.pem", "Unknown")
