@@ -98,3 +98,21 @@ async fn what_cannot_be_done_is_said() {
     }
     node.shutdown().await;
 }
+
+#[test]
+fn a_comparison_measures_everybody_and_tells_their_shares() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bench"));
+    command.args(["compare", "--volume", "64M", "--rounds", "1", "--time", "0.1", "--json"]);
+    command.args(["--only", "randrw", "--before", env!("CARGO_BIN_EXE_bench")]);
+    let output = command.output().expect("bench starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("--json prints JSON");
+    let parties = report["loads"][0]["parties"].as_array().expect("a list");
+    let names: Vec<_> = parties.iter().map(|party| party["who"].as_str().expect("a name")).collect();
+    assert_eq!(names, ["ceiling", "ours", "before"]);
+    for party in parties {
+        assert!(party["median"]["iops"].as_f64().expect("a rate") > 0.0, "{report:#}");
+        assert!(party["median"]["target_cpu_us"].as_f64().expect("it is known") > 0.0, "{report:#}");
+    }
+}

@@ -12,9 +12,10 @@ use uuid::Uuid;
 use super::{
     Options,
     load::{Access, Load},
-    report::{Figure, p99, ratio},
+    report::{Figure, ratio},
     site::{BLOCK_BYTES, EXTENT_BYTES, Site},
 };
+use crate::statistics::p99;
 
 /// Room for the volume, a second one, and what snapshots hold of them.
 fn site(options: &Options) -> Result<Site> {

@@ -13,7 +13,8 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
 
-use self::{report::Figure, site::Size};
+use self::report::Figure;
+use crate::size::Size;
 
 /// One thing to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

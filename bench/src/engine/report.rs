@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
+use crate::statistics::median;
+
 #[derive(Debug, Clone)]
 pub(crate) struct Figure {
     name: String,
@@ -41,19 +43,6 @@ pub(crate) fn ratio(first: (&str, Vec<f64>), second: (&str, Vec<f64>)) -> Vec<Fi
     ]
 }
 
-/// # Panics
-/// If there are none.
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-/// The value that one in a hundred exceeds.
-pub(crate) fn p99(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[(values.len() * 99 / 100).min(values.len() - 1)]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +51,5 @@ mod tests {
     fn a_ratio_is_of_medians() {
         let figures = ratio(("a", vec![1.0, 100.0, 2.0]), ("b", vec![4.0, 4.0, 0.0]));
         assert_eq!(figures[2].value, 0.5);
-        assert_eq!(p99((0..200).map(f64::from).collect()), 198.0);
     }
 }

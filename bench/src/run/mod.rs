@@ -19,13 +19,16 @@ use self::{
     connection::{End, Job},
     cpu::CpuSeconds,
     namespace::Namespace,
-    report::{Latencies, Report},
-    workload::{IoBytes, Pattern, Workload},
+    report::Latencies,
+    workload::Workload,
+};
+pub(crate) use self::{
+    report::Report,
+    workload::{IoBytes, Pattern},
 };
 
 mod connection;
 mod cpu;
-pub(crate) mod matrix;
 mod namespace;
 mod report;
 mod workload;
@@ -35,58 +38,72 @@ mod workload;
 pub(crate) struct Target {
     /// The target's NVMe/TCP address
     #[arg(long, value_name = "ADDR:PORT")]
-    addr: SocketAddr,
+    pub(crate) addr: SocketAddr,
     /// The subsystem
     #[arg(long)]
-    nqn: String,
+    pub(crate) nqn: String,
     /// The host that the volume is published to
-    #[arg(long, default_value = "nqn.2014-08.org.nvmexpress:uuid:11111111-2222-4333-8444-555555555555")]
-    hostnqn: String,
+    #[arg(long, default_value = HOST_NQN)]
+    pub(crate) hostnqn: String,
     /// The namespace [default: the first one]
     #[arg(long)]
-    nsid: Option<u32>,
-    /// Header and data digests
-    #[arg(long)]
-    digests: bool,
+    pub(crate) nsid: Option<u32>,
     /// The target's process, for its CPU seconds
     #[arg(long)]
-    pid: Option<u32>,
+    pub(crate) pid: Option<u32>,
+}
+
+/// What goes there.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Shape {
+    /// Order and direction; writes overwrite the volume
+    #[arg(long, value_enum)]
+    pub(crate) rw: Pattern,
+    /// Percentage of reads in randrw
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(crate) rwmixread: u8,
+    /// Bytes of each command
+    #[arg(long, default_value = "4k")]
+    pub(crate) bs: IoBytes,
+    /// Commands in flight on each connection
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) qd: u16,
+    /// Connections, each with a queue pair of its own
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) conns: u16,
+    /// Header and data digests
+    #[arg(long)]
+    pub(crate) digests: bool,
 }
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
-    target: Target,
-    /// Order and direction; writes overwrite the volume
-    #[arg(long, value_enum)]
-    rw: Pattern,
-    /// Percentage of reads in randrw
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u8).range(0..=100))]
-    rwmixread: u8,
-    /// Bytes of each command
-    #[arg(long, default_value = "4k")]
-    bs: IoBytes,
-    /// Commands in flight on each connection
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    qd: u16,
-    /// Connections, each with a queue pair of its own
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
-    conns: u16,
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) shape: Shape,
     /// Threads of the load generator; connections are spread over them
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
-    threads: u16,
+    pub(crate) threads: u16,
     /// Seconds to measure
     #[arg(long, default_value_t = 10.0, value_parser = seconds)]
-    time: f64,
+    pub(crate) time: f64,
     /// Seconds of load before measuring
     #[arg(long, default_value_t = 1.0, value_parser = seconds)]
-    warm_up: f64,
+    pub(crate) warm_up: f64,
     /// Write the whole volume once before
     #[arg(long)]
-    fill: bool,
+    pub(crate) fill: bool,
     /// Print JSON
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
+}
+
+impl Options {
+    /// A load without ceremony: one thread, nothing filled, nothing printed.
+    pub(crate) fn new(target: Target, shape: Shape, time: f64) -> Self {
+        Self { target, shape, threads: 1, time, warm_up: WARM_UP_SECONDS, fill: false, json: false }
+    }
 }
 
 /// Why a load did not run to its end.
@@ -120,7 +137,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn report(options: &Options) -> Result<Report> {
+/// Connects, loads and measures.
+pub(crate) fn report(options: &Options) -> Result<Report> {
     let runtime = Runtime::start(usize::from(options.threads))?;
     let load = Load::connect(options, runtime.handle())?;
     if options.fill {
@@ -139,7 +157,7 @@ struct Load<'a> {
 
 impl<'a> Load<'a> {
     fn connect(options: &'a Options, cores: RuntimeHandle) -> Result<Self> {
-        let host = host_options(&options.target)?;
+        let host = host_options(options)?;
         let (tell, told) = channel();
         let (connect, nsid) = (host.clone(), options.target.nsid);
         cores.spawn_on(CoreId(0), move || async move {
@@ -152,7 +170,7 @@ impl<'a> Load<'a> {
         });
         let namespace = told.recv().context("the load generator's core ended")??;
         let load = Self { options, cores, host, namespace };
-        load.check(options.bs.0)?;
+        load.check(options.shape.bs.0)?;
         Ok(load)
     }
 
@@ -176,31 +194,25 @@ impl<'a> Load<'a> {
     /// Writes the whole namespace once.
     fn fill(&self) -> Result<()> {
         let io_bytes = self.namespace.transfer_bytes_max.min(FILL_BYTES);
-        let (ios, conns) = (self.ios(io_bytes), u64::from(self.options.conns));
+        let (ios, conns) = (self.ios(io_bytes), u64::from(self.options.shape.conns));
         let share = |connection: u64| ios * (connection + 1) / conns - ios * connection / conns;
         let jobs = (0..conns).map(|connection| Job {
-            depth: FILL_DEPTH.min(self.options.qd),
+            depth: FILL_DEPTH.min(self.options.shape.qd),
             io_bytes,
             workload: Workload::new(Pattern::Write, 0, ios, connection, conns),
             end: End::Commands(share(connection)),
         });
-        collect(&self.start(jobs), self.options.conns).map(drop)
+        collect(&self.start(jobs), self.options.shape.conns).map(drop)
     }
 
     fn measure(&self) -> Result<Report> {
-        let Options { bs: IoBytes(io_bytes), qd, conns, .. } = *self.options;
+        let Shape { rw, rwmixread, bs: IoBytes(io_bytes), qd, conns, .. } = self.options.shape;
         let (warm_up, measured) = (self.options.warm_up, self.options.time);
         let (warm_up, measured) = (Duration::from_secs_f64(warm_up), Duration::from_secs_f64(measured));
         let jobs = (0..u64::from(conns)).map(|connection| Job {
             depth: qd,
             io_bytes,
-            workload: Workload::new(
-                self.options.rw,
-                self.options.rwmixread,
-                self.ios(io_bytes),
-                connection,
-                u64::from(conns),
-            ),
+            workload: Workload::new(rw, rwmixread, self.ios(io_bytes), connection, conns.into()),
             end: End::Time { warm_up, measured },
         });
         let results = self.start(jobs);
@@ -209,7 +221,7 @@ impl<'a> Load<'a> {
         std::thread::sleep(measured);
         let used = CpuSeconds::now(self.options.target.pid)?.since(before);
         Ok(Report {
-            load: self.options.load_text(),
+            load: self.options.shape.text(),
             seconds: measured.as_secs_f64(),
             io_bytes,
             latencies: collect(&results, conns)?,
@@ -221,7 +233,7 @@ impl<'a> Load<'a> {
     /// Spreads the jobs over the cores and starts them.
     fn start(&self, jobs: impl Iterator<Item = Job>) -> Receiver<Result<Latencies, LoadError>> {
         let (tell, results) = channel();
-        let mut shares = vec![Vec::new(); usize::from(self.options.threads.min(self.options.conns))];
+        let mut shares = vec![Vec::new(); usize::from(self.options.threads.min(self.options.shape.conns))];
         for (index, job) in jobs.enumerate() {
             let core = index % shares.len();
             shares[core].push(job);
@@ -234,16 +246,14 @@ impl<'a> Load<'a> {
     }
 }
 
-impl Options {
-    fn load_text(&self) -> String {
-        let pattern = self.rw.to_possible_value().expect("no pattern is hidden");
-        let digests = if self.target.digests { ", digests" } else { "" };
-        let Self { bs, qd, conns, threads, .. } = self;
-        format!(
-            "{} {} bytes, {conns} connections of {qd} commands on {threads} threads{digests}",
-            pattern.get_name(),
-            bs.0
-        )
+impl Shape {
+    /// As people compare it: `randread 4k, 1 x 32`.
+    pub(crate) fn text(&self) -> String {
+        let Self { rw, rwmixread, bs, qd, conns, digests } = self;
+        let pattern = rw.to_possible_value().expect("no pattern is hidden");
+        let mix = if *rw == Pattern::RandRw { format!(" {rwmixread}%") } else { String::new() };
+        let digests = if *digests { ", digests" } else { "" };
+        format!("{}{mix} {bs}, {conns} x {qd}{digests}", pattern.get_name())
     }
 }
 
@@ -256,11 +266,12 @@ fn collect(results: &Receiver<Result<Latencies, LoadError>>, conns: u16) -> Resu
     Ok(all)
 }
 
-fn host_options(target: &Target) -> Result<HostOptions> {
+fn host_options(options: &Options) -> Result<HostOptions> {
+    let Options { target, shape, .. } = options;
     // As Linux has it: the host id is mostly the UUID at the end of the NQN.
     let host_id = target.hostnqn.rsplit_once(":uuid:").and_then(|(_, uuid)| uuid.parse().ok());
     let digests =
-        ICRequest { header_digest: target.digests, data_digest: target.digests, ..ICRequest::default() };
+        ICRequest { header_digest: shape.digests, data_digest: shape.digests, ..ICRequest::default() };
     Ok(HostOptions {
         address: target.addr,
         subsystem: Nqn::new(&target.nqn).context("--nqn")?,
@@ -275,13 +286,17 @@ fn host_options(target: &Target) -> Result<HostOptions> {
     })
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
+/// For clap: seconds of a measurement.
+pub(crate) fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if (0.01..=86_400.0).contains(&seconds) => Ok(seconds),
         _ => Err("write seconds, from 0.01 to 86400".to_owned()),
     }
 }
 
+/// Whom nobody mistakes for a real host.
+pub(crate) const HOST_NQN: &str = "nqn.2014-08.org.nvmexpress:uuid:11111111-2222-4333-8444-555555555555";
+const WARM_UP_SECONDS: f64 = 0.5;
 /// Large enough that filling is quick, small enough that one command is no stall.
 const FILL_BYTES: u32 = 128 << 10;
 const FILL_DEPTH: u16 = 16;

@@ -55,10 +55,19 @@ impl Report {
         self.iops(self.latencies.count())
     }
 
-    /// Microseconds that one command in a hundred exceeded, in the direction that ran.
+    /// Microseconds that one command in a hundred exceeded, in the direction that ran (the slower one of a mix).
     pub(crate) fn p99_us(&self) -> f64 {
-        let p99 = |histogram: &Histogram<u64>| histogram.value_at_quantile(0.99) as f64 / 1e3;
-        p99(&self.latencies.read).max(p99(&self.latencies.write))
+        self.quantile_us(0.99)
+    }
+
+    /// Microseconds that half of the commands exceeded, in the direction that ran (the slower one of a mix).
+    pub(crate) fn p50_us(&self) -> f64 {
+        self.quantile_us(0.5)
+    }
+
+    fn quantile_us(&self, quantile: f64) -> f64 {
+        let value = |histogram: &Histogram<u64>| histogram.value_at_quantile(quantile) as f64 / 1e3;
+        value(&self.latencies.read).max(value(&self.latencies.write))
     }
 
     fn iops(&self, count: u64) -> f64 {

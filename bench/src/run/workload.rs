@@ -1,6 +1,6 @@
 //! Which command comes next: fio's words for the pattern, a seeded generator for the choice.
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 /// Order and direction of commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -87,6 +87,16 @@ impl SplitMix {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct IoBytes(pub(crate) u32);
 
+impl fmt::Display for IoBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            bytes if bytes.is_multiple_of(1 << 20) => write!(f, "{}m", bytes >> 20),
+            bytes if bytes.is_multiple_of(1 << 10) => write!(f, "{}k", bytes >> 10),
+            bytes => write!(f, "{bytes}"),
+        }
+    }
+}
+
 impl FromStr for IoBytes {
     type Err = String;
 
@@ -137,6 +147,7 @@ mod tests {
     fn io_sizes_parse() {
         for (text, bytes) in [("512", 512), ("4k", 4096), ("128K", 131_072), ("1m", 1 << 20)] {
             assert_eq!(text.parse(), Ok(IoBytes(bytes)));
+            assert_eq!(IoBytes(bytes).to_string(), text.to_lowercase());
         }
         for text in ["", "k", "0", "100", "4g", "9999m"] {
             assert!(text.parse::<IoBytes>().is_err(), "{text}");
