@@ -25,6 +25,7 @@ fn main() -> Result<ExitCode> {
     report.scenario("cinder_with_two_copies", || cinder_with_two_copies(&lab));
     report.scenario("real_authorization_server", || real_authorization_server(&lab));
     report.scenario("secrets_stay_inside", || secrets_stay_inside(&lab));
+    report.scenario("administration", || administration(&lab));
     Ok(if report.end() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -34,6 +35,17 @@ fn real_clients(lab: &Lab) -> Result<()> {
     let arguments = mirrored_by_hosts();
     let spec = ServerSpec { drive_size: "8G", arguments, ..ServerSpec::new(&lab.binary, &directory)? };
     judged_by("run", Server::start(spec)?, &[])
+}
+
+/// The script starts its servers itself: they are configured in several ways.
+fn administration(lab: &Lab) -> Result<()> {
+    let status = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/clients/admin"))
+        .arg(&lab.binary)
+        .arg(lab.binary.with_file_name("xtask"))
+        .status()
+        .context("starting tests/clients/admin")?;
+    ensure!(status.success(), "tests/clients/admin ended with {status}");
+    Ok(())
 }
 
 fn mirrored_by_hosts() -> Vec<OsString> {

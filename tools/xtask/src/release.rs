@@ -119,10 +119,15 @@ fn seal(work: &Path, plan: &ReleasePlan) -> Result<()> {
     let description =
         output(Command::new("openssl").args(["pkey", "-noout", "-text", "-in"]).arg(&plan.sign))?;
     match description.starts_with("ED25519") {
-        true => sign.args(["pkeyutl", "-sign", "-rawin", "-inkey"]).arg(&plan.sign).arg("-in").arg(&inner),
-        false => sign.args(["dgst", "-sha256", "-sign"]).arg(&plan.sign).arg(&inner),
+        true => sign.args(["pkeyutl", "-sign", "-rawin", "-inkey"]),
+        false => sign.args(["dgst", "-sha256", "-sign"]),
     };
-    output(sign.arg("-out").arg(&signature))?;
+    sign.arg(&plan.sign).arg("-out").arg(&signature);
+    // What is signed comes last: dgst has no option for it.
+    if description.starts_with("ED25519") {
+        sign.arg("-in");
+    }
+    output(sign.arg(&inner))?;
     let names = ["software_package.tar.gz", "software_package.tar.gz.sign"];
     output(Command::new("tar").arg("cf").arg(&outer).arg("-C").arg(work).args(names))?;
     let pass = format!("file:{}", plan.key.display());
