@@ -9,6 +9,10 @@ pub(crate) const CONNECTIONS: usize = 512;
 /// The largest request body: the contract's largest real one is under 4 KiB.
 pub(crate) const BODY_BYTES: usize = 64 << 10;
 
+/// Of a body that is too long so much more is received and thrown away, for the client to read the answer: what a
+/// mistake sends fits, and it takes no memory.
+pub(crate) const DISCARDED_BODY_BYTES: usize = 8 << 20;
+
 /// A client has this long to send the head of a request, and again as long for its body.
 pub(crate) const READ: Duration = Duration::from_secs(30);
 

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use axum::{
-    body::{self, Bytes},
+    body::Body,
     extract::{
         FromRequest, FromRequestParts, OptionalFromRequest, OriginalUri, Path, Query as AxumQuery, Request,
     },
@@ -12,6 +12,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use http_body_util::BodyExt;
 use serde_json::{Map, Value};
 use tokio::time::{Instant, timeout};
 
@@ -56,29 +57,31 @@ fn bad(why: impl Into<String>) -> ApiError {
 }
 
 /// All of the body; bounded in size and time.
-pub(crate) async fn read_body(request: Request) -> Result<Bytes, ApiError> {
-    let reading = body::to_bytes(request.into_body(), limits::BODY_BYTES);
-    let bytes = timeout(limits::READ, reading).await.map_err(|_| {
+pub(crate) async fn read_body(request: Request) -> Result<Vec<u8>, ApiError> {
+    let bytes = timeout(limits::READ, receive(request.into_body())).await.map_err(|_| {
         ApiError::protocol(StatusCode::REQUEST_TIMEOUT, "the request body did not come in time")
     })?;
-    bytes.map_err(|e| match is_too_long(&e) {
-        true => ApiError::protocol(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("a request body may have {} bytes", limits::BODY_BYTES),
-        ),
-        false => bad(format!("the request body could not be read: {e}")),
+    let bytes = bytes.map_err(|e| bad(format!("the request body could not be read: {e}")))?;
+    bytes.ok_or_else(|| {
+        let why = format!("a request body may have {} bytes", limits::BODY_BYTES);
+        ApiError::protocol(StatusCode::PAYLOAD_TOO_LARGE, why)
     })
 }
 
-fn is_too_long(error: &axum::Error) -> bool {
-    let mut cause: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = cause {
-        if error.is::<http_body_util::LengthLimitError>() {
-            return true;
+/// `None`: the body is too long. Its rest is received all the same, up to a bound, because a client that cannot finish
+/// sending does not read why it was refused.
+async fn receive(mut body: Body) -> Result<Option<Vec<u8>>, axum::Error> {
+    let (mut bytes, mut received) = (Vec::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        received += data.len();
+        if received <= limits::BODY_BYTES {
+            bytes.extend_from_slice(&data);
+        } else if received > limits::BODY_BYTES + limits::DISCARDED_BODY_BYTES {
+            break;
         }
-        cause = error.source();
     }
-    false
+    Ok((received <= limits::BODY_BYTES).then_some(bytes))
 }
 
 /// The variable parts of the path, percent-decoded.

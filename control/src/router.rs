@@ -78,7 +78,7 @@ fn provisioner() -> (Router<SharedApp>, OpenApi) {
         .routes(routes!(openapi::openapi))
         .layer(from_fn(require_role));
     let (routes, mut document) = tenant_scoped.merge(of_all).split_for_parts();
-    openapi::add_error(&mut document, "Status");
+    openapi::add_errors(&mut document, &openapi::PROVISIONER);
     let routes = routes
         // Nodes join by themselves, with an invite: 404, not 405, as for what does not exist.
         .route("/backends", post(not_found))
@@ -104,7 +104,7 @@ fn basalt_v1() -> (Router<SharedApp>, OpenApi) {
         .routes(routes!(basalt::placements::explain))
         .routes(routes!(basalt::tokens::rotate))
         .split_for_parts();
-    openapi::add_error(&mut document, "Problem");
+    openapi::add_errors(&mut document, &openapi::BASALT);
     let routes = routes
         .fallback(basalt::not_found)
         .method_not_allowed_fallback(basalt::method_not_allowed)
@@ -138,7 +138,7 @@ fn session_v1() -> (Router<SharedApp>, OpenApi) {
         .routes(routes!(session::identity::expand))
         .routes(routes!(session::identity::roles))
         .split_for_parts();
-    openapi::add_error(&mut document, "SessionProblem");
+    openapi::add_errors(&mut document, &openapi::SESSION);
     (routes, document)
 }
 
@@ -164,7 +164,7 @@ fn admin_v1() -> (Router<SharedApp>, OpenApi) {
         .routes(routes!(admin::certs::post, admin::certs::get))
         .routes(routes!(admin::settings::post, admin::settings::get))
         .split_for_parts();
-    openapi::add_error(&mut document, "AdminProblem");
+    openapi::add_errors(&mut document, &openapi::ADMIN);
     openapi::set_security(&mut document, &["adminToken", "adminHash"]);
     (routes.layer(DefaultBodyLimit::disable()), document)
 }
@@ -215,7 +215,7 @@ fn role_v1() -> (Router<SharedApp>, OpenApi) {
         .routes(routes!(role::list::show, role::list::check))
         .routes(routes!(role::userdata::script))
         .split_for_parts();
-    openapi::add_error(&mut document, "RoleProblem");
+    openapi::add_errors(&mut document, &openapi::ROLE);
     (routes, document)
 }
 

@@ -2,7 +2,7 @@
 
 use axum::{Extension, Json, extract::State, http::StatusCode, response::IntoResponse};
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
@@ -15,12 +15,25 @@ use crate::{
     jwt_key::public_key,
     limits,
     oidc::{KeySource, OidcConfig, OidcError, Party, Whose},
-    openapi::{Answer, Status, bodies::AuthServer},
+    openapi::{Status, bodies::AuthServer},
     outbound::HttpsUrl,
     request::JsonBody,
 };
 
-/// The contract's configuration object; without one an empty object.
+/// What GET answers.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+enum AuthServerSetting {
+    Set(Box<AuthServerView>),
+    Unset(Empty),
+}
+
+/// An object without fields.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Empty {}
+
+/// The contract's configuration object.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct AuthServerView {
@@ -71,15 +84,16 @@ impl From<OidcConfig> for AuthServerView {
 
 /// Op 48. Secrets are in it (D50), so Observers do not see it.
 #[utoipa::path(get, path = "/auth_server", tag = "Authorization server", summary = "The authorization server, with secrets; needs Administrators",
-    responses((status = 200, body = Answer<AuthServerView>, description = "an empty object if there is none")))]
+    responses((status = 200, body = AuthServerSetting, description = "an empty object if there is none")))]
 pub(crate) async fn get(State(app): State<SharedApp>, Extension(caller): Extension<Caller>) -> Reply {
     if !caller.roles.administrator {
         return Err(ApiError::protocol(StatusCode::FORBIDDEN, "this needs the role Administrators"));
     }
-    Ok(match app.auth.oidc.config() {
-        Some(config) => Json(AuthServerView::from(config)).into_response(),
-        None => Json(json!({})).into_response(),
+    Ok(Json(match app.auth.oidc.config() {
+        Some(config) => AuthServerSetting::Set(Box::new(config.into())),
+        None => AuthServerSetting::Unset(Empty {}),
     })
+    .into_response())
 }
 
 /// Op 46.
@@ -196,6 +210,8 @@ fn refused(error: OidcError) -> ApiError {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn full() -> Value {

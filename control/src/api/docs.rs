@@ -13,7 +13,13 @@ use axum::{
 };
 use utoipa_swagger_ui::Config;
 
-use crate::{api::role, app::SharedApp, envelope::ApiError, openapi::Document, request::Params};
+use crate::{
+    api::role,
+    app::SharedApp,
+    envelope::ApiError,
+    openapi::{Document, Status},
+    request::Params,
+};
 
 const HOME: &str = include_str!("docs/home.html");
 const API: &str = include_str!("docs/api.html");
@@ -57,7 +63,9 @@ pub(crate) async fn api() -> Response {
 }
 
 #[utoipa::path(get, path = "/docs/api/{file}", tag = "About", summary = "The parts of these pages", security(()),
-    responses((status = 200, body = String, content_type = "*/*", description = "a script or a style sheet")))]
+    responses(
+        (status = 200, content((String = "text/javascript"), (String = "text/css")), description = "a part"),
+        (status = 404, body = Status, description = "there is no such part")))]
 pub(crate) async fn asset(params: Params) -> Result<Response, ApiError> {
     let name = params.get("file");
     match name {

@@ -2,6 +2,7 @@
 
 mod answers;
 pub(crate) mod bodies;
+mod errors;
 
 use std::sync::Arc;
 
@@ -13,8 +14,9 @@ use axum::{
 use utoipa::{
     Modify, OpenApi as _,
     openapi::{
-        Components, Content, ObjectBuilder, OpenApi, PathItem, Ref, RefOr, Required, ResponseBuilder, Type,
+        Components, ObjectBuilder, OpenApi, PathItem, RefOr, Required, Schema, Type,
         path::{Operation, Parameter, ParameterBuilder, ParameterIn},
+        schema::AnyOf,
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
@@ -23,6 +25,7 @@ use crate::api::admin::AdminProblem;
 pub(crate) use answers::{
     Answer, Created, Numbered, Problem, RoleProblem, SessionProblem, Status, TenantCreated,
 };
+pub(crate) use errors::{ADMIN, BASALT, PROVISIONER, ROLE, SESSION, add_errors};
 
 /// The document as it is sent.
 #[derive(Clone)]
@@ -96,16 +99,6 @@ pub(crate) fn head() -> OpenApi {
     Head::openapi()
 }
 
-/// Every operation may answer with its API's error, which `schema` names.
-pub(crate) fn add_error(document: &mut OpenApi, schema: &str) {
-    for operation in document.paths.paths.values_mut().flat_map(operations) {
-        let error = Content::new(Some(Ref::from_schema_name(schema)));
-        let described =
-            ResponseBuilder::new().description("refused, or failed").content("application/json", error);
-        operation.1.responses.responses.insert("default".to_owned(), RefOr::T(described.build()));
-    }
-}
-
 /// Every operation takes one of these credentials, and none of the others.
 pub(crate) fn set_security(document: &mut OpenApi, schemes: &[&str]) {
     for (_, operation) in document.paths.paths.values_mut().flat_map(operations) {
@@ -126,6 +119,11 @@ pub(crate) fn written(path: &str) -> String {
 pub(crate) fn complete(mut document: OpenApi) -> Document {
     let paths = std::mem::take(&mut document.paths.paths);
     document.paths.paths = paths.into_iter().map(|(path, item)| (written(&path), item)).collect();
+    for (name, schema) in document.components.iter_mut().flat_map(|c| &mut c.schemas) {
+        if name.starts_with(ANSWER) {
+            let_overlap(schema);
+        }
+    }
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
             operation.operation_id = Some(operation_id(method, path));
@@ -133,6 +131,19 @@ pub(crate) fn complete(mut document: OpenApi) -> Document {
         }
     }
     Document(document.to_json().expect("a document has string keys and no failing parts").into())
+}
+
+/// Of the schemas of [`Answer`].
+const ANSWER: &str = "Answer_";
+
+/// A verdict with a UUID is a verdict, too, so an answer may be both of its kinds; enums are described as exactly one.
+fn let_overlap(schema: &mut RefOr<Schema>) {
+    if let RefOr::T(Schema::OneOf(one)) = schema {
+        let mut any = AnyOf::new();
+        any.items = std::mem::take(&mut one.items);
+        any.description = one.description.take();
+        *schema = RefOr::T(Schema::AnyOf(any));
+    }
 }
 
 /// `get_volumes_id` for GET /volumes/{id}.

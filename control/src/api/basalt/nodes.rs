@@ -38,7 +38,7 @@ use crate::{
 /// A storage node, in this process or in another one.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct NodeView {
+struct MemberView {
     #[serde(rename = "persistentID")]
     persistent_id: String,
     name: String,
@@ -58,13 +58,13 @@ struct NodeView {
 }
 
 #[utoipa::path(get, path = "/nodes", tag = "Nodes", summary = "List storage nodes",
-    responses((status = 200, body = Vec<NodeView>, description = "done")))]
+    responses((status = 200, body = Vec<MemberView>, description = "done")))]
 pub(crate) async fn list(State(app): State<SharedApp>) -> Result<Response, BasaltError> {
     let mut views = Vec::new();
     for backend in backends(&app).await?.into_iter().map(|b| b.value) {
         let node = app.state.get::<NodeRecord>(&backend.persistent_id).await?.map(|n| n.value);
         let member = app.nodes.find(&backend.persistent_id);
-        views.push(NodeView {
+        views.push(MemberView {
             name: node.as_ref().map_or_else(|| app.node_name(), |node| node.name.clone()),
             address: node.map(|node| node.address),
             available: member.is_some_and(|member| member.liveness.is_alive()),

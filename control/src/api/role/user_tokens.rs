@@ -11,7 +11,7 @@ use super::{
 use crate::{
     accounts::UserIdentity,
     limits,
-    openapi::bodies::UserTokenCreate,
+    openapi::{RoleProblem, bodies::UserTokenCreate},
     role::{Arguments, Tenant, tenants},
 };
 
@@ -25,7 +25,9 @@ struct Asked {
 }
 
 #[utoipa::path(post, path = "/user/tokens", tag = "Roles", summary = "A user token", security((), ("token" = [])),
-    request_body = UserTokenCreate, responses((status = 201, body = Object, description = "the token; scoped if a tenant is named")))]
+    request_body = UserTokenCreate, responses(
+        (status = 201, body = Object, description = "the token; scoped if a tenant is named"),
+        (status = 429, body = RoleProblem, description = "too many failed logins")))]
 pub(crate) async fn create(call: Call, body: Body) -> Result<Response, RoleError> {
     let mut body = body.fields();
     let auth = match body.0.remove("auth") {
@@ -45,7 +47,9 @@ pub(crate) async fn create(call: Call, body: Body) -> Result<Response, RoleError
 
 #[utoipa::path(put, path = "/user/tokens", tag = "Roles", summary = "A user token, by arguments", security((), ("token" = [])),
     params(("username" = Option<String>, Query, description = "who"), ("password" = Option<String>, Query, description = "the password"), ("tenantname" = Option<String>, Query, description = "the tenant")),
-    responses((status = 201, body = Object, description = "the token; scoped if a tenant is named")))]
+    responses(
+        (status = 201, body = Object, description = "the token; scoped if a tenant is named"),
+        (status = 429, body = RoleProblem, description = "too many failed logins")))]
 pub(crate) async fn put(call: Call) -> Result<Response, RoleError> {
     let named = pair(&call.arguments, "username")?;
     let credentials = if named.is_some() { named } else { pair(&call.arguments, "user")? };

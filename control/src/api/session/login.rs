@@ -10,8 +10,15 @@ use utoipa::ToSchema;
 
 use super::SessionError;
 use crate::{
-    accounts::LoginError, app::SharedApp, envelope::ApiError, events::Kind, fields::Fields, limits,
-    openapi::bodies::Login, request::JsonBody, tls::Peer,
+    accounts::LoginError,
+    app::SharedApp,
+    envelope::ApiError,
+    events::Kind,
+    fields::Fields,
+    limits,
+    openapi::{SessionProblem, bodies::Login},
+    request::JsonBody,
+    tls::Peer,
 };
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -22,7 +29,10 @@ struct BearerView {
 
 #[utoipa::path(post, path = "/session/login", tag = "Session", summary = "Log in", security(()),
     request_body = Login,
-    responses((status = 200, body = BearerView, description = "valid for ten hours")))]
+    responses(
+        (status = 200, body = BearerView, description = "valid for ten hours"),
+        (status = 401, body = SessionProblem, description = "the user name or the password is wrong"),
+        (status = 429, body = SessionProblem, description = "too many failed logins")))]
 pub(crate) async fn login(
     State(app): State<SharedApp>,
     Extension(peer): Extension<Peer>,
