@@ -25,6 +25,7 @@ mod protocol;
 mod publish;
 mod replicas;
 mod restart;
+mod result_codes;
 mod role_api;
 mod role_grants;
 mod roles;

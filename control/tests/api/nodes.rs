@@ -74,6 +74,13 @@ async fn a_node_joins_gets_volumes_goes_and_comes_back() {
     let backend = client.get(&path).await;
     assert_eq!((&backend[0]["zone"], &backend[0]["numberOfSSDs"]), (&json!("z1"), &json!(1)));
 
+    let own = client.get("/basalt/v1/nodes").await;
+    let own = own.as_array().unwrap().iter().find(|n| n["persistentID"] != json!(place.id())).unwrap();
+    let own = format!("/backends/{}", own["persistentID"].as_str().unwrap());
+    assert_eq!(client.put(&own, json!({"hostId": "same"})).await["status"], "Success");
+    let twice = client.put(&path, json!({"hostId": "same"})).await;
+    assert_eq!(twice["status"], "BackendWithHostIdAlreadyExists", "{twice}");
+
     // It has most room, so it gets the volume.
     let volume = client.volume("there", 8).await;
     assert_eq!(node.volumes().await.len(), 1);
@@ -97,6 +104,7 @@ async fn a_node_joins_gets_volumes_goes_and_comes_back() {
     assert_eq!(client.publish(&other, "h").await["status"], "Success", "through the node that is there");
     let held = client.delete(&path).await;
     assert_eq!(held["status"], "BackendHasVolumes", "{held}");
+    assert_eq!(client.delete("/reset_inventory").await["status"], "CommunicationError");
 
     // Without an invite, at the same address.
     let (node, served) = place.serve(address, None).await;

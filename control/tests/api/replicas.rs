@@ -306,6 +306,8 @@ async fn a_migration_is_a_task_for_the_hosts_agent() {
     assert_eq!(migrate(&id, &rep).await, "TaskAlreadyRunning");
     let tasks = client.get("/tasks?hostId=h").await;
     let task = &tasks[0];
+    let path = format!("/tasks?taskId={}&hostId=h", task["taskId"].as_str().unwrap());
+    assert_eq!(client.delete(&path).await["status"], "OngoingTask");
     assert_eq!((&task["type"], &task["state"]), (&json!("RemoteMigration"), &json!("IDLE")));
     assert_eq!((&task["progress"], task.get("taskStatus")), (&json!(0.0), None));
     let configuration = json!([{"name": "volId", "value": id}, {"name": "replicaId", "value": rep},

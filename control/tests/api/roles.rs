@@ -1,5 +1,7 @@
 //! Nobody does more than their role allows: every operation of the OpenAPI document, tried by those who may not.
 
+use std::fs;
+
 use crate::{
     admin::Admin,
     common::{Client, Running},
@@ -7,6 +9,7 @@ use crate::{
 };
 use control::ControlConfig;
 use hyper::Method;
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair};
 use serde_json::{Value, json};
 
 const PASSWORD: &str = "passw0rd!";
@@ -224,6 +227,74 @@ async fn without_a_credential_nothing_is_changed() {
         assert!(status == expected || (open && method == Method::GET), "{method} {path}: {status}");
     }
     world.unchanged_but(&[]).await;
+}
+
+/// As the server's CA makes them, but for yesterday.
+fn expired_certificate(running: &Running) -> String {
+    let read = |name: &str| fs::read_to_string(running.server.credentials().join(name)).unwrap();
+    let ca_key = KeyPair::from_pem(&read("ca.key")).unwrap();
+    let ca = rcgen::Issuer::from_ca_cert_pem(&read("ca.pem"), ca_key).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    (params.not_before, params.not_after) =
+        (rcgen::date_time_ymd(2020, 1, 1), rcgen::date_time_ymd(2020, 1, 2));
+    params.signed_by(&key, &ca).unwrap().pem() + &key.serialize_pem()
+}
+
+impl World {
+    /// Clients whose credential counted once, or would count elsewhere.
+    async fn shut_out(&self) -> Vec<(&'static str, Client)> {
+        let (admin, stranger) = (&self.admin, self.running.stranger());
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let access_token = async |user: &str, change: Value| {
+            let made = admin.post("/v1/auth/access-tokens/", json!({"user": {"name": user}})).await;
+            let path = format!("/v1/auth/access-tokens/{}", text(&made["id"]));
+            assert_eq!(admin.status(Method::PATCH, &path, change).await, 200);
+            stranger.bearer(&text(&made["bearer_token"]))
+        };
+        let body = json!({"role": "admin"}).to_string();
+        let issued = admin.send(Method::POST, "/basalt/v1/tokens", body).await.body;
+        let path = format!("/basalt/v1/tokens/{}", text(&issued["id"]));
+        assert_eq!(admin.status(Method::DELETE, &path, json!({})).await, 200);
+        let session = stranger.logged_in("watcher", PASSWORD).await;
+        let password = json!({"new_password": "another one"});
+        assert_eq!(admin.status(Method::POST, "/v1/users/1001/setpassword", password).await, 200);
+        let rotated = stranger.bearer(&self.running.token());
+        assert_eq!(rotated.status(Method::POST, "/basalt/v1/tokens:rotate", json!({})).await, 200);
+        let elsewhere = Running::start().await;
+        let foreign = fs::read(elsewhere.server.credentials().join("ssdtoolbox.pem")).unwrap();
+        vec![
+            ("a revoked token", stranger.bearer(&text(&issued["token"]))),
+            ("a rotated token", rotated),
+            ("another server's token", stranger.bearer(&elsewhere.token())),
+            (
+                "an expired access token",
+                access_token("admin", json!({"expiration_time": "2020-01-01T00:00:00Z"})).await,
+            ),
+            ("a disabled access token", access_token("watcher", json!({"enabled": false})).await),
+            ("a session that ended", session),
+            ("another CA's certificate", stranger.clone().certificate_pem(&foreign)),
+            (
+                "an expired certificate",
+                stranger.clone().certificate_pem(expired_certificate(&self.running).as_bytes()),
+            ),
+        ]
+    }
+}
+
+#[tokio::test]
+async fn a_credential_that_does_not_count_opens_nothing() {
+    let world = World::start().await;
+    let shut_out = world.shut_out().await;
+    let closed: Vec<_> = world.operations().await.into_iter().filter(|o| !o.open && !o.of_roles).collect();
+    for (what, client) in shut_out {
+        for Operation { method, path, of_admin, .. } in &closed {
+            let status = client.status(method.clone(), &world.path(path), world.body()).await;
+            assert_eq!(status, if *of_admin { 403 } else { 401 }, "{what}: {method} {path}");
+        }
+    }
+    assert_eq!(world.look().await, world.seen);
 }
 
 #[tokio::test]
