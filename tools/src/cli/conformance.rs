@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::{
     error::CliError,
+    file,
     report::{Report, table},
 };
 
@@ -124,8 +125,7 @@ fn secret(
 ) -> Result<Option<Secret>, CliError> {
     let text = match (text, file) {
         (Some(text), _) => text,
-        (None, Some(file)) => std::fs::read_to_string(&file)
-            .map_err(|error| CliError::Usage(format!("{}: {error}", file.display())))?,
+        (None, Some(file)) => file::read(&file)?,
         (None, None) => return Ok(None),
     };
     // The text itself is not for the screen.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{
     client::{Client, encode},
     error::CliError,
+    file,
     model::Host,
     report::Report,
     resolve,
@@ -55,9 +56,7 @@ pub(super) async fn set(client: &mut Client, command: SetTlsKey) -> Result<Repor
     let host = resolve::host(client, &host).await?;
     let mut body = json!({ "generate": generate });
     if let Some(file) = key_file {
-        let text = std::fs::read_to_string(&file)
-            .map_err(|error| CliError::Usage(format!("{}: {error}", file.display())))?;
-        body["key"] = json!(text.trim());
+        body["key"] = json!(file::read(&file)?.trim());
     }
     if let Some(hash) = hash {
         body["hash"] = name(hash);

@@ -10,15 +10,19 @@ use clap::{Args, Subcommand};
 
 use self::{client::Client, error::CliError, report::Report, server::ServerOptions};
 
+mod auth_server;
 mod client;
 mod conformance;
 mod drive;
 mod drive_inspect;
 mod error;
 mod events;
+mod file;
 mod host;
 mod host_secret;
 mod host_tls_key;
+mod inventory;
+mod license;
 mod login;
 mod model;
 mod node;
@@ -99,6 +103,15 @@ pub(crate) enum CliCommand {
     /// Make, list and delete users, say what they may do, and make tokens for them
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Show, set and clear the authorization server whose tokens count here
+    #[command(subcommand)]
+    AuthServer(auth_server::AuthServerCommand),
+    /// Which storage nodes there were when
+    #[command(subcommand)]
+    Inventory(inventory::InventoryCommand),
+    /// Show and install the license
+    #[command(subcommand, visible_alias = "licence")]
+    License(license::LicenseCommand),
     /// Judge any NVMe/TCP target by the specifications; exits 1 if a check fails, 2 if none could be run
     Conformance(Box<conformance::ConformanceArguments>),
 }
@@ -152,6 +165,9 @@ async fn execute(
         CliCommand::Token(command) => token::run(client, command).await,
         CliCommand::Login(arguments) => login::run(client, arguments).await,
         CliCommand::User(command) => user::run(client, command).await,
+        CliCommand::AuthServer(command) => auth_server::run(client, command).await,
+        CliCommand::Inventory(command) => inventory::run(client, command).await,
+        CliCommand::License(command) => license::run(client, command).await,
         CliCommand::Conformance(_) => unreachable!("it needs no server and was run above"),
     }
 }

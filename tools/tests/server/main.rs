@@ -3,6 +3,7 @@
 
 mod drives;
 mod first_volume;
+mod inventory_license;
 mod life;
 mod nodes;
 mod refusals;
