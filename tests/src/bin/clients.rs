@@ -25,6 +25,7 @@ fn main() -> Result<ExitCode> {
     report.scenario("cinder_with_two_copies", || cinder_with_two_copies(&lab));
     report.scenario("real_authorization_server", || real_authorization_server(&lab));
     report.scenario("secrets_stay_inside", || secrets_stay_inside(&lab));
+    report.scenario("a_thousand_volumes", || a_thousand_volumes(&lab));
     report.scenario("administration", || administration(&lab));
     Ok(if report.end() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -52,19 +53,36 @@ fn mirrored_by_hosts() -> Vec<OsString> {
     ["--default-replication", "host"].map(OsString::from).into()
 }
 
-/// Three storage nodes, of which two are processes of their own; Cinder's hosts mirror the copies.
 fn cinder_with_two_copies(lab: &Lab) -> Result<()> {
     let directory = lab.directory("mirrored")?;
-    let arguments = mirrored_by_hosts();
-    let server = Server::start(ServerSpec { arguments, ..ServerSpec::new(&lab.binary, &directory)? })?;
-    let join = |name: &str| StorageNode::join(&server, &directory.join(name), "4G");
-    let _nodes = [join("second")?, join("third")?];
+    let (server, _nodes) = three_nodes(lab, &directory, "4G", mirrored_by_hosts())?;
+    judged_by("run", server, &["2".into()])
+}
+
+fn a_thousand_volumes(lab: &Lab) -> Result<()> {
+    // Small volumes of a small reserve, of which all have room.
+    let arguments = ["--reserve-floor-gib", "0"].map(OsString::from).into();
+    let (server, _nodes) = three_nodes(lab, &lab.directory("crowd")?, "16G", arguments)?;
+    judged_by("crowd.py", server, &[])
+}
+
+/// Two of them are processes of their own.
+fn three_nodes(
+    lab: &Lab,
+    directory: &Path,
+    drive_size: &'static str,
+    arguments: Vec<OsString>,
+) -> Result<(Server, [StorageNode; 2])> {
+    let spec = ServerSpec { drive_size, arguments, ..ServerSpec::new(&lab.binary, directory)? };
+    let server = Server::start(spec)?;
+    let join = |name: &str| StorageNode::join(&server, &directory.join(name), drive_size);
+    let nodes = [join("second")?, join("third")?];
     let deadline = Instant::now() + JOIN_LIMIT;
     while server.api().available_backends()? < 3 {
         ensure!(Instant::now() < deadline, "the nodes do not join; see node.log in {}", directory.display());
         thread::sleep(Duration::from_millis(100));
     }
-    judged_by("run", server, &["2".into()])
+    Ok((server, nodes))
 }
 
 /// For three starts on a machine that may be very busy.
