@@ -45,8 +45,14 @@ pub(super) async fn run(
 
 /// What is worth a line about the volume's path: all but that it is as usual.
 pub(super) async fn remark(client: &mut Client, uuid: &str) -> Result<Option<String>, CliError> {
-    let now: PathState = client.get(&path(uuid)).await?;
-    Ok(Some(now.ana_state).filter(|state| state != "optimized"))
+    match client.get::<PathState>(&path(uuid)).await {
+        Ok(now) => Ok(Some(now.ana_state).filter(|state| state != "optimized")),
+        // Its node is away; the volume is shown all the same.
+        Err(CliError::Refused { code, message }) if code == "not_available" => {
+            Ok(Some(format!("not known: {message}")))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn path(uuid: &str) -> String {

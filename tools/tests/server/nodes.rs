@@ -95,7 +95,6 @@ fn names(place: &Place) -> BTreeSet<String> {
     volumes(place).iter().map(|v| v["alias"].as_str().expect("text").to_owned()).collect()
 }
 
-/// As listed: what a node exports now is for the node to say, which may be away.
 fn volume(place: &Place, name: &str) -> Value {
     volumes(place).into_iter().find(|v| v["alias"] == name).expect("it is listed")
 }
@@ -156,6 +155,8 @@ fn nodes_and_provisioner_are_killed_and_nothing_is_lost_or_left_over() {
     until("its state turns", || !alive(&cluster.place).contains("n1"));
     assert_eq!((names(&cluster.place), state(&cluster.place, "one")), (before.clone(), "Missing".into()));
     assert_eq!(state(&cluster.place, "two"), "Available");
+    let shown = cluster.place.text(&["volume", "show", "one"]);
+    assert!(shown.contains("path") && shown.contains("not known"), "{shown}");
     let refused = cluster.place.run(&["volume", "create", "more", "1G", "--racks", "n1"]);
     assert!(refused.code == 1 && refused.stderr.contains("NoMatchingBackend"), "{}", refused.stderr);
     cluster.create_on("more", "n2");
