@@ -45,6 +45,7 @@ pub(crate) enum Code {
     NoBackends,
     NoChange,
     NoFreeSpace,
+    NoGroups,
     NoMatchingBackend,
     NoTask,
     NoTerminating,

@@ -6,7 +6,6 @@ use axum::{
     http::{Method, StatusCode},
     middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
-    routing::post,
 };
 use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -52,7 +51,7 @@ fn provisioner() -> (Router<SharedApp>, OpenApi) {
         .layer(from_fn(require_role_in_tenant));
     let of_all = OpenApiRouter::new()
         .routes(routes!(info::info))
-        .routes(routes!(backends::list))
+        .routes(routes!(backends::list, backends::add))
         .routes(routes!(backends::by_id, backends::update, backends::remove))
         .routes(routes!(auth_server::get, auth_server::set, auth_server::clear))
         .routes(routes!(license::get, license::install))
@@ -79,11 +78,7 @@ fn provisioner() -> (Router<SharedApp>, OpenApi) {
         .layer(from_fn(require_role));
     let (routes, mut document) = tenant_scoped.merge(of_all).split_for_parts();
     openapi::add_errors(&mut document, &openapi::PROVISIONER);
-    let routes = routes
-        // Nodes join by themselves, with an invite: 404, not 405, as for what does not exist.
-        .route("/backends", post(not_found))
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed);
+    let routes = routes.fallback(not_found).method_not_allowed_fallback(method_not_allowed);
     (routes, document)
 }
 

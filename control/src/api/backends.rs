@@ -1,5 +1,6 @@
 //! Backends (provisioner §2): the node in this process, and those that have joined.
 
+mod add;
 mod remove;
 
 use std::{
@@ -35,7 +36,7 @@ use crate::{
     tls::Peer,
 };
 
-pub(crate) use self::remove::*;
+pub(crate) use self::{add::*, remove::*};
 
 /// The contract's Backend object.
 #[derive(Debug, Serialize, ToSchema)]
@@ -264,18 +265,27 @@ impl BackendChange {
 
 async fn apply(app: &App, id: &str, change: &BackendChange) -> Result<(), ApiError> {
     let all = backends(app).await?;
-    let host_id = change.host_id.as_deref().filter(|h| !h.is_empty());
-    let other =
-        |b: &&Stored<BackendRecord>| b.value.persistent_id != id && b.value.host_id.as_deref() == host_id;
-    if host_id.is_some() && all.iter().any(|b| other(&b)) {
-        let why = format!("another backend has the hostId {:?}", host_id.unwrap_or_default());
-        return Err(Failure::new(Code::BackendWithHostIdAlreadyExists, why).into());
-    }
+    refuse_host_id(&all, id, change)?;
     let Some(mut backend) = all.into_iter().find(|b| b.value.persistent_id == id) else {
         return Err(Failure::new(Code::NotExists, format!("there is no backend {id:?}")).into());
     };
     change.apply(&mut backend.value);
     app.state.update(backend).await?;
+    Ok(())
+}
+
+/// A host is on one backend.
+fn refuse_host_id(all: &[Stored<BackendRecord>], id: &str, change: &BackendChange) -> Result<(), Failure> {
+    let Some(host_id) = change.host_id.as_deref().filter(|host_id| !host_id.is_empty()) else {
+        return Ok(());
+    };
+    let is_other = |b: &Stored<BackendRecord>| {
+        b.value.persistent_id != id && b.value.host_id.as_deref() == Some(host_id)
+    };
+    if all.iter().any(is_other) {
+        let why = format!("another backend has the hostId {host_id:?}");
+        return Err(Failure::new(Code::BackendWithHostIdAlreadyExists, why));
+    }
     Ok(())
 }
 

@@ -20,9 +20,11 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
 
-use crate::{ControlError, credentials, files, tls};
+use crate::{ControlError, credentials, files, identity::is_mac, tls};
 
 const PROVISIONER: &str = "provisioner.basalt.internal";
+/// Behind the persistentID.
+const NODE: &str = ".node.basalt.internal";
 
 /// What a node's certificate says it is, wherever the node is reached.
 pub(crate) fn node_name(persistent_id: &str) -> ServerName<'static> {
@@ -31,7 +33,13 @@ pub(crate) fn node_name(persistent_id: &str) -> ServerName<'static> {
 }
 
 fn dns_name(persistent_id: &str) -> String {
-    format!("{}.node.basalt.internal", persistent_id.replace(':', "-"))
+    format!("{}{NODE}", persistent_id.replace(':', "-"))
+}
+
+/// Whose certificate bears that name; `None` for a name that is none of a node.
+pub(super) fn node_id_of_name(name: &str) -> Option<String> {
+    let id = name.strip_suffix(NODE)?.replace('-', ":");
+    is_mac(&id).then_some(id)
 }
 
 /// A CA for these certificates alone: what it issues opens no other API, and a node cannot pass for the API's server.

@@ -4,6 +4,7 @@ mod attend;
 pub(crate) mod authority;
 mod client;
 mod controller_ids;
+mod identify;
 pub(crate) mod invite;
 mod live;
 mod local;
@@ -25,6 +26,7 @@ use uuid::Uuid;
 pub(crate) use self::{
     attend::{Attending, attend, let_in, watch},
     client::NodeClient,
+    identify::identify,
     live::Liveness,
     local::LocalNode,
     operations::routes,

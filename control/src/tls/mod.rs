@@ -1,6 +1,7 @@
 //! The TLS listeners: TLS 1.2 or later, our own certificate, the client's certificate optional.
 
 mod acceptor;
+mod any_name;
 mod possession;
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -14,6 +15,7 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
 pub(crate) use acceptor::{Acceptor, Peer};
+pub(crate) use any_name::verify_but_for_name;
 
 use crate::{ControlError, admin::certs::PublicCertificate, credentials::Credentials};
 

@@ -21,7 +21,7 @@ impl Place {
 
     async fn serve(&self, listen: SocketAddr, join: Option<Join>) -> (Node, Result<NodeServer, String>) {
         let id = control::node_id(self.0.path()).unwrap();
-        let drive = file_drive(&self.0.path().join("drive.img"), 80);
+        let drive = file_drive(&self.0.path().join("drive.img"), 8);
         let node = Node::start_closed(NodeConfig { node_id: id, ..node_config(vec![drive]) }).unwrap();
         let role = NodeRole { data_dir: self.0.path().to_owned(), listen, join };
         let served = serve_node(role, node.clone()).await;
@@ -81,8 +81,8 @@ async fn a_node_joins_gets_volumes_goes_and_comes_back() {
     let twice = client.put(&path, json!({"hostId": "same"})).await;
     assert_eq!(twice["status"], "BackendWithHostIdAlreadyExists", "{twice}");
 
-    // It has most room, so it gets the volume.
-    let volume = client.volume("there", 8).await;
+    let there = json!({"alias": "there", "capacity": 4, "storageClass": {"zones": ["z1"]}});
+    let volume = client.post("/volumes", there).await["persistentId"].as_str().unwrap().to_owned();
     assert_eq!(node.volumes().await.len(), 1);
     assert_eq!(running.node.volumes().await.len(), 0);
     client.host("h").await;
@@ -167,8 +167,10 @@ async fn a_provisioner_alone_knows_its_nodes_apart_and_lets_go_of_them() {
     let forced = format!("{mine}?force=true");
     assert_eq!(client.delete(&forced).await["status"], "BackendHasVolumes", "it answers");
     let (node, served) = running.remove(0);
+    let address = served.address();
     served.shutdown().await;
     node.shutdown().await;
+    drop(node);
     until(&client, &mine, |b| b[0]["state"] == "Unavailable").await;
     assert_eq!(client.delete(&mine).await["status"], "BackendHasVolumes", "without force");
     until(&client, "/basalt/v1/nodes", |nodes| {
@@ -183,10 +185,22 @@ async fn a_provisioner_alone_knows_its_nodes_apart_and_lets_go_of_them() {
         (&location["backend"]["persistentID"], &location["replicaState"]),
         (&json!(""), &json!("Missing"))
     );
+    let (node, served) = one.serve(address, None).await;
+    let served = served.unwrap();
+    let add = |port: u16| json!({"mgmtIPs": "127.0.0.1", "mgmtPort": port, "rack": "r9"});
+    let nobody = client.post("/backends", add(server.listeners()[0].port())).await;
+    assert_eq!(nobody["status"], "NotAvailable", "that is no node: {nobody}");
+    assert_eq!(client.post("/backends", add(address.port())).await["status"], "Success");
+    assert_eq!(client.post("/backends", add(address.port())).await["status"], "AlreadyExists");
+    until(&client, &mine, |b| b[0]["state"] == "Available" && b[0]["rack"] == "r9").await;
     client.host("h").await;
     assert_eq!(client.publish(&volume, "h").await["status"], "PublishFailed");
     assert_eq!(client.delete(&format!("/volumes/{volume}")).await["status"], "Success");
-    assert_eq!(client.get("/basalt/v1/status").await["problems"], json!([]));
+    // What it still has of before is nobody's, and never deleted by itself.
+    let problems = client.get("/basalt/v1/status").await["problems"].clone();
+    assert!(problems[0].as_str().unwrap().contains("not recorded here"), "{problems}");
+    served.shutdown().await;
+    node.shutdown().await;
     server.shutdown().await;
 }
 

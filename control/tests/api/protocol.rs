@@ -12,7 +12,7 @@ async fn unknown_paths_and_methods() {
         (Method::GET, "/nothing", 404, "NotFound"),
         (Method::GET, "/0/hosts", 404, "NotFound"),
         (Method::GET, "/migrate_volume", 405, "MethodNotAllowed"),
-        (Method::POST, "/backends", 404, "NotFound"),
+        (Method::PATCH, "/backends", 405, "MethodNotAllowed"),
         (Method::PUT, "/volumes", 405, "MethodNotAllowed"),
         (Method::DELETE, "/0/volumes", 405, "MethodNotAllowed"),
         (Method::GET, "/publish", 405, "MethodNotAllowed"),

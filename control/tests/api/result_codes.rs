@@ -23,7 +23,7 @@ const PROTOCOL: &str = "Unauthorized Forbidden NotFound MethodNotAllowed";
 const UNSEEN: [(&str, &str); 4] = [
     ("DeviceNotFound", "a race: the node lost a volume between the look at it and the request to it"),
     ("InternalError", "a defect of the server or of its disk"),
-    ("NoGroups", "a node of ours always has its drives in a group"),
+    ("NoGroups", "a node that has joined does not start again without the drives that it had"),
     ("UnpublishFailed", "the node answers and refuses; one that is away is told when it is back"),
 ];
 

@@ -199,6 +199,22 @@ pub(crate) struct TenantUpdate {
     total_bw: u64,
 }
 
+/// A node that was removed, to be taken back (provisioner §2).
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct BackendAdd {
+    /// Where its node API listens; a lone string is taken, too.
+    #[schema(rename = "mgmtIPs")]
+    mgmt_ips: Vec<String>,
+    /// 443 by default; a Basalt node's is 30101.
+    #[schema(minimum = 1)]
+    mgmt_port: Option<u16>,
+    rack: Option<String>,
+    zone: Option<String>,
+    region: Option<String>,
+    host_id: Option<String>,
+}
+
 /// Absent is unchanged, `""` clears (provisioner D11).
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase")]

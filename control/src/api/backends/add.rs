@@ -1,0 +1,110 @@
+//! POST backends.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::State;
+use serde_json::{Map, Value};
+
+use super::{BackendChange, backends, refuse_host_id};
+use crate::{
+    app::{App, SharedApp, now_ms, retry},
+    envelope::{ApiError, Code, Failure, Reply, success},
+    events::Kind,
+    fields::Fields,
+    license::License,
+    limits,
+    model::{backend::BackendRecord, node::NodeRecord},
+    nodes::{NodeClient, NodeHandle, attend, authority::node_name, identify},
+    openapi::{Status, bodies::BackendAdd},
+    request::JsonBody,
+    state::Change,
+};
+
+/// Where the backend is, and what is said about it.
+struct Wanted {
+    addresses: Vec<SocketAddr>,
+    change: BackendChange,
+}
+
+/// Of the contract (§2).
+const DEFAULT_PORT: u16 = 443;
+
+impl Wanted {
+    fn parse(body: &Map<String, Value>) -> Result<Self, Failure> {
+        let change = BackendChange::parse(body)?;
+        let port = change.mgmt_port.unwrap_or(DEFAULT_PORT);
+        let ip = |text: &str| -> Result<IpAddr, Failure> {
+            text.parse().map_err(|_| Failure::of_field("mgmtIPs", format!("holds no IP address: {text:?}")))
+        };
+        // A list by the samples, a lone string by the table.
+        let ips = match body.get("mgmtIPs") {
+            Some(Value::String(_)) => {
+                Fields::new(body).text("mgmtIPs", limits::NAME_CHARS)?.map(|ip| vec![ip.to_owned()])
+            }
+            _ => Fields::new(body).texts("mgmtIPs")?,
+        };
+        let ips = Fields::new(body).require("mgmtIPs", ips.filter(|ips| !ips.is_empty()))?;
+        let addresses = ips.iter().map(|text| Ok(SocketAddr::new(ip(text)?, port)));
+        Ok(Self { addresses: addresses.collect::<Result<_, Failure>>()?, change })
+    }
+}
+
+/// Op 1: a node that has joined this provisioner before, and was removed. Others come with an invite.
+#[utoipa::path(post, path = "/backends", tag = "Backends", summary = "Take a storage node back in",
+    request_body = BackendAdd,
+    responses((status = 200, body = Status, description = "done")))]
+pub(crate) async fn add(State(app): State<SharedApp>, JsonBody(body): JsonBody) -> Reply {
+    let wanted = Wanted::parse(&body)?;
+    let this = SharedApp::clone(&app);
+    app.complete(async move {
+        let node = find_node(&this, &wanted).await?;
+        retry(|| register(&this, &node, &wanted.change)).await?;
+        attend(&this, &node);
+        this.events.add(Kind::NodeJoined, &node.persistent_id, format!("node {} was added", node.name)).await;
+        Ok(())
+    })
+    .await?;
+    Ok(success())
+}
+
+/// The node at the first of the addresses where one of ours listens.
+async fn find_node(app: &App, wanted: &Wanted) -> Result<NodeRecord, ApiError> {
+    let joined = app.state.list::<NodeRecord>().await?;
+    if let Some(known) = joined.iter().find(|node| wanted.addresses.contains(&node.value.address)) {
+        let why = format!("{} is the backend {} already", known.value.address, known.value.persistent_id);
+        return Err(Failure::new(Code::AlreadyExists, why).into());
+    }
+    let mut reasons = Vec::new();
+    for address in &wanted.addresses {
+        match identify(&app.authority, *address).await {
+            Ok(persistent_id) => return look_at(app, *address, persistent_id).await,
+            Err(reason) => reasons.push(format!("{address}: {reason}")),
+        }
+    }
+    let why = format!("no node that has joined here listens there ({}): invite it", reasons.join("; "));
+    Err(Failure::new(Code::NotAvailable, why).into())
+}
+
+/// It lets us in, and has drives.
+async fn look_at(app: &App, address: SocketAddr, persistent_id: String) -> Result<NodeRecord, ApiError> {
+    let name = node_name(&persistent_id);
+    let client = NodeClient::new(address, name, std::sync::Arc::clone(&app.to_nodes), app.epoch);
+    if NodeHandle::Remote(client).drives().await?.is_empty() {
+        return Err(Failure::new(Code::NoGroups, format!("the node at {address} has no drives")).into());
+    }
+    Ok(NodeRecord { name: persistent_id.clone(), persistent_id, address })
+}
+
+async fn register(app: &App, node: &NodeRecord, asked: &BackendChange) -> Result<(), ApiError> {
+    let all = backends(app).await?;
+    if all.iter().any(|backend| backend.value.persistent_id == node.persistent_id) {
+        let why = format!("the node there is the backend {} already", node.persistent_id);
+        return Err(Failure::new(Code::AlreadyExists, why).into());
+    }
+    refuse_host_id(&all, &node.persistent_id, asked)?;
+    let license = app.state.get::<License>(License::KEY).await?.map(|l| l.value).unwrap_or_default();
+    license.check(all.len() as u64 + 1, now_ms())?;
+    let mut record = BackendRecord::new(&node.persistent_id);
+    asked.apply(&mut record);
+    Ok(app.state.commit(Change::default().create(&record).create(node)).await?)
+}

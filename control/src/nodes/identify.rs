@@ -1,0 +1,92 @@
+//! Which node listens at an address: its certificate says so.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio::{net::TcpStream, time::timeout};
+use tokio_rustls::TlsConnector;
+use x509_parser::{extensions::GeneralName, parse_x509_certificate};
+
+use super::authority::{Authority, node_id_of_name, node_name};
+use crate::tls;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The persistentID of the node of that authority whose API listens there; else why there is none.
+pub(crate) async fn identify(authority: &Authority, address: SocketAddr) -> Result<String, String> {
+    let text = |error: &dyn std::error::Error| error.to_string();
+    let roots = Arc::new(tls::roots(authority.certificate())?);
+    let chain = WebPkiServerVerifier::builder_with_provider(roots, tls::provider()).build();
+    let verifier = AnyNode(chain.map_err(|error| text(&error))?);
+    let config = ClientConfig::builder_with_provider(tls::provider())
+        .with_safe_default_protocol_versions()
+        .expect("the provider supports TLS 1.2 and 1.3")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    let exchange = async {
+        let socket = TcpStream::connect(address).await?;
+        TlsConnector::from(Arc::new(config)).connect(node_name("02:00:00:00:00:00"), socket).await
+    };
+    let stream = timeout(PATIENCE, exchange).await.map_err(|error| text(&error))?;
+    let stream = stream.map_err(|error| text(&error))?;
+    let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let named = certificate.and_then(persistent_id);
+    named.ok_or_else(|| "its certificate names no node".to_owned())
+}
+
+fn persistent_id(certificate: &CertificateDer<'_>) -> Option<String> {
+    let (_, certificate) = parse_x509_certificate(certificate).ok()?;
+    let names = certificate.subject_alternative_name().ok()??;
+    names.value.general_names.iter().find_map(|name| match name {
+        GeneralName::DNSName(name) => node_id_of_name(name),
+        _ => None,
+    })
+}
+
+/// Trusts every node of the authority, whatever its name is.
+#[derive(Debug)]
+struct AnyNode(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for AnyNode {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        tls::verify_but_for_name(&self.0, end_entity, intermediates, name, ocsp, now)?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
