@@ -21,6 +21,8 @@ pub(crate) struct Errors {
     body: &'static [Said],
     /// Of every operation: what is wrong with its object.
     object: &'static [Said],
+    /// Methods whose refusals have no body.
+    silent: &'static [&'static str],
 }
 
 const MALFORMED: Said = ("400", "the request is malformed, or a field of it is wrong");
@@ -31,7 +33,7 @@ const BODY: &[Said] = &[("408", "the body did not come in time"), ("413", "the b
 
 /// What is wrong with an object is said with HTTP 200 (D5).
 pub(crate) const PROVISIONER: Errors =
-    Errors { schema: "Status", credential: CREDENTIAL, body: BODY, object: &[] };
+    Errors { schema: "Status", credential: CREDENTIAL, body: BODY, object: &[], silent: &[] };
 
 pub(crate) const BASALT: Errors = Errors {
     schema: "Problem",
@@ -43,6 +45,7 @@ pub(crate) const BASALT: Errors = Errors {
         ("503", "a node or a drive does not answer"),
         ("507", "there is not enough space"),
     ],
+    silent: &[],
 };
 
 pub(crate) const SESSION: Errors = Errors {
@@ -54,6 +57,7 @@ pub(crate) const SESSION: Errors = Errors {
         ("409", "taken, or the object's state does not allow it"),
         ("412", "it is not any more as If-Match says"),
     ],
+    silent: &[],
 };
 
 pub(crate) const ROLE: Errors = Errors {
@@ -61,6 +65,8 @@ pub(crate) const ROLE: Errors = Errors {
     credential: CREDENTIAL,
     body: BODY,
     object: &[MALFORMED, ("404", "there is no such object")],
+    // role.md §1.
+    silent: &["head", "delete"],
 };
 
 /// Its forms are as long as they need to be, and it has one status for every credential that does not count.
@@ -69,26 +75,36 @@ pub(crate) const ADMIN: Errors = Errors {
     credential: &[("403", "no credential, or none that counts")],
     body: &[],
     object: &[MALFORMED, ("404", "there is no such thing, or not yet")],
+    silent: &[],
 };
 
 /// Adds to every operation the errors that it may answer with; what its handler describes stays.
 pub(crate) fn add_errors(document: &mut OpenApi, errors: &Errors) {
     let described = &mut document.components.get_or_insert_with(Components::new).responses;
     for (path, item) in &mut document.paths.paths {
-        for (_, operation) in operations(item) {
+        for (method, operation) in operations(item) {
+            let is_silent = errors.silent.contains(&method);
             for (status, description) in statuses(path, operation, errors) {
-                let name = format!("{}{status}", errors.schema);
+                let silent = if is_silent { "Silent" } else { "" };
+                let name = format!("{}{silent}{status}", errors.schema);
                 let reference = RefOr::Ref(Ref::from_response_name(&name));
                 operation.responses.responses.entry(status.to_owned()).or_insert(reference);
-                described.entry(name).or_insert_with(|| RefOr::T(response(errors.schema, description)));
+                let schema = (!is_silent).then_some(errors.schema);
+                described.entry(name).or_insert_with(|| RefOr::T(response(schema, description)));
             }
         }
     }
 }
 
-fn response(schema: &str, description: &str) -> Response {
-    let content = Content::new(Some(Ref::from_schema_name(schema)));
-    ResponseBuilder::new().description(description).content("application/json", content).build()
+/// Without a schema it has no body.
+fn response(schema: Option<&str>, description: &str) -> Response {
+    let response = ResponseBuilder::new().description(description);
+    match schema {
+        Some(schema) => {
+            response.content("application/json", Content::new(Some(Ref::from_schema_name(schema)))).build()
+        }
+        None => response.build(),
+    }
 }
 
 fn statuses(path: &str, operation: &Operation, errors: &Errors) -> Vec<Said> {

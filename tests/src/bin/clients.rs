@@ -1,7 +1,8 @@
-//! Real API clients, a real authorization server and a search for secrets (`tests/clients`), each against a server of our
-//! own.
+//! Real API clients, a real authorization server, a search for secrets and a fuzzer of the API document
+//! (`tests/clients`), each against a server of our own.
 
 use std::{
+    env,
     ffi::OsString,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
@@ -27,6 +28,7 @@ fn main() -> Result<ExitCode> {
     report.scenario("secrets_stay_inside", || secrets_stay_inside(&lab));
     report.scenario("a_thousand_volumes", || a_thousand_volumes(&lab));
     report.scenario("administration", || administration(&lab));
+    report.scenario("api_document", || api_document(&lab));
     Ok(if report.end() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -104,6 +106,13 @@ fn secrets_stay_inside(lab: &Lab) -> Result<()> {
     let spec = ServerSpec { arguments, ..ServerSpec::new(&lab.binary, &lab.directory("secrets")?)? };
     let searched = [spec.data(), spec.log()];
     judged_by("secrets.py", Server::start(spec)?, &searched)
+}
+
+/// For as long as `BASALT_FUZZ_SECONDS` says.
+fn api_document(lab: &Lab) -> Result<()> {
+    let spec = ServerSpec::new(&lab.binary, &lab.directory("fuzz")?)?;
+    let seconds = env::var_os("BASALT_FUZZ_SECONDS").map(PathBuf::from);
+    judged_by("fuzz", Server::start(spec)?, seconds.as_slice())
 }
 
 /// The script gets the server's URL, the directory of its credentials and what follows; its exit status is the verdict.

@@ -72,8 +72,8 @@ impl Part {
                 let mut tests = cargo(&["test", "--workspace", "--no-fail-fast"]);
                 tally::run(tests.envs(if full { FULL_SEEDS } else { CI_SEEDS }))
             }
-            Self::Vm => end_to_end("vm"),
-            Self::Clients => end_to_end("clients"),
+            Self::Vm => end_to_end("vm", &[]),
+            Self::Clients => end_to_end("clients", if full { &FULL_FUZZ } else { &CI_FUZZ }),
         }
     }
 }
@@ -118,12 +118,13 @@ fn build() -> Result<Tally> {
 }
 
 /// Runs one of the end-to-end binaries, which use the `basalt` that stands beside them.
-fn end_to_end(binary: &str) -> Result<Tally> {
+fn end_to_end(binary: &str, settings: &[(&str, &str)]) -> Result<Tally> {
     let built = tally::run(&mut cargo(&["build", "-q", "--workspace", "--bins"]))?;
     if built.failed > 0 {
         return Ok(built);
     }
-    tally::run(&mut cargo(&["run", "-q", "-p", "basalt-tests", "--bin", binary]))
+    let mut run = cargo(&["run", "-q", "-p", "basalt-tests", "--bin", binary]);
+    tally::run(run.envs(settings.iter().copied()))
 }
 
 /// The cargo that runs us, in the root of the workspace.
@@ -138,3 +139,7 @@ const CI_SEEDS: [(&str, &str); 3] =
     [("BASALT_SEEDS", "500"), ("BASALT_CRASH_SEEDS", "4"), ("BASALT_CLUSTER_SEEDS", "1000")];
 const FULL_SEEDS: [(&str, &str); 3] =
     [("BASALT_SEEDS", "5000"), ("BASALT_CRASH_SEEDS", "40"), ("BASALT_CLUSTER_SEEDS", "20000")];
+
+/// How long the API document is fuzzed.
+const CI_FUZZ: [(&str, &str); 1] = [("BASALT_FUZZ_SECONDS", "60")];
+const FULL_FUZZ: [(&str, &str); 1] = [("BASALT_FUZZ_SECONDS", "300")];

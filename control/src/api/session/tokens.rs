@@ -14,7 +14,7 @@ use axum::{
 
 use self::{
     page::Listing,
-    view::{MadeView, TokenPage, TokenView, parse_time},
+    view::{AccessTokenView, MadeView, TokenPage, parse_time},
 };
 use super::{
     By, IfMatch, SessionError, empty,
@@ -51,12 +51,12 @@ pub(crate) async fn list(
         app.state.list::<AccessTokenRecord>().await?.into_iter().map(|token| token.value).collect();
     tokens.retain(|token| (all || token.user == by.0.user) && only.is_none_or(|only| token.user == only));
     let (tokens, next) = listing.cut(tokens);
-    let entries = tokens.iter().map(|token| TokenView::new(token, &directory)).collect();
+    let entries = tokens.iter().map(|token| AccessTokenView::new(token, &directory)).collect();
     Ok(Json(TokenPage::new(entries, next)).into_response())
 }
 
 #[utoipa::path(get, path = "/auth/access-tokens/{id}", tag = "Access Tokens", summary = "An access token",
-    responses((status = 200, body = TokenView, description = "without its bearer")))]
+    responses((status = 200, body = AccessTokenView, description = "without its bearer")))]
 pub(crate) async fn get(
     State(app): State<SharedApp>,
     by: By,
@@ -64,7 +64,7 @@ pub(crate) async fn get(
 ) -> Result<Response, SessionError> {
     let token = find(&app, &by, params.get("id"), Privilege::AccessTokensRead).await?;
     let directory = app.auth.accounts.directory().await?;
-    Ok(tagged(&TokenView::new(&token.value, &directory)))
+    Ok(tagged(&AccessTokenView::new(&token.value, &directory)))
 }
 
 #[utoipa::path(post, path = "/auth/access-tokens", tag = "Access Tokens", summary = "Make an access token",
@@ -126,7 +126,7 @@ async fn keep(app: &App, token: AccessTokenRecord) -> Result<(), ApiError> {
 }
 
 #[utoipa::path(patch, path = "/auth/access-tokens/{id}", tag = "Access Tokens", summary = "Change an access token",
-    request_body = AccessTokenChange, responses((status = 200, body = TokenView, description = "done")))]
+    request_body = AccessTokenChange, responses((status = 200, body = AccessTokenView, description = "done")))]
 pub(crate) async fn modify(
     State(app): State<SharedApp>,
     by: By,
@@ -135,7 +135,7 @@ pub(crate) async fn modify(
     body: Result<JsonBody, ApiError>,
 ) -> Result<Response, SessionError> {
     let mut token = find(&app, &by, params.get("id"), Privilege::AccessTokensWrite).await?;
-    if_match.require(&TokenView::new(&token.value, &app.auth.accounts.directory().await?))?;
+    if_match.require(&AccessTokenView::new(&token.value, &app.auth.accounts.directory().await?))?;
     let JsonBody(body) = body?;
     let fields = Fields::new(&body);
     if let Some(expires_ms) = parse_time(fields, "expiration_time")? {
@@ -146,7 +146,7 @@ pub(crate) async fn modify(
     }
     commit(&app, by, "changed", &token, Change::default().replace(&token)).await?;
     let directory = app.auth.accounts.directory().await?;
-    Ok(tagged(&TokenView::new(&token.value, &directory)))
+    Ok(tagged(&AccessTokenView::new(&token.value, &directory)))
 }
 
 #[utoipa::path(delete, path = "/auth/access-tokens/{id}", tag = "Access Tokens", summary = "Delete an access token",
@@ -158,7 +158,7 @@ pub(crate) async fn delete(
     if_match: IfMatch,
 ) -> Result<Response, SessionError> {
     let token = find(&app, &by, params.get("id"), Privilege::AccessTokensWrite).await?;
-    if_match.require(&TokenView::new(&token.value, &app.auth.accounts.directory().await?))?;
+    if_match.require(&AccessTokenView::new(&token.value, &app.auth.accounts.directory().await?))?;
     commit(&app, by, "deleted", &token, Change::default().remove(&token)).await?;
     Ok(empty())
 }

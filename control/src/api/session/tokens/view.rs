@@ -14,7 +14,7 @@ use crate::{
 
 /// Everything but the bearer.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct TokenView {
+pub(super) struct AccessTokenView {
     id: String,
     user: IdentityView,
     creator: IdentityView,
@@ -32,7 +32,7 @@ pub(super) struct MadeView {
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TokenPage {
-    entries: Vec<TokenView>,
+    entries: Vec<AccessTokenView>,
     paging: Paging,
 }
 
@@ -43,7 +43,7 @@ struct Paging {
 }
 
 impl TokenPage {
-    pub(super) fn new(entries: Vec<TokenView>, next: String) -> Self {
+    pub(super) fn new(entries: Vec<AccessTokenView>, next: String) -> Self {
         Self { entries, paging: Paging { next } }
     }
 }
@@ -54,7 +54,7 @@ impl MadeView {
     }
 }
 
-impl TokenView {
+impl AccessTokenView {
     pub(super) fn new(token: &AccessTokenRecord, directory: &Directory) -> Self {
         Self {
             id: token.id.to_string(),
