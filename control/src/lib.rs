@@ -57,5 +57,5 @@ pub use node_api::{Join, NodeRole, NodeServer, serve_node};
 pub use nodes::invite::{Invite, NoInvite};
 pub use server::{ControlServer, serve};
 pub use syslog::{SyslogUrl, SyslogUrlError};
-pub use tls::OWN_SERVER_NAME;
+pub use tls::{AnyName, OWN_SERVER_NAME};
 pub use usage_file::{UsageFile, Written};

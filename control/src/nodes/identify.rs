@@ -2,14 +2,8 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
-    client::{
-        WebPkiServerVerifier,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    },
-};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, client::WebPkiServerVerifier};
+use rustls_pki_types::CertificateDer;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 use x509_parser::{extensions::GeneralName, parse_x509_certificate};
@@ -24,7 +18,7 @@ pub(crate) async fn identify(authority: &Authority, address: SocketAddr) -> Resu
     let text = |error: &dyn std::error::Error| error.to_string();
     let roots = Arc::new(tls::roots(authority.certificate())?);
     let chain = WebPkiServerVerifier::builder_with_provider(roots, tls::provider()).build();
-    let verifier = AnyNode(chain.map_err(|error| text(&error))?);
+    let verifier = tls::AnyName(chain.map_err(|error| text(&error))?);
     let config = ClientConfig::builder_with_provider(tls::provider())
         .with_safe_default_protocol_versions()
         .expect("the provider supports TLS 1.2 and 1.3")
@@ -49,44 +43,4 @@ fn persistent_id(certificate: &CertificateDer<'_>) -> Option<String> {
         GeneralName::DNSName(name) => node_id_of_name(name),
         _ => None,
     })
-}
-
-/// Trusts every node of the authority, whatever its name is.
-#[derive(Debug)]
-struct AnyNode(Arc<WebPkiServerVerifier>);
-
-impl ServerCertVerifier for AnyNode {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        tls::verify_but_for_name(&self.0, end_entity, intermediates, name, ocsp, now)?;
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
 }

@@ -15,7 +15,7 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
 pub(crate) use acceptor::{Acceptor, Peer};
-pub(crate) use any_name::verify_but_for_name;
+pub use any_name::AnyName;
 
 use crate::{ControlError, admin::certs::PublicCertificate, credentials::Credentials};
 

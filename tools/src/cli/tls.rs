@@ -2,8 +2,9 @@
 
 use std::{path::Path, sync::Arc};
 
+use control::AnyName;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
+    ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
     client::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -26,7 +27,7 @@ pub(crate) fn client_config(server: &Server) -> Result<ClientConfig, CliError> {
     let verifier: Arc<dyn ServerCertVerifier> = match &server.trust {
         Trust::Anybody => Arc::new(AnyServer { provider }),
         Trust::Public(path) => chain_verifier(path)?,
-        Trust::Installation(path) => Arc::new(InstallationServer { chain: chain_verifier(path)? }),
+        Trust::Installation(path) => Arc::new(AnyName(chain_verifier(path)?)),
     };
     let config = ClientConfig::builder().dangerous().with_custom_certificate_verifier(verifier);
     let Some(path) = &server.client_pem else { return Ok(config.with_no_client_auth()) };
@@ -52,53 +53,6 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, CliErr
         error => CliError::BadCredentials { path: path.to_owned(), reason: error.to_string() },
     };
     CertificateDer::pem_file_iter(path).map_err(wrong)?.collect::<Result<_, _>>().map_err(wrong)
-}
-
-/// `Trust::Installation`: any server certificate of this authority, under whatever name it was reached.
-#[derive(Debug)]
-struct InstallationServer {
-    chain: Arc<WebPkiServerVerifier>,
-}
-
-impl ServerCertVerifier for InstallationServer {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, TlsError> {
-        // The name is judged last, so this error says that all the rest is right.
-        match self.chain.verify_server_cert(end_entity, intermediates, name, ocsp, now) {
-            Err(TlsError::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            verdict => verdict,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.chain.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.chain.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.chain.supported_verify_schemes()
-    }
 }
 
 /// `Trust::Anybody`, as the caller asked with `--insecure`.
