@@ -2,17 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     membership::{Membership, NodeId},
     range::{BlockRange, Extent, Grain, Region},
 };
 
 /// One boot of the node's machine. What a process wrote survives the process, not the boot, unless it was flushed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Boot(pub u64);
 
 /// A replica's durable fields.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Durable {
     /// The newest membership that this replica took part in. Commands of an older epoch are refused.
     pub membership: Membership,
@@ -27,7 +29,7 @@ pub struct Durable {
 }
 
 /// One change of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     /// Takes part in a newer membership. Who left it lacks what may not have reached it; who came back lacks nothing.
     Adopt(Membership),

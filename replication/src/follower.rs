@@ -57,7 +57,7 @@ impl Replica {
         let ours = &self.issued.membership;
         if fence.membership.epoch < ours.epoch {
             let newer = ours.clone();
-            self.send(fence.from, Message::Refused { newer }, None);
+            self.send(fence.from, Message::Refused { newer, of: None }, None);
             return;
         }
         let key = |fence: &Fence| (fence.membership.epoch, fence.session);
@@ -78,7 +78,7 @@ impl Replica {
         if fence.membership.epoch < self.issued.membership.epoch {
             self.follower.fence = None;
             let newer = self.issued.membership.clone();
-            self.send(fence.from, Message::Refused { newer }, None);
+            self.send(fence.from, Message::Refused { newer, of: None }, None);
             return;
         }
         self.step_down();
@@ -108,7 +108,7 @@ impl Replica {
 
     fn refuse(&mut self, asked: &Asked) {
         let newer = self.issued.membership.clone();
-        self.send(asked.from, Message::Refused { newer }, None);
+        self.send(asked.from, Message::Refused { newer, of: Some(asked.id) }, None);
     }
 
     pub(crate) fn command(&mut self, asked: Asked, command: Command) {

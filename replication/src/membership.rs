@@ -2,12 +2,15 @@
 
 use std::{collections::BTreeSet, fmt};
 
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
 /// A node that holds, or may come to hold, a replica.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NodeId(pub u16);
 
 /// Counts the changes of a volume's membership. Each epoch has one primary.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Epoch(pub u64);
 
 impl Epoch {
@@ -19,19 +22,48 @@ impl Epoch {
 }
 
 /// A primary's connection to a replica: which start of its process, and which connection since. Later ones are greater.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Session {
     pub incarnation: u64,
     pub number: u64,
 }
 
 /// The record of a volume in the store, changed by compare-and-set only, and kept by its replicas too.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "UncheckedMembership")]
 pub struct Membership {
     pub epoch: Epoch,
     pub primary: NodeId,
     /// Replicas that hold every acknowledged write; the primary is one of them.
     pub in_sync: BTreeSet<NodeId>,
+}
+
+/// As it arrived.
+#[derive(Deserialize)]
+struct UncheckedMembership {
+    epoch: Epoch,
+    primary: NodeId,
+    in_sync: BTreeSet<NodeId>,
+}
+
+/// A membership whose primary is none of its members.
+#[derive(Debug, Error)]
+#[error("the primary {} is not in sync", primary.0)]
+struct NotAMember {
+    primary: NodeId,
+}
+
+impl TryFrom<UncheckedMembership> for Membership {
+    type Error = NotAMember;
+
+    fn try_from(unchecked: UncheckedMembership) -> Result<Self, NotAMember> {
+        let UncheckedMembership { epoch, primary, in_sync } = unchecked;
+        if in_sync.contains(&primary) {
+            Ok(Self { epoch, primary, in_sync })
+        } else {
+            Err(NotAMember { primary })
+        }
+    }
 }
 
 impl Membership {

@@ -6,24 +6,27 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     membership::{Membership, NodeId, Session},
     range::{BlockRange, Extent, Region},
 };
 
 /// A command of a primary, unique in its process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CommandId(pub u64);
 
 /// One message.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Message {
     /// Primary: from now on, obey this session and none before it.
     Fence { session: Session, membership: Membership },
     /// It does, durably, and nothing that an older session asked for is under way any more (M4).
     Fenced { session: Session, replica: Standing },
-    /// It cannot: it has taken part in a newer membership.
-    Refused { newer: Membership },
+    /// It does not: it obeys another session by now. `newer` is the newest membership that it takes part in, `of` the
+    /// command that ends with this, or none for a fence.
+    Refused { newer: Membership, of: Option<CommandId> },
     /// Primary: do this. Writes and copies carry their blocks.
     Command { session: Session, id: CommandId, command: Command },
     /// Done, or the replica's drive failed. A fetch's answer carries its blocks.
@@ -40,7 +43,7 @@ pub enum Message {
 }
 
 /// What a fenced replica is, for the primary to judge.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     /// Nothing that it acknowledged since it was last equal to a primary can be lost.
     pub intact: bool,
@@ -50,7 +53,7 @@ pub struct Standing {
 }
 
 /// What a primary asks of a replica.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
     /// A host's write, or an extent copied.
     Write(BlockRange),
@@ -66,7 +69,7 @@ pub enum Command {
 }
 
 /// How a command, or a piece of work on a drive, ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     Ok,
     /// The drive failed.

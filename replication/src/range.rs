@@ -2,11 +2,41 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
 /// Some blocks of a volume, of which there is at least one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "UncheckedRange")]
 pub struct BlockRange {
     pub first: u64,
     pub count: u64,
+}
+
+/// As it arrived.
+#[derive(Deserialize)]
+struct UncheckedRange {
+    first: u64,
+    count: u64,
+}
+
+/// A range that no volume has: without a block, or beyond all numbers.
+#[derive(Debug, Error)]
+#[error("{count} blocks from {first} are no range")]
+struct NoRange {
+    first: u64,
+    count: u64,
+}
+
+impl TryFrom<UncheckedRange> for BlockRange {
+    type Error = NoRange;
+
+    fn try_from(UncheckedRange { first, count }: UncheckedRange) -> Result<Self, NoRange> {
+        if count == 0 || first.checked_add(count).is_none() {
+            return Err(NoRange { first, count });
+        }
+        Ok(Self { first, count })
+    }
 }
 
 impl BlockRange {
@@ -22,11 +52,11 @@ impl BlockRange {
 }
 
 /// What is copied to a replica that misses it: 64 KiB.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Extent(pub u64);
 
 /// What is recorded before the first write into it: 4 MiB, so that a hot area is recorded once (M2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Region(pub u64);
 
 /// How large the grains are.

@@ -157,7 +157,7 @@ impl Replica {
             Message::Flushed { session, flush, except } => {
                 self.flushed_everywhere(from, session, flush, &except);
             }
-            Message::Refused { newer } => self.refused(&newer),
+            Message::Refused { newer, of: _ } => self.refused(&newer),
             Message::Fenced { session, replica: standing } => {
                 self.lead(|replica, leader| leader.fenced(replica, from, session, standing));
             }

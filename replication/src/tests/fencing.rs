@@ -71,7 +71,7 @@ fn an_older_epoch_is_refused_with_the_newer_one() {
     bench.fence(NodeId(2), 1, &led_by(2, 3));
     assert_eq!(reply(&mut bench), Reply::Fenced);
     bench.fence(NodeId(0), 9, &led_by(0, 2));
-    assert_eq!(bench.sent(), [(NodeId(0), Message::Refused { newer: led_by(2, 3) })]);
+    assert_eq!(bench.sent(), [(NodeId(0), Message::Refused { newer: led_by(2, 3), of: None })]);
 }
 
 #[test]

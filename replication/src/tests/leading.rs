@@ -145,7 +145,7 @@ fn a_primary_that_was_replaced_sends_hosts_elsewhere() {
     let session = Session { incarnation: 9, number: 1 };
     let ends = [
         Event::Learned(newer.clone()),
-        Event::Message { from: PEER, message: Message::Refused { newer: newer.clone() } },
+        Event::Message { from: PEER, message: Message::Refused { newer: newer.clone(), of: None } },
         Event::Message { from: PEER, message: Message::Fence { session, membership: newer } },
     ];
     for end in ends {

@@ -2,6 +2,7 @@
 
 mod fencing;
 mod leading;
+mod wire;
 
 use std::time::Duration;
 
