@@ -90,6 +90,12 @@ pub enum Action {
         op: OpId,
         answer: HostAnswer,
     },
+    /// Nothing will speak of this operation any more: its payload, and the blocks that were read for it, may go. Comes
+    /// once for every operation, after its answer.
+    Release {
+        op: OpId,
+        blocks: Option<WorkId>,
+    },
     /// This path leads (ANA optimized), or hosts shall stay away (inaccessible).
     Lead(bool),
 }

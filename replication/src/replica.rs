@@ -101,6 +101,7 @@ impl Replica {
             Event::Host { op, request } => {
                 if self.leader.is_none() {
                     self.act(Action::Answer { op, answer: HostAnswer::Path });
+                    self.act(Action::Release { op, blocks: None });
                 }
                 self.lead(|replica, leader| leader.host(replica, op, request));
             }
@@ -132,6 +133,16 @@ impl Replica {
     /// Whether it leads, and answers hosts.
     pub fn is_serving(&self) -> bool {
         self.leader.as_ref().is_some_and(Leader::is_announced)
+    }
+
+    /// Whether it leads, or is about to: only then are blocks used that came with the answer to a fetch.
+    pub fn is_leading(&self) -> bool {
+        self.leader.is_some()
+    }
+
+    /// Whether a host will be answered with blocks that were read.
+    pub fn holds(&self, blocks: WorkId) -> bool {
+        self.leader.as_ref().is_some_and(|leader| leader.holds(blocks))
     }
 
     /// Whether nothing that it acknowledged since it was last equal to a primary can have been lost.

@@ -140,6 +140,11 @@ impl Leader {
         self.announced
     }
 
+    /// Whether an operation will be answered with these blocks.
+    pub(crate) fn holds(&self, blocks: WorkId) -> bool {
+        self.ops.holds(blocks)
+    }
+
     pub(crate) fn has_resigned(&self) -> bool {
         self.resigned
     }
@@ -280,6 +285,9 @@ impl Leader {
         for op in self.ops.unanswered() {
             replica.act(Action::Answer { op, answer: HostAnswer::Path });
         }
+        for (op, blocks) in self.ops.all() {
+            replica.act(Action::Release { op, blocks });
+        }
         for range in self.ops.unended_writes() {
             replica.tracker.write_ended(range, &replica.config.grain);
         }
@@ -292,6 +300,7 @@ impl Leader {
     pub(crate) fn host(&mut self, replica: &mut Replica, op: OpId, request: HostRequest) {
         if !self.announced || self.hand_over.is_some() || self.failed {
             replica.act(Action::Answer { op, answer: HostAnswer::Path });
+            replica.act(Action::Release { op, blocks: None });
             return;
         }
         self.ops.enter(op, request);

@@ -77,14 +77,26 @@ impl Ops {
         self.ops.iter().filter(|(_, op)| waits(op)).map(|(id, _)| *id).collect()
     }
 
-    /// Answers nothing of what there is, and begins nothing more of it.
-    pub(super) fn give_up(&mut self) -> Vec<OpId> {
+    /// Answers nothing of what there is, and begins nothing more of it: whom to answer otherwise, and what is over.
+    pub(super) fn give_up(&mut self) -> (Vec<OpId>, Vec<OpId>) {
         let unanswered = self.unanswered();
         for op in self.ops.values_mut() {
             op.given_up = true;
         }
+        let waiting = self.ops.iter().filter(|(_, op)| op.stage == Stage::Waiting);
+        let over = waiting.map(|(id, _)| *id).collect();
         self.ops.retain(|_, op| op.stage != Stage::Waiting);
-        unanswered
+        (unanswered, over)
+    }
+
+    /// All that there is, with the blocks that were read.
+    pub(super) fn all(&self) -> impl Iterator<Item = (OpId, Option<WorkId>)> {
+        self.ops.iter().map(|(id, op)| (*id, op.blocks))
+    }
+
+    /// Whether an operation will be answered with these blocks.
+    pub(super) fn holds(&self, blocks: WorkId) -> bool {
+        self.ops.values().any(|op| op.blocks == Some(blocks))
     }
 
     /// Writes that the tracker still counts, and of which no work of this node is under way that would tell it.
@@ -270,8 +282,7 @@ impl Leader {
             if let HostRequest::Read(range) = op.request {
                 // A write that began meanwhile may be what was read: it must be on all replicas first.
                 if op.failed || !self.ops.claims.writes(range) || replica.config.cheats(Cheat::ReadInFlight) {
-                    self.answer(replica, id);
-                    self.ops.ops.remove(&id);
+                    self.end_op(replica, id, true);
                 }
                 continue;
             }
@@ -314,7 +325,9 @@ impl Leader {
         if answer {
             self.answer(replica, id);
         }
-        self.ops.ops.remove(&id);
+        if let Some(op) = self.ops.ops.remove(&id) {
+            replica.act(Action::Release { op: id, blocks: op.blocks });
+        }
     }
 
     fn answer(&mut self, replica: &mut Replica, id: OpId) {

@@ -32,8 +32,12 @@ impl Leader {
             return;
         }
         self.failed = true;
-        for op in self.ops.give_up() {
+        let (unanswered, over) = self.ops.give_up();
+        for op in unanswered {
             replica.act(Action::Answer { op, answer: HostAnswer::Path });
+        }
+        for op in over {
+            replica.act(Action::Release { op, blocks: None });
         }
     }
 

@@ -64,7 +64,7 @@ impl Bench {
                 Action::CompareAndSet { target, .. } => self.store.push(target),
                 Action::Work { id, work } if (self.hold)(&work) => self.held.push((id, work)),
                 Action::Work { id, .. } => self.on(Event::WorkDone { id, outcome: Outcome::Ok }),
-                Action::Lead(_) => {}
+                Action::Release { .. } | Action::Lead(_) => {}
             }
         }
     }

@@ -372,6 +372,7 @@ impl World {
         let node = self.node(id);
         let time = node.time(now);
         let Some(replica) = &mut node.replica else { return };
+        let read = if let Event::WorkDone { id, .. } = event { Some(id) } else { None };
         replica.on(time, event);
         let actions = replica.take_actions();
         let deadline = replica.next_deadline();
@@ -381,6 +382,7 @@ impl World {
             }
             self.act(id, action);
         }
+        self.forget_unwanted(id, read);
         if let Some(deadline) = deadline {
             let node = self.node(id);
             let at = node.when(deadline).max(now + 1);
@@ -389,6 +391,15 @@ impl World {
                 let life = node.incarnation;
                 self.at(at, SimEvent::Happens { node: id, life, event: Event::Tick, blocks: None });
             }
+        }
+    }
+
+    /// Blocks are kept no longer than the replica says, so that a use of them that comes later is noticed.
+    fn forget_unwanted(&mut self, id: NodeId, read: Option<WorkId>) {
+        let node = self.node(id);
+        let Some(replica) = &node.replica else { return };
+        if let Some(read) = read.filter(|read| !replica.holds(*read)) {
+            node.memory.remove(&Payload::Work(read));
         }
     }
 
@@ -424,6 +435,13 @@ impl World {
                     self.check_answer(id, op);
                 }
                 self.soon(MS, SimEvent::HostHears { op, answer, values });
+            }
+            Action::Release { op, blocks } => {
+                let node = self.node(id);
+                node.memory.remove(&Payload::Host(op));
+                if let Some(blocks) = blocks {
+                    node.memory.remove(&Payload::Work(blocks));
+                }
             }
             Action::Lead(leads) => self.node(id).leads = leads,
         }
@@ -468,7 +486,11 @@ impl World {
                 node.last_change_at = at;
             }
             Work::Write { range, payload } => {
-                let values = node.memory[payload].clone();
+                let values = match payload {
+                    // Such blocks are written once.
+                    Payload::Received { .. } => node.memory.remove(payload).expect("they came"),
+                    Payload::Host(_) | Payload::Work(_) => node.memory[payload].clone(),
+                };
                 assert_eq!(values.len() as u64, range.count);
                 node.writing.insert(work_id, (*range, values));
             }
