@@ -1,12 +1,12 @@
 //! What a replica keeps on its drive beside the data: small, changed in order, and whole after any crash.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     membership::{Membership, NodeId},
-    range::{BlockRange, Extent, Grain, Region},
+    range::{BlockRange, Extent, Grain, Region, RunSet, Superset},
 };
 
 /// One boot of the node's machine. What a process wrote survives the process, not the boot, unless it was flushed.
@@ -23,9 +23,9 @@ pub struct Durable {
     /// The boot in which it was last equal to a primary: if the machine is still up since, nothing was lost.
     pub certified: Option<Boot>,
     /// Regions written since the last flush that completed on all replicas in sync (M2).
-    pub record: BTreeSet<Region>,
+    pub record: Superset<Region>,
     /// What each replica that left the set lacks. Kept by those that are in it.
-    pub missing: BTreeMap<NodeId, BTreeSet<Extent>>,
+    pub missing: BTreeMap<NodeId, Superset<Extent>>,
 }
 
 /// One change of it.
@@ -35,10 +35,11 @@ pub enum Change {
     Adopt(Membership),
     /// About to write into a range.
     Mark(BlockRange),
-    /// These regions are on all replicas in sync, flushed.
-    Drop(BTreeSet<Region>),
+    /// These regions are on all replicas in sync, flushed: exactly these, because a region that is dropped and was not
+    /// flushed everywhere would never be made equal again.
+    Drop(RunSet<Region>),
     /// Equal to the primary, in this boot. `missing` is what the primary knew.
-    Certify { boot: Boot, missing: BTreeMap<NodeId, BTreeSet<Extent>> },
+    Certify { boot: Boot, missing: BTreeMap<NodeId, Superset<Extent>> },
 }
 
 impl Durable {
@@ -48,7 +49,7 @@ impl Durable {
             membership,
             complete: true,
             certified: Some(boot),
-            record: BTreeSet::new(),
+            record: Superset::default(),
             missing: BTreeMap::new(),
         }
     }
@@ -63,20 +64,20 @@ impl Durable {
         match change {
             Change::Adopt(membership) => self.adopt(membership, me, grain),
             Change::Mark(range) => {
-                self.record.extend(grain.regions(*range));
+                self.record.insert(&grain.regions(*range), grain.runs_max);
                 for missing in self.missing.values_mut() {
-                    missing.extend(grain.extents(*range));
+                    missing.insert(&grain.extents(*range), grain.runs_max);
                 }
             }
-            Change::Drop(regions) => self.record.retain(|region| !regions.contains(region)),
+            Change::Drop(regions) => self.record.subtract(regions, grain.runs_max),
             Change::Certify { boot, missing } => {
                 self.certified = Some(*boot);
                 self.complete = true;
                 // What was written here before this change came is in the record, but not yet marked for the others.
-                let recent: BTreeSet<_> = self.record.iter().flat_map(|r| grain.extents_of(*r)).collect();
+                let recent = grain.extents_of(&self.record);
                 self.missing = missing.clone();
                 for missing in self.missing.values_mut() {
-                    missing.extend(&recent);
+                    missing.extend(&recent, grain.runs_max);
                 }
             }
         }
@@ -86,8 +87,7 @@ impl Durable {
         assert!(membership.epoch >= self.membership.epoch, "epochs never go back");
         if membership.in_sync.contains(&me) {
             for left in self.membership.in_sync.difference(&membership.in_sync) {
-                let recent = self.record.iter().flat_map(|r| grain.extents_of(*r)).collect();
-                self.missing.insert(*left, recent);
+                self.missing.insert(*left, grain.extents_of(&self.record));
             }
             self.missing.retain(|node, _| !membership.in_sync.contains(node));
         } else {
@@ -100,7 +100,7 @@ impl Durable {
 
     /// Whether a write into `range` needs no mark.
     pub fn covers(&self, range: BlockRange, grain: &Grain) -> bool {
-        grain.regions(range).all(|region| self.record.contains(&region))
-            && self.missing.values().all(|extents| grain.extents(range).all(|e| extents.contains(&e)))
+        self.record.covers(&grain.regions(range))
+            && self.missing.values().all(|missing| missing.covers(&grain.extents(range)))
     }
 }

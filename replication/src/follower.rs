@@ -1,9 +1,6 @@
 //! The part of a replica that obeys: one session at a time, checked when a command is executed (M4).
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     config::Cheat,
@@ -11,7 +8,7 @@ use crate::{
     event::{Payload, Work, WorkId},
     membership::{Membership, NodeId, Session},
     message::{Command, CommandId, Message, Outcome},
-    range::{BlockRange, Region},
+    range::{BlockRange, Region, Superset},
     replica::{Replica, Then},
     tracker::FlushNumber,
 };
@@ -165,7 +162,7 @@ impl Replica {
             Work::Flush => {
                 let number = self.follower.flushing.remove(&asked.id);
                 if let Some(number) = number.filter(|_| self.config.cheats(Cheat::DropEarly)) {
-                    self.drop_covered(number, &BTreeSet::new());
+                    self.drop_covered(number, &Superset::default());
                 }
                 if let Some(number) = number.filter(|_| self.obeys(&asked)) {
                     self.follower.flushes.insert(asked.id, number);
@@ -198,7 +195,7 @@ impl Replica {
         from: NodeId,
         session: Session,
         flush: CommandId,
-        except: &BTreeSet<Region>,
+        except: &Superset<Region>,
     ) {
         if self.follower.session != Some((from, session)) {
             return;
@@ -209,8 +206,8 @@ impl Replica {
     }
 
     /// Takes what a flush covered on all replicas in sync out of the record.
-    pub(crate) fn drop_covered(&mut self, number: FlushNumber, except: &BTreeSet<Region>) {
-        let covered = self.tracker.covered(number, &self.issued.record, except);
+    pub(crate) fn drop_covered(&mut self, number: FlushNumber, except: &Superset<Region>) {
+        let covered = self.tracker.covered(number, &self.issued.record, except, &self.config.grain);
         if !covered.is_empty() {
             self.persist(Change::Drop(covered), Then::Nothing);
         }

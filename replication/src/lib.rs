@@ -28,5 +28,5 @@ pub use durable::{Boot, Change, Durable};
 pub use event::{Action, Event, HostAnswer, HostRequest, OpId, Payload, Stored, Work, WorkId};
 pub use membership::{Epoch, Membership, NodeId, Session};
 pub use message::{Command, CommandId, Message, Outcome, Standing};
-pub use range::{BlockRange, Extent, Grain, Region};
+pub use range::{BlockRange, Extent, Grain, NoRuns, Numbered, RUNS_MAX, Region, RunSet, Superset};
 pub use replica::Replica;

@@ -1,16 +1,13 @@
 //! What replicas say to each other. A connection may deliver late and out of order, but nothing twice; what an old
 //! connection delivers after a newer one was made is recognised by its session.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     membership::{Membership, NodeId, Session},
-    range::{BlockRange, Extent, Region},
+    range::{BlockRange, Extent, Region, Superset},
 };
 
 /// A command of a primary, unique in its process.
@@ -38,8 +35,8 @@ pub enum Message {
     /// Primary: I read no more.
     GrantReturn { session: Session },
     /// Primary: this flush completed on all replicas in sync. Of these regions a write began before it ended and may
-    /// not have reached everybody, so they stay in the record, even where the flush covered it.
-    Flushed { session: Session, flush: CommandId, except: BTreeSet<Region> },
+    /// not have reached everybody, so they stay in the record, even where the flush covered it. More may stay, too.
+    Flushed { session: Session, flush: CommandId, except: Superset<Region> },
 }
 
 /// What a fenced replica is, for the primary to judge.
@@ -49,7 +46,7 @@ pub struct Standing {
     pub intact: bool,
     /// It holds the volume's data, but for what left members lack.
     pub complete: bool,
-    pub record: BTreeSet<Region>,
+    pub record: Superset<Region>,
 }
 
 /// What a primary asks of a replica.
@@ -62,7 +59,7 @@ pub enum Command {
     Fetch(BlockRange),
     /// Equal now. `missing` is what those lack that left the set.
     Certify {
-        missing: BTreeMap<NodeId, BTreeSet<Extent>>,
+        missing: BTreeMap<NodeId, Superset<Extent>>,
     },
     /// The set has changed.
     Adopt(Membership),

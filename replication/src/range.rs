@@ -1,9 +1,17 @@
 //! Blocks, and the two grains in which writes are remembered.
 
+mod runs;
+mod superset;
+
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+pub use self::{
+    runs::{NoRuns, Numbered, RUNS_MAX, RunSet},
+    superset::Superset,
+};
 
 /// Some blocks of a volume, of which there is at least one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -59,33 +67,73 @@ pub struct Extent(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Region(pub u64);
 
-/// How large the grains are.
+impl Extent {
+    /// This one alone.
+    pub fn run(self) -> Range<Self> {
+        self..Self(self.0 + 1)
+    }
+}
+
+impl Region {
+    /// This one alone.
+    pub fn run(self) -> Range<Self> {
+        self..Self(self.0 + 1)
+    }
+}
+
+impl Numbered for Extent {
+    fn number(self) -> u64 {
+        self.0
+    }
+
+    fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+impl Numbered for Region {
+    fn number(self) -> u64 {
+        self.0
+    }
+
+    fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+/// How large the grains are, and how finely they are remembered.
 #[derive(Debug, Clone, Copy)]
 pub struct Grain {
     pub blocks_per_extent: u64,
     pub extents_per_region: u64,
     /// Of the volume.
     pub extents: u64,
+    /// Of a set of grains: [`RUNS_MAX`], or fewer.
+    pub runs_max: usize,
 }
 
 impl Grain {
     /// The extents that a range touches.
-    pub fn extents(&self, range: BlockRange) -> impl Iterator<Item = Extent> + use<> {
+    pub fn extents(&self, range: BlockRange) -> Range<Extent> {
         let last = (range.first + range.count - 1) / self.blocks_per_extent;
-        (range.first / self.blocks_per_extent..=last).map(Extent)
+        Extent(range.first / self.blocks_per_extent)..Extent(last + 1)
     }
 
     /// The regions that a range touches.
-    pub fn regions(&self, range: BlockRange) -> impl Iterator<Item = Region> + use<> {
+    pub fn regions(&self, range: BlockRange) -> Range<Region> {
         let blocks = self.blocks_per_extent * self.extents_per_region;
         let last = (range.first + range.count - 1) / blocks;
-        (range.first / blocks..=last).map(Region)
+        Region(range.first / blocks)..Region(last + 1)
     }
 
-    /// The extents of a region, which is shorter at the volume's end.
-    pub fn extents_of(&self, region: Region) -> impl Iterator<Item = Extent> + use<> {
-        let first = region.0 * self.extents_per_region;
-        (first..(first + self.extents_per_region).min(self.extents)).map(Extent)
+    /// The extents of regions. The last region of a volume may be longer than the volume.
+    pub fn extents_of(&self, regions: &RunSet<Region>) -> Superset<Extent> {
+        let mut extents = Superset::default();
+        for run in regions.runs() {
+            let extent = |region: Region| Extent(region.0.saturating_mul(self.extents_per_region));
+            extents.insert(&(extent(run.start)..extent(run.end)), self.runs_max);
+        }
+        extents
     }
 
     /// The blocks of an extent.
@@ -94,7 +142,12 @@ impl Grain {
     }
 
     /// All extents of the volume.
-    pub fn all(&self) -> impl Iterator<Item = Extent> + use<> {
-        (0..self.extents).map(Extent)
+    pub fn all(&self) -> Range<Extent> {
+        Extent(0)..Extent(self.extents)
+    }
+
+    /// Takes out what lies beyond the volume's end.
+    pub fn clip(&self, extents: &mut Superset<Extent>) {
+        extents.remove(&(Extent(self.extents)..Extent(u64::MAX)));
     }
 }

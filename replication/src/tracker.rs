@@ -1,8 +1,12 @@
 //! Which regions may leave the record: those that a flush has covered and nothing was written into since.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use crate::range::{BlockRange, Grain, Region};
+use crate::range::{BlockRange, Grain, RUNS_MAX, Region, RunSet, Superset};
+
+/// Flushes that had begun and were not followed by one that completed: more than hosts keep under way. What was written
+/// before the oldest counts as written after it, so a flush less covers it.
+const GENERATIONS_MAX: usize = 64;
 
 /// Counts flushes. A write belongs to the flush that begins after it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -12,27 +16,34 @@ pub(crate) struct FlushNumber(u64);
 #[derive(Debug, Default)]
 pub(crate) struct Tracker {
     begun: FlushNumber,
-    /// Flushes that had begun when a region was last written.
-    written: BTreeMap<Region, FlushNumber>,
+    /// Where writes ended after a flush began, and before the next one did. More regions than these may be in it, which
+    /// stay in the record for longer.
+    written: BTreeMap<FlushNumber, Superset<Region>>,
     /// Writes under way.
     busy: BTreeMap<Region, usize>,
 }
 
 impl Tracker {
     pub(crate) fn write_begins(&mut self, range: BlockRange, grain: &Grain) {
-        for region in grain.regions(range) {
+        for region in regions(range, grain) {
             *self.busy.entry(region).or_default() += 1;
         }
     }
 
     pub(crate) fn write_ended(&mut self, range: BlockRange, grain: &Grain) {
-        for region in grain.regions(range) {
-            self.written.insert(region, self.begun);
+        self.written.entry(self.begun).or_default().insert(&grain.regions(range), grain.runs_max);
+        for region in regions(range, grain) {
             let count = self.busy.get_mut(&region).expect("it began");
             *count -= 1;
             if *count == 0 {
                 self.busy.remove(&region);
             }
+        }
+        if self.written.len() > GENERATIONS_MAX
+            && let Some((_, oldest)) = self.written.pop_first()
+            && let Some(mut next) = self.written.first_entry()
+        {
+            next.get_mut().extend(&oldest, grain.runs_max);
         }
     }
 
@@ -43,27 +54,35 @@ impl Tracker {
     }
 
     /// Regions with writes that `flush` does not cover.
-    pub(crate) fn uncovered(&self, flush: FlushNumber) -> BTreeSet<Region> {
-        let since = self.written.iter().filter(|(_, written)| **written >= flush);
-        since.map(|(region, _)| *region).chain(self.busy.keys().copied()).collect()
+    pub(crate) fn uncovered(&self, flush: FlushNumber, grain: &Grain) -> Superset<Region> {
+        let mut uncovered = Superset::default();
+        for since in self.written.range(flush..).map(|(_, written)| written) {
+            uncovered.extend(since, grain.runs_max);
+        }
+        for region in self.busy.keys() {
+            uncovered.insert(&region.run(), grain.runs_max);
+        }
+        uncovered
     }
 
-    /// Of the recorded regions those that need no record once `flush` completed on all replicas in sync.
+    /// Of the recorded regions those that need no record once `flush` completed on all replicas in sync. What is left
+    /// out because there are too many runs is covered by the next flush.
     pub(crate) fn covered(
         &mut self,
         flush: FlushNumber,
-        record: &BTreeSet<Region>,
-        except: &BTreeSet<Region>,
-    ) -> BTreeSet<Region> {
-        let clean = |region: &&Region| {
-            !except.contains(region)
-                && !self.busy.contains_key(region)
-                && self.written.get(region).is_none_or(|written| *written < flush)
-        };
-        let covered: BTreeSet<_> = record.iter().filter(clean).copied().collect();
-        for region in &covered {
-            self.written.remove(region);
-        }
+        record: &RunSet<Region>,
+        except: &RunSet<Region>,
+        grain: &Grain,
+    ) -> RunSet<Region> {
+        let mut covered = record.without(except).without(&self.uncovered(flush, grain));
+        covered.truncate(RUNS_MAX);
+        // What is older stays recorded only where `except` says so, until any later flush.
+        self.written = self.written.split_off(&flush);
         covered
     }
+}
+
+fn regions(range: BlockRange, grain: &Grain) -> impl Iterator<Item = Region> + use<> {
+    let regions = grain.regions(range);
+    (regions.start.0..regions.end.0).map(Region)
 }

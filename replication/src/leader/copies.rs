@@ -1,14 +1,12 @@
 //! Making a peer equal: the recently written after a takeover or a loss of power, the missed after an absence.
 
-use std::collections::BTreeSet;
-
 use super::{Leader, LeaderWork, Phase, Purpose, link::LinkState};
 use crate::{
     config::Cheat,
     event::{Payload, Work, WorkId},
     membership::{NodeId, Session},
     message::Command,
-    range::{Extent, Region},
+    range::{Extent, Superset},
     replica::Replica,
 };
 
@@ -16,30 +14,39 @@ impl Leader {
     /// A peer obeys, and this replica leads: what does it lack?
     pub(super) fn begin_copies(&mut self, replica: &mut Replica, peer: NodeId) {
         let grain = replica.config.grain;
-        let extents = |record: &BTreeSet<Region>| -> BTreeSet<Extent> {
-            record.iter().flat_map(|region| grain.extents_of(*region)).collect()
-        };
         let counts = self.belongs(peer);
-        let recent = extents(&replica.issued.record);
         let link = self.links.get_mut(&peer).expect("it was fenced");
-        let standing = link.standing.clone().expect("it was fenced");
-        let theirs = extents(&standing.record);
-        if !counts {
-            let missed = replica.issued.missing.get(&peer).filter(|_| standing.complete);
-            let lacks = missed
-                .map_or_else(|| grain.all().collect(), |missed| missed.union(&theirs).copied().collect());
-            link.todo = Some(lacks);
-        } else if let Some(todo) = &mut link.todo {
-            if !standing.intact {
-                todo.extend(recent.union(&theirs));
+        let standing = link.standing.as_ref().expect("it was fenced");
+        let intact = standing.intact;
+        let theirs = || grain.extents_of(&standing.record);
+        let recent = || {
+            let mut recent = theirs();
+            recent.extend(&grain.extents_of(&replica.issued.record), grain.runs_max);
+            recent
+        };
+        let mut todo = if !counts {
+            match replica.issued.missing.get(&peer).filter(|_| standing.complete) {
+                Some(missed) => {
+                    let mut lacks = missed.clone();
+                    lacks.extend(&theirs(), grain.runs_max);
+                    lacks
+                }
+                None => grain.all().into(),
             }
+        } else if let Some(mut todo) = link.todo.take() {
+            if !intact {
+                todo.extend(&recent(), grain.runs_max);
+            }
+            todo
+        } else if replica.config.cheats(Cheat::NoEqualize) && standing.complete {
+            Superset::default()
         } else {
-            let all = recent.union(&theirs).copied().collect();
-            let cheats = replica.config.cheats(Cheat::NoEqualize) && standing.complete;
-            link.todo = Some(if cheats { BTreeSet::new() } else { all });
-        }
+            recent()
+        };
+        grain.clip(&mut todo);
+        link.todo = Some(todo);
         link.state = LinkState::Copying;
-        if !standing.intact {
+        if !intact {
             self.ops.peer_forgot(peer);
         }
         self.pump_copies(replica);
@@ -56,12 +63,10 @@ impl Leader {
                 continue;
             }
             let free = replica.config.copies_max.saturating_sub(link.copying.len());
-            let waiting = todo.difference(&link.copying).copied();
+            let waiting = todo.iter().filter(|extent| !link.copying.contains(extent));
             let claims = &mut self.ops.claims;
-            let chosen: Vec<Extent> = waiting
-                .filter(|e| claims.take_copy(*e, replica.config.grain.blocks_of(*e)))
-                .take(free)
-                .collect();
+            let chosen: Vec<Extent> =
+                waiting.filter(|e| claims.take_copy(*e, &replica.config.grain)).take(free).collect();
             for extent in chosen {
                 link.copying.insert(extent);
                 let range = replica.config.grain.blocks_of(extent);
@@ -100,7 +105,7 @@ impl Leader {
             self.ops.claims.release_copy(extent);
         }
         if let Some(todo) = &mut link.todo {
-            todo.remove(&extent);
+            todo.remove(&extent.run());
         }
     }
 

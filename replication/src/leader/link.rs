@@ -7,7 +7,7 @@ use crate::{
     config::Config,
     membership::{Epoch, NodeId, Session},
     message::{Message, Standing},
-    range::Extent,
+    range::{Extent, Superset},
     replica::Replica,
 };
 
@@ -44,7 +44,7 @@ pub(super) struct Link {
     pub(super) telling: Epoch,
     pub(super) standing: Option<Standing>,
     /// Extents that may differ. Known only once it was fenced by this leader.
-    pub(super) todo: Option<BTreeSet<Extent>>,
+    pub(super) todo: Option<Superset<Extent>>,
     pub(super) copying: BTreeSet<Extent>,
     /// It may not accept another primary before then (our time).
     pub(super) granted_until: Option<Duration>,

@@ -27,7 +27,7 @@ use crate::{
     event::{Action, HostAnswer, HostRequest, OpId, WorkId},
     membership::{Epoch, Membership, NodeId, Session},
     message::{Command, CommandId, Message, Outcome, Standing},
-    range::{BlockRange, Extent},
+    range::{BlockRange, Extent, Superset},
     replica::{Replica, Then},
 };
 
@@ -57,7 +57,7 @@ pub(crate) struct Leader {
     hand_over: Option<NodeId>,
     ops: Ops,
     /// What a copy that lost power still has to fetch, and what it fetches.
-    to_fetch: BTreeSet<Extent>,
+    to_fetch: Superset<Extent>,
     fetching: BTreeSet<Extent>,
     /// Hosts were told that this path leads.
     announced: bool,
@@ -114,7 +114,7 @@ impl Leader {
             change: None,
             hand_over: None,
             ops: Ops::default(),
-            to_fetch: BTreeSet::new(),
+            to_fetch: Superset::default(),
             fetching: BTreeSet::new(),
             announced: false,
             failed: false,

@@ -11,7 +11,7 @@ use crate::{
     event::{Action, HostAnswer, HostRequest, OpId, Payload, Work, WorkId},
     membership::NodeId,
     message::{Command, CommandId, Message, Outcome},
-    range::BlockRange,
+    range::{BlockRange, Superset},
     replica::{Replica, Then},
     tracker::FlushNumber,
 };
@@ -155,7 +155,9 @@ impl Leader {
         for (id, request) in waiting.map(|(id, op)| (*id, op.request)).collect::<Vec<_>>() {
             match request {
                 HostRequest::Write(range) => {
-                    if self.ops.claims.is_free(range) && !ahead.iter().any(|other| other.overlaps(&range)) {
+                    if self.ops.claims.is_free(range, &replica.config.grain)
+                        && !ahead.iter().any(|other| other.overlaps(&range))
+                    {
                         self.ops.claims.take(range);
                         self.set_stage(id, Stage::Marking);
                         replica.tracker.write_begins(range, &replica.config.grain);
@@ -196,7 +198,7 @@ impl Leader {
     fn is_settled(&self, replica: &Replica, range: BlockRange) -> bool {
         let grain = &replica.config.grain;
         let equal = |(_, link): (NodeId, &super::Link)| {
-            link.todo.as_ref().is_some_and(|todo| grain.extents(range).all(|extent| !todo.contains(&extent)))
+            link.todo.as_ref().is_some_and(|todo| !todo.meets(&grain.extents(range)))
         };
         let writes = replica.config.cheats(Cheat::ReadInFlight) || !self.ops.claims.writes(range);
         writes && (self.belonging().all(equal) || replica.config.cheats(Cheat::NoEqualize))
@@ -228,7 +230,7 @@ impl Leader {
         op.local_done = true;
         op.failed |= outcome == Outcome::Failed;
         if let Some(number) = op.flush.filter(|_| replica.config.cheats(Cheat::DropEarly)) {
-            replica.drop_covered(number, &BTreeSet::new());
+            replica.drop_covered(number, &Superset::default());
         }
     }
 
@@ -349,7 +351,7 @@ impl Leader {
         number: FlushNumber,
         parts: &BTreeMap<NodeId, (CommandId, bool)>,
     ) {
-        let except = replica.tracker.uncovered(number);
+        let except = replica.tracker.uncovered(number, &replica.config.grain);
         replica.drop_covered(number, &except);
         for (peer, (flush, _)) in parts {
             if let Some(session) = self.links.get(peer).and_then(|link| link.session) {

@@ -57,8 +57,10 @@ impl Leader {
     fn catch_up(&mut self, replica: &mut Replica, source: NodeId) {
         let grain = replica.config.grain;
         let standing = self.links[&source].standing.as_ref().expect("it was fenced");
-        let regions = replica.issued.record.union(&standing.record);
-        self.to_fetch = regions.flat_map(|region| grain.extents_of(*region)).collect();
+        let mut regions = replica.issued.record.clone();
+        regions.extend(&standing.record, grain.runs_max);
+        self.to_fetch = grain.extents_of(&regions);
+        grain.clip(&mut self.to_fetch);
         self.fetching.clear();
         self.phase = Phase::Catching(source);
         self.pump_fetches(replica, source);
@@ -70,7 +72,8 @@ impl Leader {
             return;
         }
         let free = replica.config.copies_max.saturating_sub(self.fetching.len());
-        let chosen: Vec<Extent> = self.to_fetch.difference(&self.fetching).take(free).copied().collect();
+        let chosen: Vec<Extent> =
+            self.to_fetch.iter().filter(|e| !self.fetching.contains(e)).take(free).collect();
         for extent in chosen {
             self.fetching.insert(extent);
             let command = Command::Fetch(replica.config.grain.blocks_of(extent));
@@ -106,7 +109,7 @@ impl Leader {
     pub(super) fn fetch_written(&mut self, extent: Extent, outcome: Outcome) {
         self.fetching.remove(&extent);
         if outcome == Outcome::Ok {
-            self.to_fetch.remove(&extent);
+            self.to_fetch.remove(&extent.run());
         }
     }
 

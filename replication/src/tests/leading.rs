@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{Bench, GRANT, ME, led_by_other};
 use crate::{
-    Boot, Command, Durable, Event, HostAnswer, Membership, Message, NodeId, OpId, Outcome, Session, Standing,
-    Stored,
+    Boot, Command, Durable, Event, HostAnswer, Membership, Message, NodeId, OpId, Outcome, Region, Session,
+    Standing, Stored, Superset,
 };
 
 const PEER: NodeId = NodeId(0);
@@ -22,7 +22,7 @@ enum Next {
 /// Named primary in epoch 2 of {0, 1}; `intact` is its own copy, `peer` what the other says, if it obeys.
 fn named(intact: bool, peer: Option<bool>) -> Bench {
     let mut durable = Durable::new(led_by_other(), Boot(1));
-    durable.record = BTreeSet::from([crate::Region(0)]);
+    durable.record = Superset::from(Region(0)..Region(1));
     let mut bench = Bench::new(durable, if intact { 1 } else { 2 });
     bench.pass(GRANT * 2);
     if peer.is_some() {
@@ -31,7 +31,7 @@ fn named(intact: bool, peer: Option<bool>) -> Bench {
     bench.on(Event::Learned(led_by_other().led_by(ME)));
     if let Some(intact) = peer {
         let session = fence_session(&mut bench);
-        let record = BTreeSet::new();
+        let record = Superset::default();
         bench.hear(PEER, Message::Fenced { session, replica: Standing { intact, complete: true, record } });
     }
     bench

@@ -2,6 +2,7 @@
 
 mod fencing;
 mod leading;
+mod sets;
 mod wire;
 
 use std::time::Duration;
@@ -13,7 +14,8 @@ use crate::{
 
 const ME: NodeId = NodeId(1);
 const GRANT: Duration = Duration::from_millis(100);
-const GRAIN: Grain = Grain { blocks_per_extent: 2, extents_per_region: 2, extents: 4 };
+const GRAIN: Grain =
+    Grain { blocks_per_extent: 2, extents_per_region: 2, extents: 4, runs_max: crate::RUNS_MAX };
 
 /// A replica, its time, and work that it has not been told the end of.
 struct Bench {

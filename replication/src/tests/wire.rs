@@ -1,19 +1,17 @@
 //! What arrives from elsewhere: as it was sent, or refused.
 
-use std::collections::BTreeSet;
-
 use super::led_by_other;
 use crate::{
     BlockRange, Boot, Change, Command, CommandId, Durable, Extent, Membership, Message, NodeId, Outcome,
-    Region, Session, Standing,
+    Region, Session, Standing, Superset,
 };
 
 #[test]
 fn messages_and_changes_arrive_as_they_were_sent() {
     let (session, id) = (Session { incarnation: 3, number: 1 << 33 }, CommandId(7));
     let membership = led_by_other();
-    let record = BTreeSet::from([Region(1), Region(2)]);
-    let missing = [(NodeId(2), BTreeSet::from([Extent(0), Extent(9)]))].into();
+    let record = Superset::from(Region(1)..Region(3));
+    let missing = [(NodeId(2), Superset::from(Extent(0)..Extent(9)))].into();
     let command = |command| Message::Command { session, id, command };
     for message in [
         Message::Fence { session, membership: membership.clone() },

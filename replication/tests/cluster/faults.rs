@@ -60,7 +60,7 @@ impl World {
                 }
             }
         }
-        node.disk.process_died(&mut rng, id, &crate::node::GRAIN);
+        node.disk.process_died(&mut rng, id, &node.grain);
         if power {
             node.disk.power_lost(&mut rng);
             node.reboot(now);

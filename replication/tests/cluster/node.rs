@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use replication::{BlockRange, Boot, Config, Durable, Grain, NodeId, Payload, Replica, WorkId};
+use replication::{BlockRange, Boot, Config, Durable, Grain, NodeId, Payload, RUNS_MAX, Replica, WorkId};
 
 use crate::disk::{Disk, Value};
 
 /// The volume of all simulations: small, so that everything meets.
-pub(crate) const GRAIN: Grain = Grain { blocks_per_extent: 2, extents_per_region: 2, extents: 8 };
+pub(crate) const GRAIN: Grain =
+    Grain { blocks_per_extent: 2, extents_per_region: 2, extents: 8, runs_max: RUNS_MAX };
 pub(crate) const BLOCKS: u64 = 16;
 
 #[derive(Debug)]
@@ -16,6 +17,7 @@ pub(crate) struct Node {
     /// Without a process there is none.
     pub(crate) replica: Option<Replica>,
     pub(crate) disk: Disk,
+    pub(crate) grain: Grain,
     pub(crate) boot: u64,
     pub(crate) incarnation: u64,
     booted_at: u64,
@@ -35,11 +37,12 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn new(id: NodeId, fields: Durable, rate_ppm: u64) -> Self {
+    pub(crate) fn new(id: NodeId, fields: Durable, grain: Grain, rate_ppm: u64) -> Self {
         Self {
             id,
             replica: None,
             disk: Disk::new(BLOCKS, fields),
+            grain,
             boot: 1,
             incarnation: 0,
             booted_at: 0,

@@ -7,8 +7,8 @@ use std::{
 };
 
 use replication::{
-    Action, Boot, Change, Cheat, Config, Durable, Epoch, Event, HostAnswer, Membership, Message, NodeId,
-    OpId, Outcome, Payload, Stored, Work, WorkId,
+    Action, Boot, Change, Cheat, Config, Durable, Epoch, Event, Grain, HostAnswer, Membership, Message,
+    NodeId, OpId, Outcome, Payload, Stored, Work, WorkId,
 };
 
 use crate::{
@@ -133,6 +133,9 @@ impl World {
         let count = rng.range(3..6) as u16;
         let members = rng.range(1..u64::from(count.min(3)) + 1) as u16;
         let membership = Membership::first(NodeId(0), (0..members).map(NodeId));
+        // Sets with so few runs are joined all the time.
+        let runs_max = [1, 2, GRAIN.runs_max, GRAIN.runs_max][(config.seed % 4) as usize];
+        let grain = Grain { runs_max, ..GRAIN };
         let mut nodes = Vec::new();
         for id in (0..count).map(NodeId) {
             let is_member = membership.in_sync.contains(&id);
@@ -141,13 +144,13 @@ impl World {
             } else {
                 Durable::blank(membership.clone())
             };
-            nodes.push(Node::new(id, fields, rng.range(990_000..1_010_000)));
+            nodes.push(Node::new(id, fields, grain, rng.range(990_000..1_010_000)));
         }
         let replica = Config {
             me: NodeId(0),
             incarnation: 0,
             boot: Boot(0),
-            grain: GRAIN,
+            grain,
             grant: Duration::from_millis(40),
             patience: Duration::from_millis(25),
             copies_max: 2,
@@ -506,7 +509,7 @@ impl World {
         let fails = self.node(id).disk.failing && self.rng.once_in(2);
         let node = self.node(id);
         match work {
-            Work::Persist(_) => node.disk.change_ends(work_id, id, &GRAIN),
+            Work::Persist(_) => node.disk.change_ends(work_id, id, &node.grain),
             Work::Write { .. } => {
                 let (range, values) = node.writing.remove(&work_id).unwrap();
                 if fails {
