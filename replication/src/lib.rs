@@ -5,6 +5,7 @@
 //! durable     what a replica keeps on its drive beside the data
 //! replica     one replica: events in, actions out
 //! follower    its part that obeys a primary's session
+//! status      what people and metrics see of it
 //! leader      its part that leads: takeover, hosts' operations, copies, changes of the set, grants
 //! ```
 //! The caller owns payload, clock, drive, network and store, so the same code runs on the reactor and in the simulator.
@@ -19,6 +20,7 @@ mod membership;
 mod message;
 mod range;
 mod replica;
+mod status;
 #[cfg(test)]
 mod tests;
 mod tracker;
@@ -26,7 +28,9 @@ mod tracker;
 pub use config::{Cheat, Config};
 pub use durable::{Boot, Change, Durable};
 pub use event::{Action, Event, HostAnswer, HostRequest, OpId, Payload, Stored, Work, WorkId};
+pub use leader::{LinkState, Phase};
 pub use membership::{Epoch, Membership, NodeId, Session};
 pub use message::{Command, CommandId, Message, Outcome, Standing};
 pub use range::{BlockRange, Extent, Grain, NoRuns, Numbered, RUNS_MAX, Region, RunSet, Superset};
 pub use replica::Replica;
+pub use status::{Leadership, PeerStatus, Role, Status, TakenOut, TakenOutFor};

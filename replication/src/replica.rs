@@ -151,6 +151,11 @@ impl Replica {
             || self.settled.certified.is_some() && self.config.cheats(Cheat::NoIncarnation)
     }
 
+    /// Whether it is to lead, as soon as nobody else may read by its word.
+    pub(crate) fn is_named(&self) -> bool {
+        self.promoted.is_some()
+    }
+
     pub(crate) fn standing(&self) -> Standing {
         Standing {
             intact: self.is_intact(),

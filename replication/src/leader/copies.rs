@@ -45,7 +45,7 @@ impl Leader {
         };
         grain.clip(&mut todo);
         link.todo = Some(todo);
-        link.state = LinkState::Copying;
+        link.enter(LinkState::Copying, replica.now);
         if !intact {
             self.ops.peer_forgot(peer);
         }
@@ -99,8 +99,9 @@ impl Leader {
         }
     }
 
-    pub(super) fn copied(&mut self, peer: NodeId, extent: Extent) {
+    pub(super) fn copied(&mut self, replica: &Replica, peer: NodeId, extent: Extent) {
         let Some(link) = self.links.get_mut(&peer) else { return };
+        link.got_on = replica.now;
         if link.copying.remove(&extent) {
             self.ops.claims.release_copy(extent);
         }
@@ -114,22 +115,24 @@ impl Leader {
         if self.belongs(peer) {
             self.certify(replica, peer);
         } else if !self.ops.lags(peer) {
-            self.links.get_mut(&peer).expect("it was copied to").state = LinkState::Flushing;
+            self.enter(replica, peer, LinkState::Flushing);
             self.command(replica, peer, Purpose::JoinFlush, Command::Flush, None);
         }
     }
 
     pub(super) fn certify(&mut self, replica: &mut Replica, peer: NodeId) {
-        self.links.get_mut(&peer).expect("it was copied to").state = LinkState::Certifying;
+        self.enter(replica, peer, LinkState::Certifying);
         let missing = replica.issued.missing.iter().filter(|(node, _)| **node != peer);
         let missing = missing.map(|(node, extents)| (*node, extents.clone())).collect();
         self.command(replica, peer, Purpose::Certify, Command::Certify { missing }, None);
     }
 
-    pub(super) fn certified(&mut self, peer: NodeId) {
+    pub(super) fn certified(&mut self, replica: &Replica, peer: NodeId) {
         debug_assert_eq!(self.phase, Phase::Leading);
-        if let Some(link) = self.links.get_mut(&peer) {
-            link.state = LinkState::Equal;
-        }
+        self.enter(replica, peer, LinkState::Equal);
+    }
+
+    fn enter(&mut self, replica: &Replica, peer: NodeId, state: LinkState) {
+        self.links.get_mut(&peer).expect("it was copied to").enter(state, replica.now);
     }
 }

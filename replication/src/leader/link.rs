@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::Leader;
+use serde::{Deserialize, Serialize};
+
+use super::{Leader, Phase};
 use crate::{
     config::Config,
     membership::{Epoch, NodeId, Session},
@@ -12,8 +14,8 @@ use crate::{
 };
 
 /// How far a peer has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum LinkState {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum LinkState {
     /// No connection.
     Down,
     /// Asked to obey.
@@ -33,8 +35,11 @@ pub(super) enum LinkState {
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) state: LinkState,
-    /// When it was last connected, or began to be waited for.
+    /// When it came to this state.
     pub(super) since: Duration,
+    /// When it was last seen to get on: equal, or taking a copy; or when it began to be waited for. A connection that
+    /// comes and goes, and a peer that only obeys, are no progress: hosts would wait for ever.
+    pub(super) got_on: Duration,
     pub(super) session: Option<Session>,
     /// Of the set that the session's fence spoke of.
     pub(super) fence_epoch: Epoch,
@@ -59,6 +64,7 @@ impl Link {
         Self {
             state: LinkState::Down,
             since: now,
+            got_on: now,
             session: None,
             fence_epoch: Epoch::default(),
             epoch: Epoch::default(),
@@ -70,6 +76,16 @@ impl Link {
             asked: None,
             bad: false,
         }
+    }
+
+    pub(super) fn enter(&mut self, state: LinkState, now: Duration) {
+        self.state = state;
+        self.since = now;
+    }
+
+    /// When it has been waited for long enough.
+    pub(super) fn overdue_at(&self, config: &Config) -> Duration {
+        if self.bad { Duration::ZERO } else { self.got_on + config.patience }
     }
 
     /// When to ask for the next grant: halfway through the present one, or when the last request was not answered.
@@ -100,10 +116,14 @@ impl Leader {
     /// What was sent may or may not have arrived.
     fn disconnect(&mut self, replica: &mut Replica, peer: NodeId) {
         let Some(link) = self.links.get_mut(&peer) else { return };
-        if link.state > LinkState::Fencing {
-            link.since = replica.now;
+        // One that obeys waits for us until we lead.
+        let waits = link.state == LinkState::Fenced && self.phase != Phase::Leading;
+        if waits || link.state == LinkState::Equal {
+            link.got_on = replica.now;
         }
-        link.state = LinkState::Down;
+        if link.state != LinkState::Down {
+            link.enter(LinkState::Down, replica.now);
+        }
         link.session = None;
         link.asked = None;
         link.telling = Epoch::default();
@@ -132,7 +152,7 @@ impl Leader {
     /// Fences a peer, under a new session.
     pub(super) fn connect(&mut self, replica: &mut Replica, peer: NodeId) {
         let member = self.membership.in_sync.contains(&peer);
-        if !replica.up.contains(&peer) || !member && self.phase != super::Phase::Leading {
+        if !replica.up.contains(&peer) || !member && self.phase != Phase::Leading {
             return;
         }
         self.last_session += 1;
@@ -144,7 +164,7 @@ impl Leader {
         if link.bad {
             return;
         }
-        link.state = LinkState::Fencing;
+        link.enter(LinkState::Fencing, replica.now);
         link.session = Some(session);
         link.fence_epoch = self.membership.epoch;
         let membership = self.membership.clone();

@@ -10,6 +10,7 @@ mod grants;
 mod link;
 mod ops;
 mod set_change;
+mod status;
 mod takeover;
 
 use std::{
@@ -17,11 +18,10 @@ use std::{
     time::Duration,
 };
 
-use self::{
-    link::{Link, LinkState},
-    ops::Ops,
-    set_change::SetChange,
-};
+use serde::{Deserialize, Serialize};
+
+pub use self::link::LinkState;
+use self::{link::Link, ops::Ops, set_change::SetChange};
 use crate::{
     config::Cheat,
     event::{Action, HostAnswer, HostRequest, OpId, WorkId},
@@ -29,11 +29,12 @@ use crate::{
     message::{Command, CommandId, Message, Outcome, Standing},
     range::{BlockRange, Extent, Superset},
     replica::{Replica, Then},
+    status::TakenOut,
 };
 
 /// Where a leadership stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
     /// Not every member obeys yet.
     Fencing,
     /// This copy lost what it had not flushed: it takes the recently written from an intact member (M1).
@@ -55,6 +56,8 @@ pub(crate) struct Leader {
     last_session: u64,
     change: Option<SetChange>,
     hand_over: Option<NodeId>,
+    /// Why replicas left the set under this leadership, and when; until they join again.
+    taken_out: BTreeMap<NodeId, TakenOut>,
     ops: Ops,
     /// What a copy that lost power still has to fetch, and what it fetches.
     to_fetch: Superset<Extent>,
@@ -113,6 +116,7 @@ impl Leader {
             last_session: 0,
             change: None,
             hand_over: None,
+            taken_out: BTreeMap::new(),
             ops: Ops::default(),
             to_fetch: Superset::default(),
             fetching: BTreeSet::new(),
@@ -200,7 +204,7 @@ impl Leader {
 
     pub(crate) fn next_deadline(&self, replica: &Replica) -> Option<Duration> {
         let patience = self.belonging().filter(|(_, link)| link.state <= LinkState::Fencing);
-        let patience = patience.map(|(_, link)| link.since + replica.config.patience).min();
+        let patience = patience.map(|(_, link)| link.overdue_at(&replica.config)).min();
         let renewal = self.belonging().filter_map(|(_, link)| link.grant_renewal(&replica.config)).min();
         let deadlines = [patience, renewal].into_iter().flatten();
         // What is overdue waits for something else than time.
@@ -241,10 +245,10 @@ impl Leader {
         }
         match purpose {
             Purpose::Op(op) => self.ops.peer_done(op, from, id),
-            Purpose::Copy(extent) => self.copied(from, extent),
+            Purpose::Copy(extent) => self.copied(replica, from, extent),
             Purpose::Fetch(extent) => self.fetched(replica, (from, session, id), extent),
             Purpose::JoinFlush => self.certify(replica, from),
-            Purpose::Certify => self.certified(from),
+            Purpose::Certify => self.certified(replica, from),
             Purpose::Adopt(epoch) => {
                 let link = self.links.get_mut(&from).expect("it answered");
                 link.epoch = link.epoch.max(epoch);
@@ -317,7 +321,7 @@ impl Leader {
         if link.session != Some(session) || link.state != LinkState::Fencing {
             return;
         }
-        link.state = LinkState::Fenced;
+        link.enter(LinkState::Fenced, replica.now);
         link.epoch = link.fence_epoch;
         link.standing = Some(standing);
         if self.phase == Phase::Leading {

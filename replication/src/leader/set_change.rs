@@ -72,8 +72,7 @@ impl Leader {
 
     fn due_change(&self, replica: &Replica) -> Option<Membership> {
         let overdue = |link: &super::Link| {
-            link.state <= LinkState::Fencing
-                && (link.bad || replica.now >= link.since + replica.config.patience)
+            link.state <= LinkState::Fencing && replica.now >= link.overdue_at(&replica.config)
         };
         if let Some((lost, _)) = self.belonging().find(|(_, link)| overdue(link)) {
             return Some(self.membership.without(lost));
@@ -145,6 +144,7 @@ impl Leader {
             return;
         }
         self.change = None;
+        self.note_taken_out(&target, replica.now);
         self.membership = target;
         let gone = self.links.iter().filter(|(peer, _)| !self.membership.in_sync.contains(peer));
         for peer in gone.map(|(peer, _)| *peer).collect::<Vec<_>>() {

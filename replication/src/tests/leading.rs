@@ -2,13 +2,8 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{Bench, GRANT, ME, led_by_other};
-use crate::{
-    Boot, Command, Durable, Event, HostAnswer, Membership, Message, NodeId, OpId, Outcome, Region, Session,
-    Standing, Stored, Superset,
-};
-
-const PEER: NodeId = NodeId(0);
+use super::{Bench, GRANT, ME, PEER, leading, led_by_other, named, obey};
+use crate::{Boot, Durable, Event, HostAnswer, Membership, Message, OpId, Session, Stored};
 
 /// What a replica does that was named: who obeys it, and whether copies are intact.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,53 +12,6 @@ enum Next {
     Fetches,
     RemovesPeer,
     Waits,
-}
-
-/// Named primary in epoch 2 of {0, 1}; `intact` is its own copy, `peer` what the other says, if it obeys.
-fn named(intact: bool, peer: Option<bool>) -> Bench {
-    let mut durable = Durable::new(led_by_other(), Boot(1));
-    durable.record = Superset::from(Region(0)..Region(1));
-    let mut bench = Bench::new(durable, if intact { 1 } else { 2 });
-    bench.pass(GRANT * 2);
-    if peer.is_some() {
-        bench.on(Event::PeerUp(PEER));
-    }
-    bench.on(Event::Learned(led_by_other().led_by(ME)));
-    if let Some(intact) = peer {
-        let session = fence_session(&mut bench);
-        let record = Superset::default();
-        bench.hear(PEER, Message::Fenced { session, replica: Standing { intact, complete: true, record } });
-    }
-    bench
-}
-
-fn fence_session(bench: &mut Bench) -> Session {
-    let fence = bench.sent().into_iter().find_map(|(_, message)| match message {
-        Message::Fence { session, .. } => Some(session),
-        _ => None,
-    });
-    fence.expect("the peer is fenced")
-}
-
-/// Answers every command and grant until nothing is asked any more; whether blocks were fetched.
-fn obey(bench: &mut Bench) -> bool {
-    let mut fetched = false;
-    loop {
-        let sent = bench.sent();
-        if sent.is_empty() {
-            return fetched;
-        }
-        for (to, message) in sent {
-            match message {
-                Message::Command { session, id, command } => {
-                    fetched |= matches!(command, Command::Fetch(_));
-                    bench.hear(to, Message::Done { session, id, outcome: Outcome::Ok });
-                }
-                Message::GrantRequest { session, asked } => bench.hear(to, Message::Grant { session, asked }),
-                _ => {}
-            }
-        }
-    }
 }
 
 #[test]
@@ -90,14 +38,6 @@ fn takeover_by_who_obeys_and_who_is_intact() {
         };
         assert_eq!(next, expected, "intact {intact}, peer {peer:?}");
     }
-}
-
-/// Leads {0, 1} in epoch 2, with everything equal.
-fn leading() -> Bench {
-    let mut bench = named(true, Some(true));
-    obey(&mut bench);
-    assert!(bench.replica.is_serving());
-    bench
 }
 
 #[test]

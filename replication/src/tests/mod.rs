@@ -2,17 +2,20 @@
 
 mod fencing;
 mod leading;
+mod patience;
 mod sets;
+mod status;
 mod wire;
 
 use std::time::Duration;
 
 use crate::{
-    Action, BlockRange, Boot, Config, Durable, Event, Grain, HostAnswer, HostRequest, Membership, Message,
-    NodeId, OpId, Outcome, Replica, Session, Stored, Work, WorkId,
+    Action, BlockRange, Boot, Command, Config, Durable, Event, Grain, HostAnswer, HostRequest, Membership,
+    Message, NodeId, OpId, Outcome, Region, Replica, Session, Standing, Stored, Superset, Work, WorkId,
 };
 
 const ME: NodeId = NodeId(1);
+const PEER: NodeId = NodeId(0);
 const GRANT: Duration = Duration::from_millis(100);
 const GRAIN: Grain =
     Grain { blocks_per_extent: 2, extents_per_region: 2, extents: 4, runs_max: crate::RUNS_MAX };
@@ -110,4 +113,59 @@ impl Bench {
 /// Two members, led by node 0.
 fn led_by_other() -> Membership {
     Membership::first(NodeId(0), [NodeId(0), ME])
+}
+
+/// Named primary in epoch 2 of {0, 1}; `intact` is its own copy, `peer` what the other says, if it obeys.
+fn named(intact: bool, peer: Option<bool>) -> Bench {
+    let mut durable = Durable::new(led_by_other(), Boot(1));
+    durable.record = Superset::from(Region(0)..Region(1));
+    let mut bench = Bench::new(durable, if intact { 1 } else { 2 });
+    bench.pass(GRANT * 2);
+    if peer.is_some() {
+        bench.on(Event::PeerUp(PEER));
+    }
+    bench.on(Event::Learned(led_by_other().led_by(ME)));
+    if let Some(intact) = peer {
+        let session = fence_session(&mut bench);
+        let record = Superset::default();
+        bench.hear(PEER, Message::Fenced { session, replica: Standing { intact, complete: true, record } });
+    }
+    bench
+}
+
+fn fence_session(bench: &mut Bench) -> Session {
+    let fence = bench.sent().into_iter().find_map(|(_, message)| match message {
+        Message::Fence { session, .. } => Some(session),
+        _ => None,
+    });
+    fence.expect("the peer is fenced")
+}
+
+/// Answers every command and grant until nothing is asked any more; whether blocks were fetched.
+fn obey(bench: &mut Bench) -> bool {
+    let mut fetched = false;
+    loop {
+        let sent = bench.sent();
+        if sent.is_empty() {
+            return fetched;
+        }
+        for (to, message) in sent {
+            match message {
+                Message::Command { session, id, command } => {
+                    fetched |= matches!(command, Command::Fetch(_));
+                    bench.hear(to, Message::Done { session, id, outcome: Outcome::Ok });
+                }
+                Message::GrantRequest { session, asked } => bench.hear(to, Message::Grant { session, asked }),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Leads {0, 1} in epoch 2, with everything equal.
+fn leading() -> Bench {
+    let mut bench = named(true, Some(true));
+    obey(&mut bench);
+    assert!(bench.replica.is_serving());
+    bench
 }

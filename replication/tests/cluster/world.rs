@@ -326,12 +326,17 @@ impl World {
         for a in self.node_ids() {
             for b in self.node_ids() {
                 let up = self.node(a).replica.is_some() && self.node(b).replica.is_some();
-                let awake = self.node(a).paused_until <= self.now && self.node(b).paused_until <= self.now;
+                let asleep = [a, b].map(|id| self.nodes[usize::from(id.0)].paused_until > self.now);
                 let free = self.network.connection(a, b).is_none();
-                if a < b && up && awake && free && self.network.hears(a, b) && self.network.hears(b, a) {
+                let hear = self.network.hears(a, b) && self.network.hears(b, a);
+                if a < b && up && free && hear && asleep != [true, true] {
                     self.network.connect(a, b);
                     self.happens(a, MS, Event::PeerUp(b));
                     self.happens(b, MS, Event::PeerUp(a));
+                    // The machine of a paused process accepts connections, and then nothing more is heard.
+                    if asleep != [false, false] {
+                        self.break_soon(a, b);
+                    }
                 }
             }
         }
