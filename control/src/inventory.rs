@@ -7,9 +7,11 @@ use crate::{
     model::{
         backend::BackendRecord,
         inventory::{Inventory, Sighting},
+        task::TaskType,
     },
     state::{Change, Stored},
     store::StoreError,
+    tasks,
 };
 
 /// There is one.
@@ -49,13 +51,15 @@ fn sighting(app: &App, backend: Stored<BackendRecord>) -> Sighting {
     }
 }
 
-/// Forgets all samples; returns the number of this reset.
+/// Forgets all samples, as an internal task; returns the number of this reset.
 pub(crate) async fn reset(app: &App) -> Result<u64, ApiError> {
     retry(async || {
         let stored = stored(app).await?;
         let mut inventory = stored.as_ref().map(|s| s.value.clone()).unwrap_or_default();
         let number = inventory.reset();
-        put(app, stored, &inventory).await?;
+        let change = Change::default().set(stored.as_ref(), &inventory);
+        let done = "the inventory was reset";
+        tasks::commit_done(&app.state, TaskType::ResetInventory, done, change).await?;
         Ok(number)
     })
     .await

@@ -17,6 +17,8 @@ mod files;
 mod identity;
 mod inventory;
 mod jwt_key;
+#[cfg(test)]
+mod kill_test;
 mod known_drives;
 mod license;
 mod limits;

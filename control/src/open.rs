@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    path::{Path, PathBuf},
     sync::{Arc, RwLock},
 };
 
@@ -84,9 +85,26 @@ pub(crate) async fn open(
     node: Option<Node>,
     listeners: &[SocketAddr],
 ) -> Result<Opened, ControlError> {
+    // It makes the data directory, too.
+    node_id(&config.data_dir)?;
+    let store = Arc::new(RedbStore::open(&store_path(&config.data_dir))?);
+    open_on(store, config, node, listeners).await
+}
+
+/// Where the metadata lies in the data directory.
+pub(crate) fn store_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("control.redb")
+}
+
+/// As `open`, on a store that is open already.
+pub(crate) async fn open_on(
+    store: Arc<dyn MetaStore>,
+    config: ControlConfig,
+    node: Option<Node>,
+    listeners: &[SocketAddr],
+) -> Result<Opened, ControlError> {
     let node_id = node_id(&config.data_dir)?;
-    let store_path = config.data_dir.join("control.redb");
-    let store: Arc<dyn MetaStore> = Arc::new(RedbStore::open(&store_path)?);
+    let store_path = store_path(&config.data_dir);
     let names = ServerNames::new(listeners, &config.server_names)?;
     let credentials = Credentials::open(&config.data_dir, &node_id, &names)?;
     let in_store = |e: RotateError| match e {

@@ -109,7 +109,7 @@ pub async fn serve(
 
 /// Finishes what a crash cut short, then exports what was published. A volume that is lost does not keep the
 /// others from coming back; a store that cannot be read does.
-async fn bring_back(app: &App) -> Result<(), StoreError> {
+pub(crate) async fn bring_back(app: &App) -> Result<(), StoreError> {
     for problem in reconcile::storage(app).await? {
         tracing::warn!("{problem}");
     }

@@ -36,11 +36,12 @@ pub(crate) async fn abort_migrations(
     Ok(change)
 }
 
-/// Notes an internal task that has been done.
-pub(crate) async fn note_done(
+/// Commits what an internal task did, together with the note that it has been done: a crash leaves both or none.
+pub(crate) async fn commit_done(
     state: &State,
     task_type: TaskType,
     description: &str,
+    change: Change,
 ) -> Result<(), StoreError> {
     let now = now_ms();
     let mut ended: Vec<TaskRecord> = state.list::<TaskRecord>().await?.into_iter().map(|t| t.value).collect();
@@ -48,7 +49,7 @@ pub(crate) async fn note_done(
     ended.sort_by_key(|task| task.start_ms);
     let too_many = (ended.len() + 1).saturating_sub(limits::INTERNAL_TASKS);
     let gone = ended.iter().enumerate().filter(|(i, task)| *i < too_many || task.has_expired(now));
-    let change = gone.map(|(_, task)| task).fold(Change::default(), Change::forget);
+    let change = gone.map(|(_, task)| task).fold(change, Change::forget);
     state.create(TaskRecord::done(task_type, description, now), change).await?;
     Ok(())
 }
@@ -74,7 +75,8 @@ mod tests {
         }
         assert_eq!(list(&state).await.unwrap().len(), 1, "the old one is not shown");
         for _ in 0..limits::INTERNAL_TASKS + 2 {
-            note_done(&state, TaskType::FetchInventory, "fetched").await.unwrap();
+            let nothing = Change::default();
+            commit_done(&state, TaskType::FetchInventory, "fetched", nothing).await.unwrap();
         }
         let kept = state.list::<TaskRecord>().await.unwrap();
         assert_eq!(kept.len(), limits::INTERNAL_TASKS + 1);

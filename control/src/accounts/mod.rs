@@ -103,8 +103,7 @@ impl Accounts {
         credentials: &Path,
         session_ms: u64,
     ) -> Result<Self, ControlError> {
-        let this =
-            Self { state, passwords: Passwords::new().await, throttle: Throttle::default(), session_ms };
+        let this = Self { state, passwords: Passwords::new(), throttle: Throttle::default(), session_ms };
         let file = credentials.join(credentials::ADMIN_PASSWORD);
         let in_store = |e: StoreError| ControlError::bad_file(credentials, e);
         if this.state.get::<Directory>(Directory::KEY).await.map_err(in_store)?.is_none() {

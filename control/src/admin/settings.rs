@@ -16,6 +16,7 @@ use crate::{
     ControlError,
     app::{App, retry},
     envelope::ApiError,
+    open::store_path,
     state::{Change, Record, State, Stored},
     store::RedbStore,
 };
@@ -304,7 +305,7 @@ pub(crate) fn take_effect(app: &App, settings: &AdminSettings) {
 /// # Errors
 /// The store cannot be read.
 pub async fn configured_address(data_dir: &Path) -> Result<Option<IpAddr>, ControlError> {
-    let path = data_dir.join("control.redb");
+    let path = store_path(data_dir);
     if !path.exists() {
         return Ok(None);
     }

@@ -14,6 +14,7 @@ use crate::{
         task::TaskType,
     },
     openapi::Numbered,
+    state::Change,
     tasks,
 };
 
@@ -101,7 +102,8 @@ fn sample_view(sample: &Sample, before: &[Sighting]) -> SampleView {
 pub(crate) async fn get(State(app): State<SharedApp>) -> Reply {
     app.observe().await;
     let inventory = inventory::look(&app).await?;
-    tasks::note_done(&app.state, TaskType::FetchInventory, "the inventory was fetched").await?;
+    let (done, nothing) = ("the inventory was fetched", Change::default());
+    tasks::commit_done(&app.state, TaskType::FetchInventory, done, nothing).await?;
     Ok(Json(view(&inventory)).into_response())
 }
 
@@ -113,12 +115,6 @@ pub(crate) async fn reset(State(app): State<SharedApp>) -> Reply {
         return Err(Failure::new(Code::CommunicationError, "a storage node does not answer").into());
     }
     let this = SharedApp::clone(&app);
-    let number = app
-        .complete(async move {
-            let number = inventory::reset(&this).await?;
-            tasks::note_done(&this.state, TaskType::ResetInventory, "the inventory was reset").await?;
-            Ok(number)
-        })
-        .await?;
+    let number = app.complete(async move { inventory::reset(&this).await }).await?;
     Ok(Json(json!({ "status": "Success", "description": "Success.", "id": number })).into_response())
 }

@@ -66,7 +66,6 @@ pub(crate) async fn install(State(app): State<SharedApp>, JsonBody(body): JsonBo
     let this = SharedApp::clone(&app);
     app.complete(async move {
         retry(|| put(&this, &license)).await?;
-        tasks::note_done(&this.state, TaskType::InstallLicense, "the license was installed").await?;
         let said = format!("a license of type {} was installed", license.license_type.name());
         this.events.add(Kind::LicenseInstalled, "license", said).await;
         Ok(())
@@ -77,7 +76,9 @@ pub(crate) async fn install(State(app): State<SharedApp>, JsonBody(body): JsonBo
 
 async fn put(app: &App, license: &License) -> Result<(), ApiError> {
     let stored = app.state.get(License::KEY).await?;
-    Ok(app.state.commit(Change::default().set(stored.as_ref(), license)).await?)
+    let change = Change::default().set(stored.as_ref(), license);
+    let done = "the license was installed";
+    Ok(tasks::commit_done(&app.state, TaskType::InstallLicense, done, change).await?)
 }
 
 #[cfg(test)]

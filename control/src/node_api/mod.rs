@@ -45,6 +45,14 @@ pub(crate) fn reply<T: Serialize>(answer: Result<T, NodeError>) -> Response {
     }
 }
 
+/// The operations behind their fence. Whoever puts something around it sees what is asked before the fence does.
+pub(crate) fn fenced_routes(node: NodeHandle) -> Router {
+    routes()
+        .layer(DefaultBodyLimit::max(limits::NODE_BODY_BYTES))
+        .layer(from_fn_with_state(Fence::default(), fenced))
+        .with_state(node)
+}
+
 /// Serves until the handle stops it.
 pub(crate) fn serve(
     socket: TcpListener,
@@ -53,9 +61,5 @@ pub(crate) fn serve(
     node: NodeHandle,
     handle: Handle<SocketAddr>,
 ) -> Result<JoinHandle<()>, ControlError> {
-    let router: Router = routes()
-        .layer(DefaultBodyLimit::max(limits::NODE_BODY_BYTES))
-        .layer(from_fn_with_state(Fence::default(), fenced))
-        .with_state(node);
-    listen(socket, address, tls::Acceptor::new(config), router, handle)
+    listen(socket, address, tls::Acceptor::new(config), fenced_routes(node), handle)
 }
