@@ -18,6 +18,9 @@ pub struct Boot(pub u64);
 pub struct Durable {
     /// The newest membership that this replica took part in. Commands of an older epoch are refused.
     pub membership: Membership,
+    /// How large the volume is, as far as this replica knows: it grows when it is told to, and when it is written to
+    /// beyond. Beyond are zeros. The drive must have so much room before the change that says so ends.
+    pub extents: u64,
     /// It holds a volume's data; what it may lack follows from the others' `missing`. A new replica does not.
     pub complete: bool,
     /// The boot in which it was last equal to a primary: if the machine is still up since, nothing was lost.
@@ -33,6 +36,8 @@ pub struct Durable {
 pub enum Change {
     /// Takes part in a newer membership. Who left it lacks what may not have reached it; who came back lacks nothing.
     Adopt(Membership),
+    /// The volume has at least so many extents.
+    Expand(u64),
     /// About to write into a range.
     Mark(BlockRange),
     /// These regions are on all replicas in sync, flushed: exactly these, because a region that is dropped and was not
@@ -44,9 +49,10 @@ pub enum Change {
 
 impl Durable {
     /// Of a replica that is made with its volume, empty like all others.
-    pub fn new(membership: Membership, boot: Boot) -> Self {
+    pub fn new(membership: Membership, boot: Boot, extents: u64) -> Self {
         Self {
             membership,
+            extents,
             complete: true,
             certified: Some(boot),
             record: Superset::default(),
@@ -55,15 +61,17 @@ impl Durable {
     }
 
     /// Of a replica that is made later and has yet to be filled.
-    pub fn blank(membership: Membership) -> Self {
-        Self { complete: false, certified: None, ..Self::new(membership, Boot(0)) }
+    pub fn blank(membership: Membership, extents: u64) -> Self {
+        Self { complete: false, certified: None, ..Self::new(membership, Boot(0), extents) }
     }
 
     /// Makes a change, on `me`'s replica.
     pub fn apply(&mut self, change: &Change, me: NodeId, grain: &Grain) {
         match change {
             Change::Adopt(membership) => self.adopt(membership, me, grain),
+            Change::Expand(extents) => self.extents = self.extents.max(*extents),
             Change::Mark(range) => {
+                self.extents = self.extents.max(grain.extents(*range).end.0);
                 self.record.insert(&grain.regions(*range), grain.runs_max);
                 for missing in self.missing.values_mut() {
                     missing.insert(&grain.extents(*range), grain.runs_max);
@@ -98,9 +106,15 @@ impl Durable {
         self.membership = membership.clone();
     }
 
+    /// Whether a range lies within the volume, as far as this replica knows.
+    pub fn has_room(&self, range: BlockRange, grain: &Grain) -> bool {
+        grain.extents(range).end.0 <= self.extents
+    }
+
     /// Whether a write into `range` needs no mark.
     pub fn covers(&self, range: BlockRange, grain: &Grain) -> bool {
-        self.record.covers(&grain.regions(range))
+        self.has_room(range, grain)
+            && self.record.covers(&grain.regions(range))
             && self.missing.values().all(|missing| missing.covers(&grain.extents(range)))
     }
 }

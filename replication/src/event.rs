@@ -46,6 +46,11 @@ pub enum Event {
         op: OpId,
         request: HostRequest,
     },
+    /// The volume has so many extents now, or more: never fewer. What is new is zeros on all replicas, which may hear of
+    /// it in any order and at any time. Hosts may use it when every replica that may lead was told.
+    Expanded {
+        extents: u64,
+    },
     /// An administrator, or a drain: let that replica lead.
     HandOver(NodeId),
 }

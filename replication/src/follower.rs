@@ -126,7 +126,13 @@ impl Replica {
                 self.start_work(Work::Flush, Then::Asked(asked));
             }
             Command::Fetch(range) => {
-                self.start_work(Work::Read(range), Then::Asked(asked));
+                let grain = &self.config.grain;
+                if self.settled.has_room(range, grain) {
+                    self.fetch(asked, range);
+                } else {
+                    let extents = grain.extents(range).end.0;
+                    self.persist(Change::Expand(extents), Then::Fetch(asked, range));
+                }
             }
             Command::Certify { missing } => {
                 let boot = self.config.boot;
@@ -140,6 +146,10 @@ impl Replica {
                 self.persist(Change::Adopt(membership), Then::Asked(asked));
             }
         }
+    }
+
+    pub(crate) fn fetch(&mut self, asked: Asked, range: BlockRange) {
+        self.start_work(Work::Read(range), Then::Asked(asked));
     }
 
     /// The moment at which a write cannot be stopped any more.

@@ -47,6 +47,8 @@ pub struct Standing {
     /// It holds the volume's data, but for what left members lack.
     pub complete: bool,
     pub record: Superset<Region>,
+    /// How large the volume is, as far as the replica knows.
+    pub extents: u64,
 }
 
 /// What a primary asks of a replica.

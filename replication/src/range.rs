@@ -106,8 +106,6 @@ impl Numbered for Region {
 pub struct Grain {
     pub blocks_per_extent: u64,
     pub extents_per_region: u64,
-    /// Of the volume.
-    pub extents: u64,
     /// Of a set of grains: [`RUNS_MAX`], or fewer.
     pub runs_max: usize,
 }
@@ -126,7 +124,7 @@ impl Grain {
         Region(range.first / blocks)..Region(last + 1)
     }
 
-    /// The extents of regions. The last region of a volume may be longer than the volume.
+    /// The extents of regions. The last of them may lie beyond the volume's end.
     pub fn extents_of(&self, regions: &RunSet<Region>) -> Superset<Extent> {
         let mut extents = Superset::default();
         for run in regions.runs() {
@@ -139,15 +137,5 @@ impl Grain {
     /// The blocks of an extent.
     pub fn blocks_of(&self, extent: Extent) -> BlockRange {
         BlockRange { first: extent.0 * self.blocks_per_extent, count: self.blocks_per_extent }
-    }
-
-    /// All extents of the volume.
-    pub fn all(&self) -> Range<Extent> {
-        Extent(0)..Extent(self.extents)
-    }
-
-    /// Takes out what lies beyond the volume's end.
-    pub fn clip(&self, extents: &mut Superset<Extent>) {
-        extents.remove(&(Extent(self.extents)..Extent(u64::MAX)));
     }
 }

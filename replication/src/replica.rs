@@ -52,6 +52,8 @@ pub(crate) enum Then {
     Fenced(Fence),
     /// A primary's command.
     Asked(Asked),
+    /// A primary wants these blocks, which lay beyond the volume's end.
+    Fetch(Asked, BlockRange),
     Lead(LeaderWork),
 }
 
@@ -105,6 +107,7 @@ impl Replica {
                 }
                 self.lead(|replica, leader| leader.host(replica, op, request));
             }
+            Event::Expanded { extents } => self.expand(extents),
             Event::HandOver(to) => self.lead(|_, leader| leader.hand_over(to)),
         }
         self.try_fence();
@@ -161,6 +164,7 @@ impl Replica {
             intact: self.is_intact(),
             complete: self.settled.complete,
             record: self.issued.record.clone(),
+            extents: self.issued.extents,
         }
     }
 
@@ -297,6 +301,13 @@ impl Replica {
         self.start_work(Work::Persist(change), then);
     }
 
+    /// The volume is at least so large.
+    pub(crate) fn expand(&mut self, extents: u64) {
+        if extents > self.issued.extents {
+            self.persist(Change::Expand(extents), Then::Nothing);
+        }
+    }
+
     /// Makes sure that a range is recorded before it is written; `then` follows when it is.
     pub(crate) fn mark(&mut self, range: BlockRange, then: Then) -> Option<Then> {
         let grain = &self.config.grain;
@@ -317,6 +328,7 @@ impl Replica {
         match then {
             Then::Nothing => {}
             Then::Fenced(fence) => self.fence_adopted(fence),
+            Then::Fetch(asked, range) => self.fetch(asked, range),
             Then::Asked(asked) => self.asked_done(asked, &work, id, outcome),
             Then::TakeOver(membership) => {
                 self.adopting = false;

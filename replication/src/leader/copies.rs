@@ -1,6 +1,6 @@
 //! Making a peer equal: the recently written after a takeover or a loss of power, the missed after an absence.
 
-use super::{Leader, LeaderWork, Phase, Purpose, link::LinkState};
+use super::{Leader, LeaderWork, Link, LinkState, Phase, Purpose};
 use crate::{
     config::Cheat,
     event::{Payload, Work, WorkId},
@@ -11,8 +11,20 @@ use crate::{
 };
 
 impl Leader {
+    /// What do the peers lack that obey? Judged when this drive has room for all that they have.
+    pub(super) fn judge_fenced(&mut self, replica: &mut Replica) {
+        let fits = |link: &Link| {
+            let standing = link.standing.as_ref().filter(|_| link.state == LinkState::Fenced);
+            standing.is_some_and(|standing| standing.extents <= replica.settled.extents)
+        };
+        let fenced = self.links.iter().filter(|(_, link)| fits(link));
+        for peer in fenced.map(|(peer, _)| *peer).collect::<Vec<_>>() {
+            self.begin_copies(replica, peer);
+        }
+    }
+
     /// A peer obeys, and this replica leads: what does it lack?
-    pub(super) fn begin_copies(&mut self, replica: &mut Replica, peer: NodeId) {
+    fn begin_copies(&mut self, replica: &mut Replica, peer: NodeId) {
         let grain = replica.config.grain;
         let counts = self.belongs(peer);
         let link = self.links.get_mut(&peer).expect("it was fenced");
@@ -31,7 +43,7 @@ impl Leader {
                     lacks.extend(&theirs(), grain.runs_max);
                     lacks
                 }
-                None => grain.all().into(),
+                None => Superset::from(Extent(0)..Extent(replica.settled.extents)),
             }
         } else if let Some(mut todo) = link.todo.take() {
             if !intact {
@@ -43,13 +55,13 @@ impl Leader {
         } else {
             recent()
         };
-        grain.clip(&mut todo);
+        // Beyond what we and it have, neither was ever written.
+        todo.remove(&(Extent(replica.settled.extents)..Extent(u64::MAX)));
         link.todo = Some(todo);
         link.enter(LinkState::Copying, replica.now);
         if !intact {
             self.ops.peer_forgot(peer);
         }
-        self.pump_copies(replica);
     }
 
     /// Begins copies, a few at a time, and goes on when there is nothing left to copy.

@@ -190,6 +190,7 @@ impl Leader {
         self.take_over(replica);
         if self.phase == Phase::Leading {
             self.meet_strangers(replica);
+            self.judge_fenced(replica);
             self.pump_copies(replica);
         }
         self.tell_of_set(replica);
@@ -323,10 +324,9 @@ impl Leader {
         }
         link.enter(LinkState::Fenced, replica.now);
         link.epoch = link.fence_epoch;
+        // What it holds beyond our end was written there, and must be seen.
+        replica.expand(standing.extents);
         link.standing = Some(standing);
-        if self.phase == Phase::Leading {
-            self.begin_copies(replica, from);
-        }
     }
 
     fn start(replica: &mut Replica, work: crate::event::Work, kind: LeaderWork) -> WorkId {

@@ -24,9 +24,6 @@ impl Leader {
             Phase::Fencing if replica.is_intact() => {
                 if self.members_fenced() {
                     self.phase = Phase::Leading;
-                    for peer in self.fenced_peers() {
-                        self.begin_copies(replica, peer);
-                    }
                 }
             }
             Phase::Fencing => {
@@ -60,7 +57,8 @@ impl Leader {
         let mut regions = replica.issued.record.clone();
         regions.extend(&standing.record, grain.runs_max);
         self.to_fetch = grain.extents_of(&regions);
-        grain.clip(&mut self.to_fetch);
+        // Beyond what we and it have, neither was ever written.
+        self.to_fetch.remove(&(Extent(replica.issued.extents)..Extent(u64::MAX)));
         self.fetching.clear();
         self.phase = Phase::Catching(source);
         self.pump_fetches(replica, source);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Bench, GRANT, led_by_other};
+use super::{Bench, EXTENTS, GRANT, led_by_other};
 use crate::{BlockRange, Boot, Command, CommandId, Durable, Membership, Message, NodeId, Session, Work};
 
 #[derive(Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ fn reply(bench: &mut Bench) -> Reply {
 
 /// A replica that obeys node 0 in epoch 1, session 5, and has granted it to read if `granted`.
 fn obedient(granted: bool) -> Bench {
-    let mut bench = Bench::new(Durable::new(led_by_other(), Boot(1)), 1);
+    let mut bench = Bench::new(Durable::new(led_by_other(), Boot(1), EXTENTS), 1);
     bench.pass(GRANT * 2);
     bench.fence(NodeId(0), 5, &led_by_other());
     assert_eq!(reply(&mut bench), Reply::Fenced);
@@ -85,7 +85,7 @@ fn a_returned_grant_need_not_run_out() {
 
 #[test]
 fn a_replica_that_has_just_started_may_have_granted() {
-    let mut bench = Bench::new(Durable::new(led_by_other(), Boot(1)), 1);
+    let mut bench = Bench::new(Durable::new(led_by_other(), Boot(1), EXTENTS), 1);
     bench.fence(NodeId(2), 1, &led_by(2, 2));
     assert_eq!(reply(&mut bench), Reply::Nothing);
     bench.pass(GRANT * 2);

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{Bench, GRANT, ME, PEER, leading, led_by_other, named, obey};
+use super::{Bench, EXTENTS, GRANT, ME, PEER, leading, led_by_other, named, obey};
 use crate::{Boot, Durable, Event, HostAnswer, Membership, Message, OpId, Session, Stored};
 
 /// What a replica does that was named: who obeys it, and whether copies are intact.
@@ -115,7 +115,7 @@ fn reads_need_the_grant_of_every_member() {
 #[test]
 fn a_process_that_starts_again_leads_under_a_new_epoch() {
     let alone = Membership::first(ME, [ME]);
-    let mut bench = Bench::new(Durable::new(alone.clone(), Boot(1)), 1);
+    let mut bench = Bench::new(Durable::new(alone.clone(), Boot(1), EXTENTS), 1);
     bench.on(Event::Learned(alone.clone()));
     assert!(!bench.replica.is_serving());
     assert_eq!(bench.store, [alone.led_by(ME)]);

@@ -1,5 +1,6 @@
 //! The state machines, state by event.
 
+mod expanding;
 mod fencing;
 mod leading;
 mod patience;
@@ -17,8 +18,8 @@ use crate::{
 const ME: NodeId = NodeId(1);
 const PEER: NodeId = NodeId(0);
 const GRANT: Duration = Duration::from_millis(100);
-const GRAIN: Grain =
-    Grain { blocks_per_extent: 2, extents_per_region: 2, extents: 4, runs_max: crate::RUNS_MAX };
+const EXTENTS: u64 = 4;
+const GRAIN: Grain = Grain { blocks_per_extent: 2, extents_per_region: 2, runs_max: crate::RUNS_MAX };
 
 /// A replica, its time, and work that it has not been told the end of.
 struct Bench {
@@ -28,6 +29,8 @@ struct Bench {
     answers: Vec<(OpId, HostAnswer)>,
     store: Vec<Membership>,
     held: Vec<(WorkId, Work)>,
+    /// What was read from the drive.
+    reads: Vec<BlockRange>,
     /// Work of these kinds is not ended at once.
     hold: fn(&Work) -> bool,
 }
@@ -51,6 +54,7 @@ impl Bench {
             answers: Vec::new(),
             store: Vec::new(),
             held: Vec::new(),
+            reads: Vec::new(),
             hold: |_| false,
         }
     }
@@ -63,6 +67,9 @@ impl Bench {
     fn on(&mut self, event: Event) {
         self.replica.on(self.now, event);
         for action in self.replica.take_actions() {
+            if let Action::Work { work: Work::Read(range), .. } = &action {
+                self.reads.push(*range);
+            }
             match action {
                 Action::Send { to, message, .. } => self.sent.push((to, message)),
                 Action::Answer { op, answer } => self.answers.push((op, answer)),
@@ -117,7 +124,7 @@ fn led_by_other() -> Membership {
 
 /// Named primary in epoch 2 of {0, 1}; `intact` is its own copy, `peer` what the other says, if it obeys.
 fn named(intact: bool, peer: Option<bool>) -> Bench {
-    let mut durable = Durable::new(led_by_other(), Boot(1));
+    let mut durable = Durable::new(led_by_other(), Boot(1), EXTENTS);
     durable.record = Superset::from(Region(0)..Region(1));
     let mut bench = Bench::new(durable, if intact { 1 } else { 2 });
     bench.pass(GRANT * 2);
@@ -128,7 +135,13 @@ fn named(intact: bool, peer: Option<bool>) -> Bench {
     if let Some(intact) = peer {
         let session = fence_session(&mut bench);
         let record = Superset::default();
-        bench.hear(PEER, Message::Fenced { session, replica: Standing { intact, complete: true, record } });
+        bench.hear(
+            PEER,
+            Message::Fenced {
+                session,
+                replica: Standing { intact, complete: true, record, extents: EXTENTS },
+            },
+        );
     }
     bench
 }

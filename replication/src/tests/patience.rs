@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{Bench, ME, PEER, leading};
+use super::{Bench, EXTENTS, ME, PEER, leading};
 use crate::{Command, Event, Message, Outcome, Standing, Superset};
 
 /// What a peer does after each of its connections.
@@ -27,7 +27,12 @@ fn answer(bench: &mut Bench, peer: Peer) {
         for (_, message) in sent {
             match message {
                 Message::Fence { session, .. } => {
-                    let replica = Standing { intact: false, complete: true, record: Superset::default() };
+                    let replica = Standing {
+                        intact: false,
+                        complete: true,
+                        record: Superset::default(),
+                        extents: EXTENTS,
+                    };
                     bench.hear(PEER, Message::Fenced { session, replica });
                 }
                 Message::Command { session, id, command: Command::Write(_) }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Bench, GRANT, ME, PEER, leading, led_by_other, obey};
+use super::{Bench, EXTENTS, GRANT, ME, PEER, leading, led_by_other, obey};
 use crate::{
     BlockRange, Boot, Durable, Event, HostRequest, Leadership, LinkState, OpId, Phase, Role, Status, Stored,
     TakenOut, TakenOutFor,
@@ -17,7 +17,7 @@ fn leadership(bench: &Bench) -> Leadership {
 
 #[test]
 fn roles_from_start_to_leading() {
-    let mut bench = Bench::new(Durable::new(led_by_other(), Boot(1)), 2);
+    let mut bench = Bench::new(Durable::new(led_by_other(), Boot(1), EXTENTS), 2);
     let idle = Status {
         membership: led_by_other(),
         role: Role::Idle,
@@ -61,7 +61,12 @@ fn a_peer_that_left_is_shown_with_what_it_misses_and_why() {
     // It comes back, and joins.
     bench.on(Event::PeerUp(PEER));
     let session = super::fence_session(&mut bench);
-    let replica = crate::Standing { intact: true, complete: true, record: crate::Superset::default() };
+    let replica = crate::Standing {
+        intact: true,
+        complete: true,
+        record: crate::Superset::default(),
+        extents: EXTENTS,
+    };
     bench.hear(PEER, crate::Message::Fenced { session, replica });
     let back = leadership(&bench).peers[&PEER].clone();
     assert_eq!((back.state, back.left_to_copy_extents), (LinkState::Copying, Some(3)));

@@ -1,6 +1,6 @@
 //! What arrives from elsewhere: as it was sent, or refused.
 
-use super::led_by_other;
+use super::{EXTENTS, led_by_other};
 use crate::{
     BlockRange, Boot, Change, Command, CommandId, Durable, Extent, Membership, Message, NodeId, Outcome,
     Region, Session, Standing, Superset,
@@ -17,7 +17,7 @@ fn messages_and_changes_arrive_as_they_were_sent() {
         Message::Fence { session, membership: membership.clone() },
         Message::Fenced {
             session,
-            replica: Standing { intact: true, complete: false, record: record.clone() },
+            replica: Standing { intact: true, complete: false, record: record.clone(), extents: EXTENTS },
         },
         Message::Refused { newer: membership.clone(), of: Some(id) },
         command(Command::Write(BlockRange { first: 8, count: 1 })),
@@ -30,7 +30,7 @@ fn messages_and_changes_arrive_as_they_were_sent() {
         let text = serde_json::to_string(&message).unwrap();
         assert_eq!(serde_json::from_str::<Message>(&text).unwrap(), message, "{text}");
     }
-    let mut durable = Durable::new(membership, Boot(4));
+    let mut durable = Durable::new(membership, Boot(4), EXTENTS);
     durable.record = record;
     let text = serde_json::to_string(&durable).unwrap();
     assert_eq!(serde_json::from_str::<Durable>(&text).unwrap(), durable);
@@ -54,7 +54,7 @@ fn what_cannot_be_is_refused() {
 
 #[test]
 fn a_refusal_names_the_command_that_it_ends() {
-    let mut bench = super::Bench::new(Durable::new(led_by_other(), Boot(1)), 1);
+    let mut bench = super::Bench::new(Durable::new(led_by_other(), Boot(1), EXTENTS), 1);
     let session = Session { incarnation: 1, number: 5 };
     bench.hear(NodeId(0), Message::Command { session, id: CommandId(9), command: Command::Flush });
     assert_eq!(

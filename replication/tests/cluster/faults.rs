@@ -2,7 +2,10 @@
 
 use replication::NodeId;
 
-use crate::world::{SimEvent, World};
+use crate::{
+    node::EXTENTS_MAX,
+    world::{SimEvent, World},
+};
 
 const MS: u64 = 1000;
 
@@ -10,7 +13,7 @@ impl World {
     /// One more thing goes wrong, or is mended.
     pub(crate) fn fault(&mut self) {
         let node = NodeId(self.rng.index(self.nodes.len()) as u16);
-        match self.rng.range(0..20) {
+        match self.rng.range(0..21) {
             0..3 => self.kill(node, false),
             3..6 => self.kill(node, true),
             6 => {
@@ -37,7 +40,9 @@ impl World {
                 let failing = self.rng.once_in(3);
                 self.node(node).disk.failing = failing;
             }
-            _ => self.hand_over(node),
+            19 => self.hand_over(node),
+            // The volume grows, and the nodes hear of it one after the other.
+            _ => self.extents = (self.extents + 1).min(EXTENTS_MAX),
         }
     }
 

@@ -4,7 +4,6 @@ use replication::{BlockRange, Event, HostAnswer, HostRequest, OpId, Payload};
 
 use crate::{
     disk::Value,
-    node::BLOCKS,
     world::{HOSTS_END, MS, SimEvent, World},
 };
 
@@ -45,8 +44,9 @@ impl World {
             self.soon(5 * MS, SimEvent::HostActs(host));
             return;
         };
-        let first = self.rng.range(0..BLOCKS);
-        let count = self.rng.range(1..4).min(BLOCKS - first);
+        let blocks = self.node(id).blocks();
+        let first = self.rng.range(0..blocks);
+        let count = self.rng.range(1..4).min(blocks - first);
         let range = BlockRange { first, count };
         let request = match self.rng.range(0..10) {
             0..5 => HostRequest::Write(range),

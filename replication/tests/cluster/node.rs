@@ -7,8 +7,9 @@ use replication::{BlockRange, Boot, Config, Durable, Grain, NodeId, Payload, RUN
 use crate::disk::{Disk, Value};
 
 /// The volume of all simulations: small, so that everything meets.
-pub(crate) const GRAIN: Grain =
-    Grain { blocks_per_extent: 2, extents_per_region: 2, extents: 8, runs_max: RUNS_MAX };
+pub(crate) const GRAIN: Grain = Grain { blocks_per_extent: 2, extents_per_region: 2, runs_max: RUNS_MAX };
+/// Of a volume that has grown as far as it will.
+pub(crate) const EXTENTS_MAX: u64 = 8;
 pub(crate) const BLOCKS: u64 = 16;
 
 #[derive(Debug)]
@@ -56,6 +57,11 @@ impl Node {
             last_change_at: 0,
             tick_at: None,
         }
+    }
+
+    /// How many blocks of the volume it knows.
+    pub(crate) fn blocks(&self) -> u64 {
+        self.disk.fields.extents * self.grain.blocks_per_extent
     }
 
     /// Its own time.

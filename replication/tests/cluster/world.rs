@@ -16,7 +16,7 @@ use crate::{
     disk::{FlushPoint, Value},
     hosts::Operation,
     network::Network,
-    node::{GRAIN, Node},
+    node::{EXTENTS_MAX, GRAIN, Node},
     rng::Rng,
     store::Store,
 };
@@ -115,6 +115,8 @@ pub(crate) struct World {
     pub(crate) nodes: Vec<Node>,
     pub(crate) network: Network,
     pub(crate) store: Store,
+    /// Of the volume, as it was ordered.
+    pub(crate) extents: u64,
     pub(crate) operations: Vec<Operation>,
     /// When all replicas in sync had lost power.
     pub(crate) eras: Vec<u64>,
@@ -136,13 +138,14 @@ impl World {
         // Sets with so few runs are joined all the time.
         let runs_max = [1, 2, GRAIN.runs_max, GRAIN.runs_max][(config.seed % 4) as usize];
         let grain = Grain { runs_max, ..GRAIN };
+        let extents = EXTENTS_MAX - config.seed / 4 % 5;
         let mut nodes = Vec::new();
         for id in (0..count).map(NodeId) {
             let is_member = membership.in_sync.contains(&id);
             let fields = if is_member {
-                Durable::new(membership.clone(), Boot(1))
+                Durable::new(membership.clone(), Boot(1), extents)
             } else {
-                Durable::blank(membership.clone())
+                Durable::blank(membership.clone(), extents)
             };
             nodes.push(Node::new(id, fields, grain, rng.range(990_000..1_010_000)));
         }
@@ -165,6 +168,7 @@ impl World {
             nodes,
             network: Network::default(),
             store: Store { membership, reachable: true },
+            extents,
             operations: Vec::new(),
             eras: Vec::new(),
             suspected: 0,
@@ -319,6 +323,10 @@ impl World {
             }
             let membership = self.store.membership.clone();
             self.happens(id, 3 * MS, Event::Learned(membership));
+            if self.node(id).disk.fields.extents < self.extents {
+                let extents = self.extents;
+                self.happens(id, 80 * MS, Event::Expanded { extents });
+            }
         }
     }
 
@@ -485,6 +493,9 @@ impl World {
         let most = if slow || self.rng.once_in(40) { 40 * MS } else { MS / 2 };
         let latency = self.rng.range(20..most);
         let node = self.node(id);
+        if let Work::Write { range, .. } | Work::Read(range) = &work {
+            assert!(range.blocks().end <= node.blocks(), "{} works on {range:?} of {}", id.0, node.blocks());
+        }
         let mut at = now + latency;
         let mut flush = None;
         match &work {
