@@ -35,6 +35,8 @@ pub(crate) enum Kind {
     /// On request.
     ServerRestarts,
     ReleaseInstalled,
+    /// It was installed, and did not become ready.
+    ReleaseRolledBack,
     NodeJoined,
     NodeRemoved,
     NodeAvailable,
@@ -76,9 +78,11 @@ pub(crate) enum Kind {
 impl Kind {
     fn severity(self) -> Severity {
         match self {
-            Self::DriveState | Self::NodeUnavailable | Self::CapacityWarning | Self::LoginsThrottled => {
-                Severity::Warning
-            }
+            Self::DriveState
+            | Self::NodeUnavailable
+            | Self::CapacityWarning
+            | Self::LoginsThrottled
+            | Self::ReleaseRolledBack => Severity::Warning,
             _ => Severity::Info,
         }
     }

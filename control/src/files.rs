@@ -10,7 +10,7 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;
 
-use crate::{ControlError, random};
+use crate::{ControlError, crash_point::crash_point, random};
 
 /// Of every key that is made here.
 const KEY_BYTES: usize = 32;
@@ -28,15 +28,31 @@ pub(crate) fn private_dir(path: &Path) -> Result<(), ControlError> {
 pub(crate) fn write_private(path: &Path, contents: &(impl AsRef<[u8]> + ?Sized)) -> Result<(), ControlError> {
     let replace = || {
         let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+        crash_point();
         let new = path.with_extension("new");
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
         file.set_permissions(fs::Permissions::from_mode(0o600))?;
         file.write_all(contents.as_ref())?;
         file.sync_all()?;
+        crash_point();
         fs::rename(&new, path)?;
+        crash_point();
         File::open(dir)?.sync_all()
     };
     replace().map_err(ControlError::file(path))
+}
+
+/// Removes the file, if there is one. After a crash it is there or not.
+pub(crate) fn remove(path: &Path) -> Result<(), ControlError> {
+    let remove = || {
+        crash_point();
+        match fs::remove_file(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            removed => removed?,
+        }
+        File::open(path.parent().ok_or(io::ErrorKind::InvalidInput)?)?.sync_all()
+    };
+    remove().map_err(ControlError::file(path))
 }
 
 /// The file's text, or `None` if there is no such file.

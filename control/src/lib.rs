@@ -8,6 +8,7 @@ mod api;
 mod app;
 mod auth;
 mod config;
+mod crash_point;
 mod credentials;
 mod envelope;
 mod error;
@@ -48,7 +49,8 @@ mod usage_file;
 mod utc;
 
 pub use admin::{
-    AdminConfig, AdminGroup, LogFile, NoAdminGroup, newer_program, self_check,
+    AdminConfig, AdminGroup, LogFile, NextProgram, NoAdminGroup, ReleaseTrial, next_program,
+    release_is_ready, self_check,
     settings::{LogFilter, configured_address},
 };
 pub use config::{AuthSettings, ControlConfig, Location, Replication, Require};

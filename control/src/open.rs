@@ -23,7 +23,7 @@ use crate::{
     app::{App, Locks, SharedApp},
     auth::{Authenticator, Certificates, IssuedTokens, RotateError, Tokens},
     credentials::{Credentials, ServerNames},
-    events::Events,
+    events::{Events, Kind},
     identity::node_id,
     known_drives::KnownDrives,
     license, limits,
@@ -173,6 +173,10 @@ pub(crate) async fn open_on(
     });
     if let Some(settings) = &settings {
         take_effect(&app, settings);
+    }
+    if let Some(text) = app.admin.settle(&app.state, &app.credentials).await? {
+        tracing::error!("{text}");
+        app.events.add(Kind::ReleaseRolledBack, app.node_name(), text).await;
     }
     Ok(Opened { app, own, credentials, targets })
 }

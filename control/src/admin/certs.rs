@@ -7,8 +7,10 @@ use std::{
 
 use rustls::{pki_types::CertificateDer, sign::CertifiedKey};
 use rustls_pki_types::{PrivateKeyDer, pem::PemObject};
+use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::hex;
 use crate::{ControlError, files, tls};
 
 /// Chain and key in one file, so that after a crash they belong together.
@@ -65,6 +67,12 @@ impl PublicCertificate {
 
 fn file(credentials: &Path) -> PathBuf {
     credentials.join(FILE)
+}
+
+/// The mark of what a replacement changes.
+pub(crate) fn mark(credentials: &Path) -> Result<String, ControlError> {
+    let pem = files::read_if_there(&file(credentials))?;
+    Ok(pem.map_or_else(String::new, |pem| hex(&Sha256::digest(pem))))
 }
 
 /// With line breaks of one kind, the last line ended too.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::LogFile;
-use crate::{ControlError, app::now_ms, files, limits};
+use crate::{ControlError, app::now_ms, crash_point::crash_point, files, limits};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -36,6 +36,9 @@ pub(crate) struct JobState {
     /// What a success made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) result: Option<Value>,
+    /// While it runs: a mark of the state that it is to change, as it was when it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    before: Option<String>,
 }
 
 /// Why a job failed, or could not begin.
@@ -62,6 +65,7 @@ pub(crate) struct Reporter {
 impl Reporter {
     pub(crate) fn reach(&self, percentage: u8, text: &str) {
         self.job.note(text);
+        crash_point();
         let mut state = self.job.lock();
         if self.job.round.load(Ordering::Relaxed) == self.round {
             // Not written down: after a crash the job has failed, wherever it was.
@@ -107,7 +111,7 @@ pub(crate) struct Running {
 }
 
 impl Job {
-    /// `name` names its files: the status in `dir`, the log in `logs`. What ran when the process ended has failed.
+    /// `name` names its files: the status in `dir`, the log in `logs`. Settled before anything begins.
     pub(super) fn open(
         dir: &Path,
         logs: &Path,
@@ -121,12 +125,32 @@ impl Job {
         };
         let path = logs.join(name).with_extension("log");
         let log = LogFile::open(&path, limits::LOG_FILE_BYTES).map_err(ControlError::file(path))?;
-        let this = Self { component, file, log, state: Mutex::new(state), round: AtomicU64::new(0) };
-        if this.state().status == Some(JobStatus::Running) {
-            this.note("failed: the server ended before this did");
-            this.write(&mut this.lock(), JobState::of(JobStatus::Failed))?;
+        Ok(Arc::new(Self { component, file, log, state: Mutex::new(state), round: AtomicU64::new(0) }))
+    }
+
+    /// What ran when the process ended has failed; the log, the error and the text that is returned say what it left
+    /// behind. `now`: the mark of the state that it was to change, as it is.
+    pub(crate) fn settle(&self, now: &str) -> Result<Option<String>, ControlError> {
+        let state = self.state();
+        if state.status != Some(JobStatus::Running) {
+            return Ok(None);
         }
-        Ok(Arc::new(this))
+        let left = match state.before.as_deref() {
+            None => "",
+            Some(before) if before == now => "; the old state holds",
+            Some(_) => "; the new state holds",
+        };
+        let message = format!("the server ended before this did{left}");
+        self.note(&format!("failed: {message}"));
+        let error = Some(JobError::new("E1000", message.clone()));
+        self.write(&mut self.lock(), JobState { error, ..JobState::of(JobStatus::Failed) })?;
+        Ok(Some(message))
+    }
+
+    /// What it made turned out to be no good after all.
+    pub(crate) fn revoke(&self, error: JobError) -> Result<(), ControlError> {
+        self.note(&format!("{}: {}", error.code, error.message));
+        self.write(&mut self.lock(), JobState { error: Some(error), ..JobState::of(JobStatus::Failed) })
     }
 
     pub(crate) fn state(&self) -> JobState {
@@ -165,11 +189,20 @@ impl Job {
 
     /// Only a job that is not running can begin.
     pub(crate) fn begin(self: &Arc<Self>, text: &str) -> Result<Running, NotBegun> {
+        self.begin_over(text, None)
+    }
+
+    /// One that changes a state of which `before` is the mark now.
+    pub(crate) fn begin_over(
+        self: &Arc<Self>,
+        text: &str,
+        before: Option<String>,
+    ) -> Result<Running, NotBegun> {
         let mut state = self.lock();
         if state.status == Some(JobStatus::Running) {
             return Err(NotBegun::Busy);
         }
-        self.write(&mut state, JobState { percentage: 10, ..JobState::of(JobStatus::Running) })
+        self.write(&mut state, JobState { percentage: 10, before, ..JobState::of(JobStatus::Running) })
             .map_err(|e| NotBegun::Unwritable(e.to_string()))?;
         let round = self.round.fetch_add(1, Ordering::Relaxed) + 1;
         drop(state);
@@ -301,13 +334,23 @@ mod tests {
     #[test]
     fn what_ran_when_the_process_ended_has_failed() {
         let dir = tempfile::tempdir().unwrap();
-        std::mem::forget(open(dir.path()).begin("it runs").unwrap());
-        let job = open(dir.path());
-        assert_eq!(job.state().status, Some(JobStatus::Failed));
-        let log = job.log.text().unwrap();
-        assert!(
-            log.contains("[SYSTEM] it runs\n") && log.ends_with("the server ended before this did\n"),
-            "{log}"
-        );
+        for (before, now, left) in [
+            (None, "a", "the server ended before this did"),
+            (Some("a"), "a", "the server ended before this did; the old state holds"),
+            (Some("a"), "b", "the server ended before this did; the new state holds"),
+        ] {
+            std::mem::forget(open(dir.path()).begin_over("it runs", before.map(str::to_owned)).unwrap());
+            let job = open(dir.path());
+            job.settle(now).unwrap();
+            let state = job.state();
+            assert_eq!(
+                (state.status, state.error.unwrap().message.as_str()),
+                (Some(JobStatus::Failed), left)
+            );
+            let log = job.log.text().unwrap();
+            assert!(log.contains("[SYSTEM] it runs\n") && log.ends_with(&format!("{left}\n")), "{log}");
+            job.settle("c").unwrap();
+            assert_eq!(job.log.text().unwrap(), log, "it is settled once");
+        }
     }
 }

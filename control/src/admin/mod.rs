@@ -12,6 +12,7 @@ mod heartbeats;
 mod job;
 mod log_file;
 mod passphrase;
+mod program;
 mod release;
 mod restart;
 mod sealed_file;
@@ -34,13 +35,12 @@ pub(crate) use job::{Job, JobError, JobStatus, NotBegun, Running};
 pub use log_file::LogFile;
 pub(crate) use release::Release;
 use restart::Restart;
-pub use self_check::{newer_program, self_check};
+pub use self_check::{next_program, release_is_ready, self_check};
 pub(crate) use token::{AdminToken, Credential, SetupError};
+pub use update::{NextProgram, ReleaseTrial};
 use update::{Releases, UpdateKeys};
 
-use tokio::sync::Mutex;
-
-use crate::{ControlError, files};
+use crate::{ControlError, files, state::State};
 
 /// What the administration API has of its own.
 pub(crate) struct Admin {
@@ -58,8 +58,7 @@ pub(crate) struct Admin {
     pub(crate) restart: Restart,
     /// `None`: no debug bundle can be made.
     pub(crate) support_key: Option<Arc<SupportKey>>,
-    /// One restore at a time.
-    pub(crate) restoring: Mutex<()>,
+    pub(crate) restore: Arc<Job>,
     /// Its own files: what jobs left, uploads in progress.
     pub(crate) dir: PathBuf,
 }
@@ -73,7 +72,8 @@ impl Admin {
     ) -> Result<Self, ControlError> {
         let (dir, logs) = (data_dir.join("admin"), data_dir.join("logs"));
         files::private_dir(&dir)?;
-        clear_uploads(&dir.join("incoming"))?;
+        clear(&dir.join("incoming"))?;
+        update::clear(&dir)?;
         files::private_dir(&logs)?;
         Ok(Self {
             token: AdminToken::open(credentials, config.first_run_words)?,
@@ -82,20 +82,43 @@ impl Admin {
             settings: Job::open(&dir, &logs, "settings", "SYSTEM")?,
             certs: Job::open(&dir, &logs, "certs", "SYSTEM")?,
             backup: Job::open(&dir, &logs, "backup", "BACKUP")?,
+            restore: Job::open(&dir, &logs, "restore", "BACKUP")?,
             update: Job::open(&dir, &logs, "update", "SYSTEM")?,
             update_keys: UpdateKeys::load(&config)?,
             releases: Releases::of(data_dir),
             restart: Restart::default(),
             support_key: config.support_key.as_deref().map(SupportKey::load).transpose()?.map(Arc::new),
-            restoring: Mutex::default(),
             config,
             dir,
         })
     }
+
+    /// Says of every job that was under way when the process ended what it left behind, and of a release that was
+    /// installed that it was rolled back. Returns the latter, for people. Before anything else is done.
+    pub(crate) async fn settle(
+        &self,
+        state: &State,
+        credentials: &Path,
+    ) -> Result<Option<String>, ControlError> {
+        let in_store = |error| ControlError::bad_file(&self.dir, error);
+        self.settings.settle(&settings::mark(state).await.map_err(in_store)?)?;
+        self.certs.settle(&certs::mark(credentials)?)?;
+        self.backup.settle("")?;
+        self.update.settle(&self.releases.mark())?;
+        if let Some(text) = self.restore.settle(&backup::restore_mark(state).await.map_err(in_store)?)? {
+            self.backup.note(&format!("a restore: {text}"));
+        }
+        let rejected = update::rejected(&self.releases)?;
+        if let Some(text) = &rejected {
+            self.update.revoke(JobError::new("E1002", text.clone()))?;
+            update::forget_rejected(&self.releases)?;
+        }
+        Ok(rejected)
+    }
 }
 
-/// Uploads that a crash left behind.
-fn clear_uploads(dir: &Path) -> Result<(), ControlError> {
+/// An empty directory: what a crash left there goes.
+fn clear(dir: &Path) -> Result<(), ControlError> {
     match fs::remove_dir_all(dir) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(ControlError::file(dir)(error)),
         _ => {}

@@ -11,6 +11,7 @@ use aws_lc_rs::{
         AES_256, DecryptionContext, EncryptionContext, StreamingDecryptingKey, StreamingEncryptingKey,
         UnboundCipherKey,
     },
+    error::Unspecified,
     iv::FixedLength,
     pbkdf2,
 };
@@ -39,24 +40,34 @@ fn failed<E>(_: E) -> io::Error {
     )
 }
 
+/// Writes what `cipher` makes of all that is left to read, but for its end; `cipher` says how much it made.
+fn pump(
+    mut from: impl Read,
+    to: &mut impl Write,
+    mut cipher: impl FnMut(&[u8], &mut [u8]) -> Result<usize, Unspecified>,
+) -> io::Result<()> {
+    let (mut input, mut output) = (vec![0; CHUNK_BYTES], vec![0; CHUNK_BYTES + BLOCK_BYTES]);
+    loop {
+        let n = from.read(&mut input)?;
+        if n == 0 {
+            return Ok(());
+        }
+        let made = cipher(&input[..n], &mut output).map_err(failed)?;
+        to.write_all(&output[..made])?;
+    }
+}
+
 /// A fresh salt each time.
-pub(crate) fn encrypt(pass_phrase: &str, mut from: impl Read, mut to: impl Write) -> io::Result<()> {
+pub(crate) fn encrypt(pass_phrase: &str, from: impl Read, mut to: impl Write) -> io::Result<()> {
     let salt = random::bytes::<8>();
     to.write_all(MAGIC)?;
     to.write_all(&salt)?;
     let (key, iv) = derive(pass_phrase, &salt);
     let context = EncryptionContext::Iv128(FixedLength::from(iv));
     let mut cipher = StreamingEncryptingKey::less_safe_cbc_pkcs7(key, context).map_err(failed)?;
-    let (mut input, mut output) = (vec![0; CHUNK_BYTES], vec![0; CHUNK_BYTES + BLOCK_BYTES]);
-    loop {
-        let n = from.read(&mut input)?;
-        if n == 0 {
-            break;
-        }
-        let update = cipher.update(&input[..n], &mut output).map_err(failed)?;
-        to.write_all(update.written())?;
-    }
-    let (_, update) = cipher.finish(&mut output).map_err(failed)?;
+    pump(from, &mut to, |input, output| Ok(cipher.update(input, output)?.written().len()))?;
+    let mut last = [0; BLOCK_BYTES];
+    let (_, update) = cipher.finish(&mut last).map_err(failed)?;
     to.write_all(update.written())
 }
 
@@ -68,16 +79,9 @@ pub(crate) fn decrypt(pass_phrase: &str, mut from: impl Read, mut to: impl Write
     let (key, iv) = derive(pass_phrase, salt);
     let context = DecryptionContext::Iv128(FixedLength::from(iv));
     let mut cipher = StreamingDecryptingKey::cbc_pkcs7(key, context).map_err(failed)?;
-    let (mut input, mut output) = (vec![0; CHUNK_BYTES], vec![0; CHUNK_BYTES + BLOCK_BYTES]);
-    loop {
-        let n = from.read(&mut input)?;
-        if n == 0 {
-            break;
-        }
-        let update = cipher.update(&input[..n], &mut output).map_err(failed)?;
-        to.write_all(update.written())?;
-    }
-    let update = cipher.finish(&mut output).map_err(failed)?;
+    pump(from, &mut to, |input, output| Ok(cipher.update(input, output)?.written().len()))?;
+    let mut last = [0; BLOCK_BYTES];
+    let update = cipher.finish(&mut last).map_err(failed)?;
     to.write_all(update.written())
 }
 

@@ -1,11 +1,11 @@
 //! What a new program does before it is taken: it reads a copy of the metadata.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
-use super::{settings::AdminSettings, update::Releases};
+use super::{
+    settings::AdminSettings,
+    update::{NextProgram, Releases},
+};
 use crate::{
     ControlError,
     accounts::Directory,
@@ -36,7 +36,18 @@ pub async fn self_check(store: &Path) -> Result<(), ControlError> {
     read.await.map_err(|e| ControlError::bad_file(store, e))
 }
 
-/// The program of the release that an update made the active one, if it is newer than the one that asks.
-pub fn newer_program(data_dir: &Path) -> Option<PathBuf> {
-    Releases::of(data_dir).program().filter(|program| program.is_file())
+/// The program that is to serve `data_dir` instead of the one that asks, if an update installed a newer one.
+///
+/// # Errors
+/// What is written down about releases cannot be read.
+pub fn next_program(data_dir: &Path) -> Result<Option<NextProgram>, ControlError> {
+    Releases::of(data_dir).next()
+}
+
+/// The program that asks serves `data_dir` now: if it is a release on trial, it has passed.
+///
+/// # Errors
+/// It cannot be written down.
+pub fn release_is_ready(data_dir: &Path) -> Result<(), ControlError> {
+    Releases::of(data_dir).is_ready()
 }

@@ -9,16 +9,18 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use super::backup::Schedule;
+use super::{backup::Schedule, hex};
 use crate::{
     ControlError,
     app::{App, retry},
+    crash_point::crash_point,
     envelope::ApiError,
     open::store_path,
     state::{Change, Record, State, Stored},
-    store::RedbStore,
+    store::{RedbStore, StoreError},
 };
 
 /// The stored document, which is also what the API answers.
@@ -282,11 +284,20 @@ pub(crate) async fn apply(app: &App, settings: AdminSettings) -> Result<(), ApiE
             }
             None => Change::default().create(&settings),
         };
+        crash_point();
         Ok(app.state.commit(change).await?)
     })
     .await?;
+    crash_point();
     take_effect(app, &settings);
     Ok(())
+}
+
+/// The mark of what a change of the settings changes.
+pub(crate) async fn mark(state: &State) -> Result<String, StoreError> {
+    let stored = state.get::<AdminSettings>(AdminSettings::KEY).await?;
+    let text = stored.map(|stored| serde_json::to_vec(&stored.value).expect("it was read from JSON"));
+    Ok(text.map_or_else(String::new, |text| hex(&Sha256::digest(text))))
 }
 
 /// At a start as well as at a change.

@@ -1,9 +1,12 @@
 //! The administration API's part of the flags, and the table `[admin]` of the configuration file.
 
-use std::path::PathBuf;
+use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
 use control::{AdminConfig, AdminGroup, ControlError};
 use serde::Deserialize;
+
+/// A node with many and full drives takes minutes after a crash.
+const RELEASE_LIMIT: Duration = Duration::from_secs(300);
 
 /// Absent means the default; a JSON file of the reference wins over the rest.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args, Deserialize)]
@@ -30,6 +33,10 @@ pub(crate) struct AdminFlags {
     #[arg(long, value_name = "FILE")]
     release_key: Option<PathBuf>,
 
+    /// How long a new release may take until it is ready; then the one before serves again [default: 300]
+    #[arg(long, value_name = "SECONDS")]
+    release_seconds: Option<NonZeroU32>,
+
     /// The public RSA key (PEM) of those who may read debug bundles
     #[arg(long, value_name = "FILE")]
     support_key: Option<PathBuf>,
@@ -44,8 +51,14 @@ impl AdminFlags {
             config: self.config.or(file.config),
             update_key: self.update_key.or(file.update_key),
             release_key: self.release_key.or(file.release_key),
+            release_seconds: self.release_seconds.or(file.release_seconds),
             support_key: self.support_key.or(file.support_key),
         }
+    }
+
+    /// See [`release_seconds`](Self::release_seconds).
+    pub(crate) fn release_limit(&self) -> Duration {
+        self.release_seconds.map_or(RELEASE_LIMIT, |seconds| Duration::from_secs(seconds.get().into()))
     }
 
     /// Reads the JSON file, if there is one.

@@ -31,6 +31,7 @@ mod ready;
 mod restart;
 mod role;
 mod settings;
+mod trial;
 
 pub(crate) use self::drive_flag::DriveFlag;
 
@@ -70,15 +71,16 @@ enum ServeError {
 /// Runs until SIGTERM or SIGINT: exit code 0. 1: could not start. 2: wrong flags.
 pub(crate) fn run(arguments: ServeArguments, data_dir: Option<PathBuf>) -> ExitCode {
     let outcome = settings(arguments, data_dir).and_then(|settings| {
-        restart::hand_over(&settings.data_dir);
-        let data_dir = settings.data_dir.clone();
+        if let Some(ended) = restart::hand_over(&settings.data_dir, settings.admin.release_limit())? {
+            return Ok(ended);
+        }
         match serve(settings)? {
-            End::Stop => Ok(()),
-            End::Restart => Err(ServeError::Restart(restart::restart(&data_dir))),
+            End::Stop => Ok(ExitCode::SUCCESS),
+            End::Restart => Err(ServeError::Restart(restart::restart())),
         }
     });
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("basalt: {error}");
             let wrong_flags =
@@ -183,6 +185,7 @@ async fn run_provisioner(
         drives: &[],
         program: &program,
     };
+    control::release_is_ready(&settings.data_dir)?;
     tell(&ready.provisioner_lines());
     let after = until_end(&mut stop, &control).await;
     tokio::select! {
@@ -254,6 +257,7 @@ async fn run_node(
         drives: &node.drives().await,
         program: &program(),
     };
+    control::release_is_ready(&settings.data_dir)?;
     tell(&ready.lines());
     let after = until_end(&mut stop, &control).await;
     let end = async {

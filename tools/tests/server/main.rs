@@ -7,6 +7,7 @@ mod inventory_license;
 mod life;
 mod nodes;
 mod refusals;
+mod releases;
 mod secrets;
 mod snapshots;
 mod support;

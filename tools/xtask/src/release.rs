@@ -12,9 +12,10 @@ use anyhow::{Context, Result, ensure};
 
 use crate::ci::cargo;
 
-pub(crate) const USAGE: &str = "usage: cargo xtask release --key FILE --sign FILE --out FILE [--version V] [--program FILE]\n\
+pub(crate) const USAGE: &str = "usage: cargo xtask release --key FILE --sign FILE --out FILE [--version V] [--program FILE] [--hook FILE]\n\
     \x20 makes a release package: encrypted with the pass phrase in --key, signed with the private key (PEM) in --sign\n\
-    \x20 --version names it otherwise than its program does, --program takes one that is built already";
+    \x20 --version names it otherwise than its program does, --program takes one that is built already,\n\
+    \x20 --hook adds a shell script that says whether the release can be taken where it is sent";
 
 /// What to make, and of what.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -27,6 +28,7 @@ pub(crate) struct ReleasePlan {
     version: Option<String>,
     /// Absent: built here, optimised.
     program: Option<PathBuf>,
+    hook: Option<PathBuf>,
 }
 
 impl ReleasePlan {
@@ -40,6 +42,7 @@ impl ReleasePlan {
                 "--out" => plan.out = value.into(),
                 "--version" => plan.version = Some(value.clone()),
                 "--program" => plan.program = Some(value.into()),
+                "--hook" => plan.hook = Some(value.into()),
                 other => return Err(format!("unknown option `{other}`")),
             }
         }
@@ -65,6 +68,9 @@ pub(crate) fn run(plan: &ReleasePlan) -> Result<bool> {
     let release = work.0.join("release");
     fs::create_dir(&release)?;
     fs::copy(&program, release.join("basalt")).with_context(|| format!("copying {}", program.display()))?;
+    if let Some(hook) = &plan.hook {
+        fs::copy(hook, release.join("hook.sh")).with_context(|| format!("copying {}", hook.display()))?;
+    }
     let changelog = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../control/src/admin/changelog.txt");
     fs::copy(&changelog, release.join("changelog.txt"))?;
     fs::write(release.join("version.txt"), format!("{version}\n"))?;

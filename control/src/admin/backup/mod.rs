@@ -6,14 +6,38 @@ mod make;
 mod restore;
 mod schedule;
 
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::state::Record;
+
 pub(crate) use archive::{BadBackup, Saved};
 pub(crate) use make::{BackupError, api_backup, make};
-pub(crate) use restore::{RestoreError, restore};
+pub(crate) use restore::{RestoreError, restore, restore_mark};
 pub(crate) use schedule::{Schedule, run};
 
 /// Begin the keys that are about this process or about what happened, and stay as they are: leases, the events, tasks,
-/// what was seen of the drives, logins, and the token whose file lies in the data directory.
-const NOT_SAVED: [&str; 6] = ["live/", "events/", "tasks/", "inventory/", "sessions/", "credentials/"];
+/// what was seen of the drives, logins, the token whose file lies in the data directory, and which backup was restored.
+const NOT_SAVED: [&str; 7] =
+    ["live/", "events/", "tasks/", "inventory/", "sessions/", "credentials/", RestoredRecord::PREFIX];
+
+/// The latest restore, written in its transaction: after a crash it tells whether it was done.
+#[derive(Debug, Serialize, Deserialize)]
+struct RestoredRecord {
+    id: Uuid,
+}
+
+impl Record for RestoredRecord {
+    const PREFIX: &'static str = "restored/";
+    fn id(&self) -> String {
+        Self::KEY.to_owned()
+    }
+}
+
+impl RestoredRecord {
+    /// There is one.
+    const KEY: &'static str = "last";
+}
 
 /// Whether a backup holds that key, and a restore replaces it.
 fn is_saved(key: &str) -> bool {

@@ -5,11 +5,12 @@ use std::{collections::BTreeSet, fs::File, path::Path};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::{BackupError, BadBackup, Saved, is_saved, make};
+use super::{BackupError, BadBackup, RestoredRecord, Saved, is_saved, make};
 use crate::{
     accounts::Directory,
     admin::settings::{AdminSettings, take_effect},
     app::{App, SharedApp},
+    crash_point::crash_point,
     model::{
         host::HostRecord,
         snapshot::{SnapshotPhase, SnapshotRecord},
@@ -18,7 +19,7 @@ use crate::{
         volume::{Phase, VolumeRecord},
     },
     reconcile,
-    state::Record,
+    state::{Record, State},
     store::{Check, Op, StoreError},
 };
 
@@ -132,10 +133,22 @@ async fn replace(app: &App, mut saved: Saved) -> Result<(), RestoreError> {
         checks.push(Check::Absent(key.clone()));
         ops.push(Op::Put { key, value: value.into_bytes() });
     }
+    let restored = RestoredRecord { id: Uuid::new_v4() };
+    let value = serde_json::to_vec(&restored).expect("it has no failing parts");
+    ops.push(Op::Put { key: restored.key(), value });
+    crash_point();
     app.state.replace(checks, ops).await.map_err(|error| match error {
         StoreError::Conflict { .. } => RestoreError::Raced,
         error => error.into(),
-    })
+    })?;
+    crash_point();
+    Ok(())
+}
+
+/// The mark of what a restore changes.
+pub(crate) async fn restore_mark(state: &State) -> Result<String, StoreError> {
+    let last = state.get::<RestoredRecord>(RestoredRecord::KEY).await?;
+    Ok(last.map_or_else(String::new, |last| last.value.id.to_string()))
 }
 
 /// What is kept in memory of the store, and what the node was told, follow it.

@@ -3,6 +3,7 @@
 
 mod package;
 mod releases;
+mod trial;
 mod try_out;
 
 use std::{
@@ -12,6 +13,8 @@ use std::{
 
 pub(crate) use package::ReleaseKey;
 pub(crate) use releases::Releases;
+pub use trial::{NextProgram, ReleaseTrial};
+pub(crate) use trial::{forget_rejected, rejected};
 
 use zeroize::Zeroizing;
 
@@ -74,16 +77,25 @@ impl From<ControlError> for UpdateError {
     }
 }
 
+/// In the directory of the administration API's own files.
+const WORK: &str = "update.work";
+
+/// What an update that a crash cut short left behind.
+pub(super) fn clear(dir: &Path) -> Result<(), ControlError> {
+    let path = dir.join(WORK);
+    match fs::remove_dir_all(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(ControlError::file(path)(error)),
+        _ => Ok(()),
+    }
+}
+
 /// Where a package is worked on; gone in the end, whatever happened.
 struct Workshop(PathBuf);
 
 impl Workshop {
     fn make(dir: &Path) -> Result<Self, UpdateError> {
-        let path = dir.join("update.work");
-        match fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
-        }
+        clear(dir)?;
+        let path = dir.join(WORK);
         files::private_dir(&path)?;
         Ok(Self(path))
     }
@@ -105,7 +117,7 @@ impl Drop for Workshop {
 pub(crate) async fn apply(app: &SharedApp, package: &Path, running: &Running) -> Result<String, UpdateError> {
     let running = running.reporter();
     running.reach(20, "the package was found");
-    let copy = app.admin.dir.join("update.work/metadata.redb");
+    let copy = app.admin.dir.join(WORK).join("metadata.redb");
     let entries = app.state.export().await.map_err(|e| UpdateError::Step(e.to_string()))?;
     let (app, package) = (SharedApp::clone(app), package.to_owned());
     let work = tokio::task::spawn_blocking(move || {
@@ -131,6 +143,7 @@ pub(crate) async fn apply(app: &SharedApp, package: &Path, running: &Running) ->
         running.reach(70, "applying");
         try_out::copy_metadata(&copy, entries)?;
         try_out::check_itself(&unpacked, &copy)?;
+        try_out::ask_hook(&unpacked, &version, &installed)?;
         app.admin.releases.activate(&unpacked, &version)?;
         running.reach(80, "applied");
         Ok(version)

@@ -1,20 +1,35 @@
-//! A new release shows that it can work here before it is taken: it runs, and it reads a copy of the metadata.
+//! A new release shows that it can work here before it is taken: it runs, and it reads a copy of the metadata. Its hook
+//! may say no, too.
 
 use std::{
-    io,
+    fs, io,
     os::unix::process::CommandExt,
     path::Path,
     process::{Command, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
+};
+
+use rustix::{
+    process::geteuid,
+    thread::{clear_ambient_capability_set, set_no_new_privs},
 };
 
 use super::{UpdateError, package::PROGRAM};
-use crate::store::{Entry, copy_to};
+use crate::{
+    admin::program,
+    store::{Entry, copy_to},
+};
 
-/// It has this long.
+/// Each has this long.
 const LIMIT: Duration = Duration::from_secs(120);
-const LOOK: Duration = Duration::from_millis(20);
+
+/// In a release: a shell script that says whether it can be taken here. It need not be there.
+pub(super) const HOOK: &str = "hook.sh";
+/// Bytes of a hook: a pipe takes it at once.
+const MAX_HOOK_BYTES: u64 = 32 << 10;
+/// Who runs it where this server is root.
+const NOBODY: u32 = 65_534;
 
 /// The metadata as the new program would find it.
 pub(super) fn copy_metadata(path: &Path, entries: Vec<Entry>) -> Result<(), UpdateError> {
@@ -23,40 +38,42 @@ pub(super) fn copy_metadata(path: &Path, entries: Vec<Entry>) -> Result<(), Upda
 
 pub(super) fn check_itself(release: &Path, copy: &Path) -> Result<(), UpdateError> {
     let mut command = Command::new(release.join(PROGRAM));
-    command.arg("self-check").arg(copy);
-    run(command, "its program's self-check")
+    command.arg("self-check").arg(copy).env_clear().stdout(Stdio::null());
+    let ended = program::run(command, b"", LIMIT);
+    ended.map_err(|why| UpdateError::Step(format!("its program's self-check {why}")))
 }
 
-fn run(mut command: Command, what: &str) -> Result<(), UpdateError> {
-    let failed = |why: String| UpdateError::Step(format!("{what} {why}"));
-    command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-    let began = Instant::now();
-    let mut child = loop {
-        match command.spawn() {
-            Ok(child) => break child,
-            // A process that was just forked elsewhere still has the file open that we wrote.
-            Err(e) if e.kind() == io::ErrorKind::ExecutableFileBusy && began.elapsed() < LIMIT => {
-                thread::sleep(LOOK);
-            }
-            Err(e) => return Err(failed(format!("does not start: {e}"))),
+/// Runs the release's hook, if it has one, without privileges: as nobody where this server is root, as this server's
+/// own user otherwise, and unable to gain any. It cannot look into the data directory then, so it is read for it.
+pub(super) fn ask_hook(release: &Path, version: &str, installed: &str) -> Result<(), UpdateError> {
+    let failed = |why: String| UpdateError::Step(format!("its hook {why}"));
+    let path = release.join(HOOK);
+    match fs::metadata(&path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Ok(file) if file.len() > MAX_HOOK_BYTES => {
+            return Err(failed(format!("has more than {MAX_HOOK_BYTES} bytes")));
         }
-    };
-    loop {
-        match child.try_wait()? {
-            Some(status) if status.success() => return Ok(()),
-            Some(status) => return Err(failed(format!("ended with {status}"))),
-            None if began.elapsed() > LIMIT => break,
-            None => thread::sleep(LOOK),
-        }
+        _ => {}
     }
-    child.kill()?;
-    child.wait()?;
-    Err(failed(format!("did not end within {} s", LIMIT.as_secs())))
+    let script = fs::read(path)?;
+    let mut command = Command::new("/bin/sh");
+    command.arg("-s").current_dir("/").env_clear().env("PATH", "/usr/bin:/bin").stdout(Stdio::null());
+    command.env("BASALT_VERSION", version).env("BASALT_INSTALLED_VERSION", installed);
+    if geteuid().is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    // What a thread gave up is given up for what it starts, and for nobody else.
+    let run = thread::spawn(move || {
+        let given_up = set_no_new_privs(true).and_then(|()| clear_ambient_capability_set());
+        given_up.map_err(|e| format!("cannot be run without privileges: {e}"))?;
+        program::run(command, &script, LIMIT)
+    });
+    run.join().unwrap_or_else(|_| Err("failed in this server".to_owned())).map_err(failed)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt};
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 
@@ -72,5 +89,26 @@ mod tests {
             fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
             assert_eq!(check_itself(dir.path(), dir.path()).is_ok(), good, "{text}");
         }
+    }
+
+    #[test]
+    fn a_hook_has_no_privileges_and_may_say_no() {
+        let dir = tempfile::tempdir().unwrap();
+        let ask = || ask_hook(dir.path(), "2.0", "1.0").map_err(|e| e.to_string());
+        assert_eq!(ask(), Ok(()), "there is none");
+        let hook = |text: &str| fs::write(dir.path().join(HOOK), text).unwrap();
+        hook(
+            "test $BASALT_VERSION = 2.0 && test $BASALT_INSTALLED_VERSION = 1.0 && test \"$(id -u)\" != 0 &&\n\
+              grep -q 'NoNewPrivs:.*1' /proc/self/status && grep -q 'CapEff:.*0000000000000000' /proc/self/status\n",
+        );
+        assert_eq!(ask(), Ok(()));
+        hook("exit 7\n");
+        let error = ask_hook(dir.path(), "2.0", "1.0").unwrap_err();
+        assert!(
+            error.code() == "E1002" && error.to_string().contains("hook ended with exit status: 7"),
+            "{error}"
+        );
+        hook(&"#".repeat(40 << 10));
+        assert!(ask().unwrap_err().contains("more than"));
     }
 }

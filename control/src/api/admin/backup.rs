@@ -18,7 +18,7 @@ use super::{
 use crate::{
     admin::{
         JobStatus,
-        backup::{RestoreError, api_backup, make, restore},
+        backup::{RestoreError, api_backup, make, restore, restore_mark},
         form::{Form, Spool},
         health::human,
     },
@@ -103,22 +103,27 @@ pub(crate) async fn post_restore(
     State(app): State<SharedApp>,
     request: Request,
 ) -> Result<Response, AdminError> {
-    let Ok(_one) = app.admin.restoring.try_lock() else {
-        return Err(AdminError::invalid("a restore is running already"));
-    };
     let spool =
         Spool { field: "archive", dir: app.admin.dir.join("incoming"), max_bytes: limits::BACKUP_BYTES };
     let mut form = Form::read_with(request, Some(&spool)).await?.only(|field| app.admin.config.reads(field));
     let archive = form.file("archive")?;
+    let before = restore_mark(&app.state).await?;
+    let running = app.admin.restore.begin_over("an archive was uploaded", Some(before))?;
     app.admin.audit.note("backup.restore", "/backup/restore");
     let this = SharedApp::clone(&app);
     // It is carried through even if its client goes away.
     let restored = tokio::spawn(async move {
         let restored = restore(&this, archive.path()).await;
-        this.admin.backup.note(&match &restored {
-            Ok(()) => "a backup was restored".to_owned(),
-            Err(error) => format!("a backup was not restored: {error}"),
-        });
+        match &restored {
+            Ok(()) => {
+                this.admin.backup.note("a backup was restored");
+                running.succeed("it was restored");
+            }
+            Err(error) => {
+                this.admin.backup.note(&format!("a backup was not restored: {error}"));
+                running.fail(&error.to_string());
+            }
+        }
         restored
     });
     match restored.await {

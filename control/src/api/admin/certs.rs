@@ -13,7 +13,11 @@ use super::{
     answer::{accepted, uncached},
 };
 use crate::{
-    admin::{Running, certs::PublicCertificate, form::Form},
+    admin::{
+        Running,
+        certs::{PublicCertificate, mark},
+        form::Form,
+    },
     app::{App, SharedApp},
     openapi::bodies::AdminCertsPost,
 };
@@ -25,7 +29,8 @@ pub(crate) async fn post(State(app): State<SharedApp>, request: Request) -> Resu
     let form = Form::read(request).await?.only(|field| app.admin.config.reads(field));
     let (public, private) = (form.text("public")?.to_owned(), form.text("private")?.to_owned());
     let ca = form.text_if_there("ca")?.map(str::to_owned);
-    let running = app.admin.certs.begin("a new certificate was uploaded")?;
+    let before = mark(&app.credentials).map_err(|e| AdminError::invalid(e.to_string()))?;
+    let running = app.admin.certs.begin_over("a new certificate was uploaded", Some(before))?;
     app.admin.audit.note("certs.post", "/certs");
     spawn_blocking(move || replace(&app, running, &public, &private, ca.as_deref()));
     Ok(accepted("certs"))

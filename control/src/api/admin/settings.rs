@@ -15,7 +15,7 @@ use super::{
 use crate::{
     admin::{
         form::Form,
-        settings::{AdminSettings, apply},
+        settings::{AdminSettings, apply, mark},
     },
     app::SharedApp,
     openapi::bodies::AdminSettingsPost,
@@ -37,7 +37,8 @@ pub(crate) async fn post(State(app): State<SharedApp>, request: Request) -> Resu
     let form = Form::read(request).await?.only(|field| app.admin.config.reads(field));
     let settings = AdminSettings::parse(form.text("settings")?, app.config.log_filter.as_deref())
         .map_err(|e| AdminError::invalid(e.to_string()))?;
-    let running = app.admin.settings.begin("new settings were uploaded")?;
+    let before = mark(&app.state).await?;
+    let running = app.admin.settings.begin_over("new settings were uploaded", Some(before))?;
     app.admin.audit.note("settings.post", "/settings");
     let this = SharedApp::clone(&app);
     tokio::spawn(async move {

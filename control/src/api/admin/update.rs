@@ -37,10 +37,12 @@ pub(crate) async fn post(State(app): State<SharedApp>, request: Request) -> Resu
     let spool =
         Spool { field: "update", dir: app.admin.dir.join("incoming"), max_bytes: limits::UPDATE_BYTES };
     let package = Form::read_with(request, Some(&spool)).await?.file("update")?;
-    let running = app.admin.update.begin("a package was uploaded").map_err(|error| match error {
-        NotBegun::Busy => busy(&app),
-        error => error.into(),
-    })?;
+    let before = Some(app.admin.releases.mark());
+    let running =
+        app.admin.update.begin_over("a package was uploaded", before).map_err(|error| match error {
+            NotBegun::Busy => busy(&app),
+            error => error.into(),
+        })?;
     app.admin.audit.note("update.post", "/update");
     let this = SharedApp::clone(&app);
     tokio::spawn(async move {

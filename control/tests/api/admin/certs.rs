@@ -73,7 +73,7 @@ fn ip(address: SocketAddr) -> ServerName<'static> {
 }
 
 /// Of the server's own CA, so that the tests' client goes on trusting it: certificate and key in PEM.
-fn certificate(credentials: &Path) -> (String, String) {
+pub(super) fn certificate(credentials: &Path) -> (String, String) {
     let read = |name: &str| std::fs::read_to_string(credentials.join(name)).unwrap();
     let issuer =
         Issuer::from_ca_cert_pem(&read("ca.pem"), KeyPair::from_pem(&read("ca.key")).unwrap()).unwrap();

@@ -3,6 +3,7 @@
 mod backup;
 mod bundles;
 mod certs;
+mod crash;
 mod first_run;
 mod gate;
 mod info;
@@ -15,6 +16,8 @@ use std::collections::BTreeMap;
 use crate::common::{Client, Running};
 use hyper::{Method, body::Bytes};
 use serde_json::{Value, json};
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
 
 pub(crate) const PREFIX: &str = "/api/v1/admin";
 pub(crate) const TOKEN: &str = "yourtoken";
@@ -81,6 +84,11 @@ impl Admin {
     }
 
     pub(crate) async fn upload(&self, endpoint: &str, fields: &[(&str, &[u8])]) -> Answer {
+        self.try_upload(endpoint, fields).await.unwrap()
+    }
+
+    /// The server may die meanwhile.
+    pub(crate) async fn try_upload(&self, endpoint: &str, fields: &[(&str, &[u8])]) -> Result<Answer, Error> {
         let mut body = Vec::new();
         for (name, value) in fields {
             let head =
@@ -88,7 +96,11 @@ impl Admin {
             body.extend([head.as_bytes(), *value, b"\r\n"].concat());
         }
         body.extend(b"--b--\r\n");
-        self.ask(Method::POST, endpoint, "multipart/form-data; boundary=b", body.into()).await
+        self.try_ask(Method::POST, &self.path(endpoint), "multipart/form-data; boundary=b", body.into()).await
+    }
+
+    pub(crate) async fn try_get(&self, endpoint: &str) -> Result<Answer, Error> {
+        self.try_ask(Method::GET, &self.path(endpoint), "", Bytes::new()).await
     }
 
     pub(crate) async fn ask(&self, method: Method, endpoint: &str, kind: &str, body: Bytes) -> Answer {
@@ -96,10 +108,14 @@ impl Admin {
     }
 
     pub(crate) async fn ask_path(&self, method: Method, path: &str, kind: &str, body: Bytes) -> Answer {
-        let response = self.client.response(method, path, kind, body).await;
+        self.try_ask(method, path, kind, body).await.unwrap()
+    }
+
+    async fn try_ask(&self, method: Method, path: &str, kind: &str, body: Bytes) -> Result<Answer, Error> {
+        let response = self.client.try_response(method, path, kind, body).await?;
         let headers = response.headers().iter();
         let headers = headers.map(|(k, v)| (k.to_string(), v.to_str().unwrap().to_owned())).collect();
-        Answer { status: response.status().as_u16(), headers, bytes: response.into_body() }
+        Ok(Answer { status: response.status().as_u16(), headers, bytes: response.into_body() })
     }
 
     /// Polls until the answer is as it shall be.

@@ -10,16 +10,17 @@ use aws_lc_rs::{
     rsa::{KeyPair, KeySize},
     signature::{KeyPair as _, RSA_PKCS1_SHA256},
 };
+use control::NextProgram;
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 const PASS_PHRASE: &str = "the update key";
-const GOOD: &str = "#!/bin/sh\ntest \"$1\" = self-check && test -s \"$2\"\n";
+pub(super) const GOOD: &str = "#!/bin/sh\ntest \"$1\" = self-check && test -s \"$2\"\n";
 const BAD: &str = "#!/bin/sh\nexit 1\n";
 
 /// Who makes releases.
-struct Maker(KeyPair);
+pub(super) struct Maker(KeyPair);
 
 fn append(tar: &mut tar::Builder<impl Write>, name: &str, bytes: &[u8]) {
     let mut header = tar::Header::new_ustar();
@@ -28,24 +29,29 @@ fn append(tar: &mut tar::Builder<impl Write>, name: &str, bytes: &[u8]) {
 }
 
 impl Maker {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(KeyPair::generate(KeySize::Rsa2048).unwrap())
     }
 
     /// The configured keys' files.
-    fn write_keys(&self, dir: &Path) {
+    pub(super) fn write_keys(&self, dir: &Path) {
         std::fs::write(dir.join("update.key"), format!("{PASS_PHRASE}\n")).unwrap();
         let der = self.0.public_key().as_der().unwrap();
         std::fs::write(dir.join("release.pem"), sealing::public_pem(der.as_ref())).unwrap();
     }
 
-    fn package(&self, version: &str, program: &str) -> Vec<u8> {
-        let files = [
+    pub(super) fn package(&self, version: &str, program: &str) -> Vec<u8> {
+        self.package_with(version, program, &[])
+    }
+
+    fn package_with(&self, version: &str, program: &str, more: &[(&'static str, &str)]) -> Vec<u8> {
+        let mut files = vec![
             ("version.txt", format!("{version}\n")),
             ("changelog.txt", format!("# {version}\n")),
             ("build.json", json!({"builddate": "7"}).to_string()),
             ("basalt", program.to_owned()),
         ];
+        files.extend(more.iter().map(|(name, text)| (*name, (*text).to_owned())));
         let line = |(name, text): &(&str, String)| {
             let sum: String = Sha256::digest(text).iter().map(|b| format!("{b:02x}")).collect();
             format!("{sum} {} 755 {name}\n", text.len())
@@ -106,8 +112,10 @@ async fn a_package_is_installed_once_and_waits_for_the_restart() {
     assert_eq!(again["percentage"], 60, "{again}");
     let log = admin.get("update/log").await.text();
     assert!(log.contains("[SYSTEM] the signature is good") && log.contains("E1001"), "{log}");
-    let program = control::newer_program(running.dir.path()).unwrap();
-    assert!(program.ends_with("releases/9.9/basalt"), "{}", program.display());
+    match control::next_program(running.dir.path()).unwrap() {
+        Some(NextProgram::OnTrial(trial)) => assert!(trial.program().ends_with("releases/9.9/basalt")),
+        other => panic!("{other:?}"),
+    }
     let left = std::fs::read_dir(running.dir.path().join("admin/incoming")).unwrap().count();
     assert!(left == 0 && !running.dir.path().join("admin/update.work").exists());
 
@@ -142,11 +150,12 @@ async fn what_is_not_as_it_should_be_changes_nothing() {
         (maker.package("../9", GOOD), "E1005", 50),
         (maker.package("9.9", BAD), "E1002", 70),
         (maker.package("9.9", "no program"), "E1002", 70),
+        (maker.package_with("9.9", GOOD, &[("hook.sh", "exit 1\n")]), "E1002", 70),
     ] {
         let after = update(&admin, &package).await;
         let found = (&after["status"], &after["error-code"], &after["percentage"]);
         assert_eq!(found, (&json!("failed"), &json!(code), &json!(percentage)), "{after}");
         assert_eq!(version(&admin).await, before);
     }
-    assert_eq!(control::newer_program(running.dir.path()), None);
+    assert!(control::next_program(running.dir.path()).unwrap().is_none());
 }

@@ -301,7 +301,7 @@ impl Client {
         value.to_str().unwrap().to_owned()
     }
 
-    async fn try_response(
+    pub(crate) async fn try_response(
         &self,
         method: Method,
         path: &str,
