@@ -49,13 +49,21 @@ impl DataDir {
         file.is_ok_and(|file| file.len() > 0)
     }
 
-    /// Says where the API listens, for commands on this machine. Replaced whole, so that none reads half of it.
+    /// Says where the API listens, for commands on this machine. Replaced whole, so that none reads half of it. With port
+    /// 0, which the kernel has yet to choose, it says nothing, and no more what an earlier server said.
     pub(crate) fn write_api_url(&self, listen: SocketAddr) -> Result<(), DataDirError> {
-        let (address, _) = usable(listen);
         let path = self.path.join(API_URL_FILE);
-        let new = path.with_extension("new");
-        let write = || fs::write(&new, format!("https://{address}\n")).and_then(|()| fs::rename(&new, &path));
-        write().map_err(|source| DataDirError::File { path: path.clone(), source })
+        let written = if listen.port() == 0 {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            }
+        } else {
+            let (address, _) = usable(listen);
+            let new = path.with_extension("new");
+            fs::write(&new, format!("https://{address}\n")).and_then(|()| fs::rename(&new, &path))
+        };
+        written.map_err(|source| DataDirError::File { path, source })
     }
 }
 
@@ -70,5 +78,17 @@ mod tests {
         assert!(matches!(DataDir::lock(directory.path()), Err(DataDirError::InUse(_))));
         drop(first);
         assert!(DataDir::lock(directory.path()).is_ok());
+    }
+
+    #[test]
+    fn a_port_that_is_not_chosen_yet_is_told_to_nobody() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let data_dir = DataDir::lock(directory.path()).expect("nobody has it");
+        let told = || fs::read_to_string(directory.path().join(API_URL_FILE)).ok();
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        for (port, expected) in [(0, None), (5, Some("https://127.0.0.1:5\n")), (0, None)] {
+            data_dir.write_api_url(at(port)).expect("written");
+            assert_eq!(told().as_deref(), expected);
+        }
     }
 }
