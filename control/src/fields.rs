@@ -33,6 +33,7 @@ impl<'a> Fields<'a> {
             "zone" => "Zone",
             "protocol" => "Protocol",
             "name" => "Name",
+            "certified" => "Certified",
             "sameRackAllowed" => "sameRackAllowd",
             _ => name,
         };

@@ -41,6 +41,10 @@ pub(crate) async fn look(app: &App) -> Result<Inventory, ApiError> {
 
 fn sighting(app: &App, backend: Stored<BackendRecord>) -> Sighting {
     let persistent_id = backend.value.persistent_id;
+    if let Some(probe) = backend.value.probe {
+        let available = probe.is_available(now_ms());
+        return Sighting { available, version: probe.version, drives: probe.drives, persistent_id };
+    }
     let member = app.nodes.find(&persistent_id);
     let process = member.as_ref().and_then(|member| member.process());
     Sighting {

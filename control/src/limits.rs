@@ -145,3 +145,12 @@ pub(crate) const RELEASE_BYTES: u64 = 1 << 30;
 
 /// Entries of a release: there are five.
 pub(crate) const RELEASE_FILES: usize = 256;
+
+/// Backends of other makes: their probes come at least 60 s apart, so that these are some four changes a second.
+pub(crate) const FOREIGN_BACKENDS: usize = 256;
+
+/// Management addresses of one of them.
+pub(crate) const MANAGEMENT_ADDRESSES: usize = 64;
+
+/// Tags in its probe (provisioner §2, op 7).
+pub(crate) const BACKEND_TAGS: usize = 100;

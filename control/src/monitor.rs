@@ -1,4 +1,5 @@
-//! Watches the drives of all nodes and makes events of what changes: states, and a pool that is getting full.
+//! Watches the drives of all nodes and makes events of what changes: states, and a pool that is getting full; and watches
+//! who of the nodes of other makes tells of itself in time.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -7,11 +8,13 @@ use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
 use crate::{
-    app::App,
+    api::backends::backends,
+    app::{App, now_ms},
     events::Kind,
     inventory,
     model::{
         GIB,
+        backend::BackendRecord,
         capacity::{Gauge, Move, percent},
     },
 };
@@ -21,6 +24,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Looks until dropped.
 pub(crate) async fn run(app: Arc<App>) {
     let mut monitor = Monitor::default();
+    let mut others = Attendance::default();
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -31,7 +35,14 @@ pub(crate) async fn run(app: Arc<App>) {
         if let Err(error) = inventory::look(&app).await {
             tracing::warn!(?error, "the inventory could not be written down");
         }
-        for News { kind, object, message } in monitor.look(&drives) {
+        let news = match backends(&app).await {
+            Ok(backends) => others.look(backends.iter().map(|b| &b.value), now_ms()),
+            Err(error) => {
+                tracing::warn!(%error, "the backends cannot be read");
+                Vec::new()
+            }
+        };
+        for News { kind, object, message } in monitor.look(&drives).into_iter().chain(news) {
             app.events.add(kind, object, message).await;
         }
     }
@@ -42,6 +53,29 @@ struct News {
     kind: Kind,
     object: String,
     message: String,
+}
+
+/// Which backends of other makes were Available at the last look (D15), by persistentID. Those of ours are watched by
+/// `nodes::attend`.
+#[derive(Debug, Default)]
+struct Attendance(BTreeMap<String, bool>);
+
+impl Attendance {
+    fn look<'a>(&mut self, backends: impl Iterator<Item = &'a BackendRecord>, now_ms: u64) -> Vec<News> {
+        let others =
+            backends.filter_map(|b| Some((&b.persistent_id, b.probe.as_ref()?.is_available(now_ms))));
+        let now: BTreeMap<String, bool> = others.map(|(id, is)| (id.clone(), is)).collect();
+        let before = std::mem::replace(&mut self.0, now);
+        let has_changed = |(id, is): &(&String, &bool)| before.get(*id).is_some_and(|was| was != *is);
+        let tell = |(id, is): (&String, &bool)| {
+            let (kind, what) = match is {
+                true => (Kind::NodeAvailable, "tells of itself again"),
+                false => (Kind::NodeUnavailable, "has not told of itself for three intervals"),
+            };
+            News { kind, object: id.clone(), message: format!("backend {id} {what}") }
+        };
+        self.0.iter().filter(has_changed).map(tell).collect()
+    }
 }
 
 /// What was there at the last look.
@@ -123,6 +157,22 @@ fn capacity_news(what: &str, gauge: &mut Gauge, part: u64, whole: u64) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::probe::tests::probe;
+
+    #[test]
+    fn a_backend_of_another_make_that_falls_silent_is_news_once() {
+        let ours = BackendRecord::new("ours");
+        let other = BackendRecord { probe: Some(probe([192, 0, 2, 1])), ..BackendRecord::new("other") };
+        let mut attendance = Attendance::default();
+        let mut look = |now_ms| said(attendance.look([&ours, &other].into_iter(), now_ms));
+        assert_eq!(look(1_000_000), [], "what is there at the first look is no news");
+        let silent = "backend other has not told of itself for three intervals".to_owned();
+        assert_eq!(look(1_180_000), [(Kind::NodeUnavailable, silent)]);
+        assert_eq!(look(1_190_000), []);
+        let back = "backend other tells of itself again".to_owned();
+        assert_eq!(look(1_000_001), [(Kind::NodeAvailable, back)]);
+        assert_eq!(attendance.look([&ours].into_iter(), 9_000_000), [], "removed");
+    }
 
     fn drive(id: u128, state: DriveState, unreserved: u64, used: u64) -> DriveInfo {
         DriveInfo {

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use crate::{
-    ControlConfig, ControlError,
+    ControlConfig, ControlError, Location,
     accounts::Accounts,
     admin::{
         Admin,
@@ -27,7 +27,7 @@ use crate::{
     identity::node_id,
     known_drives::KnownDrives,
     license, limits,
-    model::{node::EpochRecord, target::TargetRecord},
+    model::{backend::BackendRecord, node::EpochRecord, target::TargetRecord},
     nodes::{Attending, Liveness, LocalNode, Member, NodeHandle, Nodes, authority::Authority},
     oidc::Oidc,
     outbound::Trust,
@@ -77,6 +77,16 @@ async fn next_epoch(state: &State) -> Result<u32, StoreError> {
     };
     epoch.value.number += 1;
     Ok(state.update(epoch).await?.value.number)
+}
+
+/// The node in this process is a backend from its first start on.
+async fn register_own(state: &State, id: &str, location: &Location) -> Result<(), StoreError> {
+    if state.get::<BackendRecord>(id).await?.is_some() {
+        return Ok(());
+    }
+    let Location { zone, rack, region } = location.clone();
+    let record = BackendRecord { zone, rack, region, ..BackendRecord::new(id) };
+    state.commit(Change::default().create(&record)).await
 }
 
 /// Makes what is missing; changes nothing on the node. `listeners`: ports resolved.
@@ -132,7 +142,11 @@ pub(crate) async fn open_on(
     let settings = settings.map_err(|e| ControlError::bad_file(&store_path, e))?.map(|s| s.value);
     let portals = node.as_ref().map(Node::portals).unwrap_or_default();
     let own = match node {
-        Some(node) => Some(Own::open(&config, &store, node).await?),
+        Some(node) => {
+            let registered = register_own(&state, &node_id, &config.location).await;
+            registered.map_err(|e| ControlError::bad_file(&store_path, e))?;
+            Some(Own::open(&config, &store, node).await?)
+        }
         None => None,
     };
     let authority = Authority::open(&credentials.dir, &node_id)?;
@@ -179,4 +193,25 @@ pub(crate) async fn open_on(
         app.events.add(Kind::ReleaseRolledBack, app.node_name(), text).await;
     }
     Ok(Opened { app, own, credentials, targets })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::Stored;
+
+    #[tokio::test]
+    async fn the_own_node_is_a_backend_before_anybody_asks_and_stands_where_it_was_put() {
+        let dir = tempfile::tempdir().unwrap();
+        for zone in ["first", "later"] {
+            let store: Arc<dyn MetaStore> =
+                Arc::new(RedbStore::open(&dir.path().join("control.redb")).unwrap());
+            let state = State::new(Arc::clone(&store));
+            let location = Location { zone: Some(zone.to_owned()), ..Location::default() };
+            register_own(&state, "02:00:00:00:00:01", &location).await.unwrap();
+            let backends: Vec<Stored<BackendRecord>> = state.list().await.unwrap();
+            assert_eq!((backends.len(), backends[0].value.zone.as_deref()), (1, Some("first")));
+            state.quiet().await.unwrap();
+        }
+    }
 }

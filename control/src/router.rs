@@ -53,6 +53,7 @@ fn provisioner() -> (Router<SharedApp>, OpenApi) {
         .routes(routes!(info::info))
         .routes(routes!(backends::list, backends::add))
         .routes(routes!(backends::by_id, backends::update, backends::remove))
+        .routes(routes!(backends::probe))
         .routes(routes!(auth_server::get, auth_server::set, auth_server::clear))
         .routes(routes!(license::get, license::install))
         .routes(routes!(syslog::list))

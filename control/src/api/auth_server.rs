@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     accounts::Caller,
+    api::backends::first_unavailable,
     app::{App, SharedApp},
     envelope::{ApiError, Code, Failure, Reply, success},
     events::Kind,
@@ -138,11 +139,9 @@ pub(crate) async fn clear(State(app): State<SharedApp>) -> Reply {
 }
 
 /// Every storage node must hear of it.
-async fn require_backends(app: &App) -> Result<(), Failure> {
-    match app.observe().await.nodes.values().all(|node| node.available) {
-        true => Ok(()),
-        false => Err(Failure::new(Code::NotAvailable, "a storage node does not answer")),
-    }
+async fn require_backends(app: &App) -> Result<(), ApiError> {
+    let why = |id: String| Failure::new(Code::NotAvailable, format!("the backend {id} is unavailable"));
+    first_unavailable(app).await?.map_or(Ok(()), |id| Err(why(id).into()))
 }
 
 fn parse(body: &Map<String, Value>) -> Result<OidcConfig, Failure> {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::{
+    api::backends::first_unavailable,
     app::SharedApp,
     envelope::{Code, Failure, Reply},
     inventory,
@@ -111,8 +112,8 @@ pub(crate) async fn get(State(app): State<SharedApp>) -> Reply {
 #[utoipa::path(delete, path = "/reset_inventory", tag = "Backends", summary = "Forget the inventory's samples",
     responses((status = 200, body = Numbered, description = "done")))]
 pub(crate) async fn reset(State(app): State<SharedApp>) -> Reply {
-    if !app.observe().await.nodes.values().all(|node| node.available) {
-        return Err(Failure::new(Code::CommunicationError, "a storage node does not answer").into());
+    if let Some(id) = first_unavailable(&app).await? {
+        return Err(Failure::new(Code::CommunicationError, format!("the backend {id} is unavailable")).into());
     }
     let this = SharedApp::clone(&app);
     let number = app.complete(async move { inventory::reset(&this).await }).await?;

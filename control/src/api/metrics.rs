@@ -14,14 +14,14 @@ use axum::{
 use self::text::Family;
 use super::{backends::backends, volumes::replica_state};
 use crate::{
-    app::{App, Observed, SharedApp},
+    app::{App, Observed, SharedApp, now_ms},
     envelope::ApiError,
     model::{
-        backend::{self, BackendRecord},
+        backend::{BackendRecord, Figures},
         host::HostRecord,
         replica::{Replica, ReplicaState},
         target::TargetRecord,
-        volume::{Protocol, Provisioning, Reserved, VolumeRecord},
+        volume::{Protocol, Provisioning, VolumeRecord},
     },
     nodes::names,
 };
@@ -162,18 +162,11 @@ impl<'a> Scrape<'a> {
     }
 
     /// Free and used bytes, IOPS and bytes per second of a node.
-    fn figures(&self, backend: &str) -> [u64; 6] {
-        let space = backend::space(self.observed.drives_of(backend));
-        let reserved = Reserved::on(backend, self.volumes.iter());
-        let config = &self.app.config;
-        [
-            space.available_bytes,
-            space.total_bytes - space.available_bytes,
-            config.declared_iops.saturating_sub(reserved.iops),
-            reserved.iops,
-            config.declared_bytes_per_second.saturating_sub(reserved.bytes_per_second),
-            reserved.bytes_per_second,
-        ]
+    fn figures(&self, node: &BackendRecord) -> [u64; 6] {
+        let Figures { space, iops, bytes_per_second: rate, .. } =
+            Figures::of(node, &self.observed, self.volumes.iter(), &self.app.config);
+        let used_bytes = space.total_bytes - space.available_bytes;
+        [space.available_bytes, used_bytes, iops.free(), iops.used, rate.free(), rate.used]
     }
 
     fn nodes(&self) -> Vec<Family> {
@@ -190,7 +183,7 @@ impl<'a> Scrape<'a> {
         ]
         .map(|(metric, help)| Family::new(metric, help));
         for node in &self.backends {
-            for (family, value) in families.iter_mut().zip(self.figures(&node.persistent_id)) {
+            for (family, value) in families.iter_mut().zip(self.figures(node)) {
                 family.sample(name(node), value);
             }
         }
@@ -201,7 +194,7 @@ impl<'a> Scrape<'a> {
             for (label, value) in [("rack", &node.rack), ("zone", &node.zone), ("region", &node.region)] {
                 labels.push((label, value.clone().unwrap_or_else(|| "null".to_owned())));
             }
-            states.sample(labels, if self.observed.is_available(&node.persistent_id) { 1 } else { 2 });
+            states.sample(labels, if node.is_available(&self.observed, now_ms()) { 1 } else { 2 });
         }
         families.push(states);
         families

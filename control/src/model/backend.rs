@@ -3,7 +3,11 @@
 use dataplane::node::{DriveInfo, DriveState};
 use serde::{Deserialize, Serialize};
 
-use crate::{app::Observed, state::Stored};
+use super::{
+    probe::Probe,
+    volume::{Reserved, VolumeRecord},
+};
+use crate::{ControlConfig, app::Observed, state::Stored};
 
 /// The stored form: what people decided about a backend. What it has is observed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +22,9 @@ pub(crate) struct BackendRecord {
     pub(crate) in_use: bool,
     /// `None`: the port that the API listens on.
     pub(crate) mgmt_port: Option<u16>,
+    /// What it told last, if it is of another make. A node of ours is asked instead.
+    #[serde(default)]
+    pub(crate) probe: Option<Probe>,
 }
 
 impl BackendRecord {
@@ -30,6 +37,73 @@ impl BackendRecord {
             host_id: None,
             in_use: true,
             mgmt_port: None,
+            probe: None,
+        }
+    }
+
+    /// Whether this provisioner directs it, so that volumes can be made there.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.probe.is_none()
+    }
+
+    /// A node of ours answers (D65), one of another make has told of itself in time (D15).
+    pub(crate) fn is_available(&self, observed: &Observed, now_ms: u64) -> bool {
+        match &self.probe {
+            Some(probe) => probe.is_available(now_ms),
+            None => observed.is_available(&self.persistent_id),
+        }
+    }
+}
+
+/// What a backend gives in all, and what of that is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Share {
+    pub(crate) total: u64,
+    pub(crate) used: u64,
+}
+
+impl Share {
+    pub(crate) fn free(self) -> u64 {
+        self.total.saturating_sub(self.used)
+    }
+}
+
+/// What a backend has: of a node of ours what it says now, and what its volumes have reserved of what it promises; of
+/// one of another make what it told last. Nothing is placed there, so nothing has to be taken off that (D16).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Figures {
+    pub(crate) space: Space,
+    pub(crate) iops: Share,
+    pub(crate) bytes_per_second: Share,
+    pub(crate) drives: usize,
+}
+
+impl Figures {
+    pub(crate) fn of<'a>(
+        backend: &BackendRecord,
+        observed: &Observed,
+        volumes: impl Iterator<Item = &'a VolumeRecord>,
+        config: &ControlConfig,
+    ) -> Self {
+        if let Some(probe) = &backend.probe {
+            let rate = |total, used| Share { total, used };
+            return Self {
+                space: Space { total_bytes: probe.total_bytes, available_bytes: probe.available_bytes },
+                iops: rate(probe.total_iops, probe.used_iops),
+                bytes_per_second: rate(probe.total_bytes_per_second, probe.used_bytes_per_second),
+                drives: probe.drives,
+            };
+        }
+        let drives = observed.drives_of(&backend.persistent_id);
+        let reserved = Reserved::on(&backend.persistent_id, volumes);
+        Self {
+            space: space(drives),
+            iops: Share { total: config.declared_iops, used: reserved.iops },
+            bytes_per_second: Share {
+                total: config.declared_bytes_per_second,
+                used: reserved.bytes_per_second,
+            },
+            drives: drives.len(),
         }
     }
 }
@@ -56,10 +130,16 @@ pub(crate) fn space<'a>(drives: impl IntoIterator<Item = &'a DriveInfo>) -> Spac
     space
 }
 
-/// Of all backends that take new volumes.
+/// The backends that take new volumes: the pool. Those of other makes take none, whatever is free there.
+pub(crate) fn members_of_pool(
+    backends: &[Stored<BackendRecord>],
+) -> impl Iterator<Item = &BackendRecord> + Clone {
+    backends.iter().map(|b| &b.value).filter(|b| b.in_use && b.is_ours())
+}
+
+/// Of the pool.
 pub(crate) fn pool(backends: &[Stored<BackendRecord>], observed: &Observed) -> Space {
-    let in_use = backends.iter().filter(|b| b.value.in_use);
-    space(in_use.flat_map(|b| observed.drives_of(&b.value.persistent_id)))
+    space(members_of_pool(backends).flat_map(|b| observed.drives_of(&b.persistent_id)))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub(crate) mod inventory;
 pub(crate) mod node;
 pub(crate) mod page;
 pub(crate) mod placement;
+pub(crate) mod probe;
 pub(crate) mod replica;
 pub(crate) mod reserve;
 pub(crate) mod secret;

@@ -23,8 +23,12 @@ impl LocalNode {
         Self { node, instance: Uuid::new_v4(), known_drives: Arc::new(Mutex::new(known_drives)) }
     }
 
-    pub(super) fn process(&self) -> Process {
-        Process { instance: self.instance, version: env!("CARGO_PKG_VERSION").to_owned() }
+    /// As long as the node has not been shut down.
+    pub(super) async fn process(&self) -> Result<Process, NodeError> {
+        match self.node.core_answers(0).await {
+            true => Ok(Process { instance: self.instance, version: env!("CARGO_PKG_VERSION").to_owned() }),
+            false => Err(NodeError::ShuttingDown),
+        }
     }
 
     pub(super) async fn observe(&self) -> Observation {

@@ -34,7 +34,7 @@ pub(crate) use self::{
 };
 use crate::{
     app::App,
-    model::node::NodeRecord,
+    model::{backend::BackendRecord, node::NodeRecord},
     store::{LeaseId, StoreError},
 };
 
@@ -156,9 +156,12 @@ impl Nodes {
     }
 }
 
-/// What people call the nodes, by persistentID.
+/// What people call the nodes, by persistentID. Those of other makes have no other name.
 pub(crate) async fn names(app: &App) -> Result<BTreeMap<String, String>, StoreError> {
     let joined = app.state.list::<NodeRecord>().await?.into_iter().map(|node| node.value);
     let own = app.own_node.iter().map(|id| (id.clone(), app.node_name()));
-    Ok(joined.map(|node| (node.persistent_id, node.name)).chain(own).collect())
+    let others = app.state.list::<BackendRecord>().await?.into_iter().map(|backend| backend.value);
+    let others = others.filter(|backend| !backend.is_ours()).map(|backend| backend.persistent_id);
+    let others = others.map(|id| (id.clone(), id));
+    Ok(joined.map(|node| (node.persistent_id, node.name)).chain(own).chain(others).collect())
 }

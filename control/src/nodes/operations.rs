@@ -42,7 +42,8 @@ macro_rules! operations {
 }
 
 operations! { node;
-    process() -> Process { Ok(node.process()) }
+    /// Whether it is there, and which process it is.
+    process() -> Process { node.process().await }
     observe() -> Observation { Ok(node.observe().await) }
 
     drives() -> Vec<DriveInfo> { Ok(node.node.drives().await) }

@@ -21,6 +21,7 @@ mod metrics_page;
 mod nodes;
 mod openapi;
 mod placements;
+mod probe;
 mod protocol;
 mod publish;
 mod replicas;

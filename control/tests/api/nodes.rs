@@ -9,7 +9,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::common::{Client, LOCAL, Running, config, file_drive, node_config};
+use crate::common::{Client, Cluster, LOCAL, Running, config, file_drive, node_config};
 
 /// Where one node keeps its state.
 struct Place(TempDir);
@@ -232,4 +232,16 @@ async fn an_invite_is_good_once_and_for_its_own_server() {
     assert_eq!(nodes.as_array().unwrap().len(), 2, "{nodes}");
     let bad = client.send(Method::POST, "/basalt/v1/nodes", json!({"invite": 5}).to_string()).await;
     assert_eq!(bad.status.as_u16(), 400, "{}", bad.body);
+}
+
+#[tokio::test]
+async fn a_node_of_this_process_that_was_shut_down_is_not_there() {
+    let cluster = Cluster::of(2).await;
+    let client = cluster.running.client();
+    let path = format!("/backends/{}", Cluster::id(1));
+    assert_eq!(client.get(&path).await[0]["state"], "Available");
+    cluster.node(1).shutdown().await;
+    until(&client, &path, |b| b[0]["state"] == "Unavailable").await;
+    let own = client.get(&format!("/backends/{}", Cluster::id(0))).await;
+    assert_eq!(own[0]["state"], "Available");
 }

@@ -250,6 +250,8 @@ pub(crate) struct StorageNode {
     /// Of its API; none if it is in the server's process.
     pub(crate) address: Option<String>,
     pub(crate) available: bool,
+    /// Volumes can be made there: it is not of another make.
+    pub(crate) directed: bool,
     /// New volumes may be placed there.
     pub(crate) in_use: bool,
     pub(crate) zone: Option<String>,

@@ -95,7 +95,11 @@ async fn list(client: &mut Client) -> Result<Report, CliError> {
     let rows = nodes.into_iter().map(|node| {
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
         let state = if node.available { "Available" } else { "Unavailable" };
-        let place = if node.in_use { "yes" } else { "no" };
+        let place = match (node.directed, node.in_use) {
+            (false, _) => "no: another make",
+            (true, true) => "yes",
+            (true, false) => "no",
+        };
         [
             node.name,
             state.to_owned(),

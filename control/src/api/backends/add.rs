@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use axum::extract::State;
 use serde_json::{Map, Value};
 
-use super::{BackendChange, backends, refuse_host_id};
+use super::{BackendChange, backends, probe::foreign_at, refuse_host_id};
 use crate::{
     app::{App, SharedApp, now_ms, retry},
     envelope::{ApiError, Code, Failure, Reply, success},
@@ -49,7 +49,8 @@ impl Wanted {
     }
 }
 
-/// Op 1: a node that has joined this provisioner before, and was removed. Others come with an invite.
+/// Op 1: a node that has joined this provisioner before, and was removed. Others come with an invite, or tell of
+/// themselves.
 #[utoipa::path(post, path = "/backends", tag = "Backends", summary = "Take a storage node back in",
     request_body = BackendAdd,
     responses((status = 200, body = Status, description = "done")))]
@@ -74,6 +75,10 @@ async fn find_node(app: &App, wanted: &Wanted) -> Result<NodeRecord, ApiError> {
         let why = format!("{} is the backend {} already", known.value.address, known.value.persistent_id);
         return Err(Failure::new(Code::AlreadyExists, why).into());
     }
+    if let Some(known) = foreign_at(app, &wanted.addresses).await? {
+        let why = format!("the backend {} of another make is there already", known.persistent_id);
+        return Err(Failure::new(Code::AlreadyExists, why).into());
+    }
     let mut reasons = Vec::new();
     for address in &wanted.addresses {
         match identify(&app.authority, *address).await {
@@ -81,7 +86,11 @@ async fn find_node(app: &App, wanted: &Wanted) -> Result<NodeRecord, ApiError> {
             Err(reason) => reasons.push(format!("{address}: {reason}")),
         }
     }
-    let why = format!("no node that has joined here listens there ({}): invite it", reasons.join("; "));
+    let reasons = reasons.join("; ");
+    let why = format!(
+        "no node that has joined here listens there ({reasons}): invite it; one of another make tells of itself with \
+         POST /probe"
+    );
     Err(Failure::new(Code::NotAvailable, why).into())
 }
 

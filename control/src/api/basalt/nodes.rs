@@ -28,14 +28,14 @@ use crate::{
         backend::BackendRecord,
         node::{InviteRecord, NodeRecord},
     },
-    nodes::{attend, invite::Invite},
+    nodes::{attend, invite::Invite, names},
     openapi::bodies::NodeJoin,
     request::JsonBody,
     state::Change,
     tls::Peer,
 };
 
-/// A storage node, in this process or in another one.
+/// A storage node: in this process, in another one, or one of another make.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct MemberView {
@@ -47,6 +47,8 @@ struct MemberView {
     #[schema(value_type = Option<String>)]
     address: Option<SocketAddr>,
     available: bool,
+    /// This provisioner directs it. One of another make only tells of itself, and nothing is placed there.
+    directed: bool,
     /// New volumes may be placed there.
     in_use: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,14 +62,19 @@ struct MemberView {
 #[utoipa::path(get, path = "/nodes", tag = "Nodes", summary = "List storage nodes",
     responses((status = 200, body = Vec<MemberView>, description = "done")))]
 pub(crate) async fn list(State(app): State<SharedApp>) -> Result<Response, BasaltError> {
-    let mut views = Vec::new();
+    let (names, mut views) = (names(&app).await?, Vec::new());
     for backend in backends(&app).await?.into_iter().map(|b| b.value) {
         let node = app.state.get::<NodeRecord>(&backend.persistent_id).await?.map(|n| n.value);
         let member = app.nodes.find(&backend.persistent_id);
+        let (address, available) = match &backend.probe {
+            Some(probe) => (probe.addresses().next(), probe.is_available(now_ms())),
+            None => (node.map(|node| node.address), member.is_some_and(|member| member.liveness.is_alive())),
+        };
         views.push(MemberView {
-            name: node.as_ref().map_or_else(|| app.node_name(), |node| node.name.clone()),
-            address: node.map(|node| node.address),
-            available: member.is_some_and(|member| member.liveness.is_alive()),
+            name: names.get(&backend.persistent_id).cloned().unwrap_or_default(),
+            address,
+            available,
+            directed: backend.is_ours(),
             in_use: backend.in_use,
             zone: backend.zone,
             rack: backend.rack,
@@ -178,7 +185,13 @@ async fn admit(app: &SharedApp, joining: Joining) -> Result<String, ApiError> {
         .issue_node(&request, &node.persistent_id)
         .map_err(|error| Failure::of_field("certificateRequest", format!("cannot be used: {error}")))?;
     let mut change = Change::default().remove(&invite);
-    if app.state.get::<BackendRecord>(&node.persistent_id).await?.is_none() {
+    let known = app.state.get::<BackendRecord>(&node.persistent_id).await?;
+    if let Some(mut told) = known.clone().filter(|known| !known.value.is_ours()) {
+        // It told of itself before, and is directed from now on.
+        told.value.probe = None;
+        change = change.replace(&told);
+    }
+    if known.is_none() {
         let license = app.state.get::<License>(License::KEY).await?.map(|l| l.value).unwrap_or_default();
         license.check(backends(app).await?.len() as u64 + 1, now_ms())?;
         change =

@@ -19,10 +19,12 @@ use crate::{
     envelope::ApiError,
     fields::Fields,
     limits,
+    model::backend::BackendRecord,
     nodes::names,
     openapi::bodies::ClusterSettingsPut,
     request::{JsonBody, Params},
     state::{Change, Record, Stored},
+    store::StoreError,
 };
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -73,8 +75,7 @@ struct NodeState {
 #[utoipa::path(get, path = "/node/state", tag = "Cluster", summary = "Whether this node works", security(()),
     responses((status = 200, body = NodeState, description = "done")))]
 pub(crate) async fn state(State(app): State<SharedApp>) -> Result<Response, SessionError> {
-    let mut ids = backends(&app).await?.into_iter().map(|backend| backend.value.persistent_id);
-    let before = ids.position(|id| id == app.node_id).unwrap_or(0);
+    let before = members(&app).await?.iter().position(|id| *id == app.node_id).unwrap_or(0);
     let state = if app.is_node_alive() { "ACTIVE" } else { "OFFLINE" };
     Ok(Json(NodeState { node_id: before + 1, state }).into_response())
 }
@@ -99,8 +100,13 @@ async fn entries(app: &App) -> Result<Vec<NodeEntry>, SessionError> {
             mac_address: mac,
         }
     };
-    let ids = backends(app).await?.into_iter().map(|backend| backend.value.persistent_id);
-    Ok((1..).zip(ids).map(entry).collect())
+    Ok((1..).zip(members(app).await?).map(entry).collect())
+}
+
+/// persistentIDs of the storage nodes that are of this cluster: none of other makes.
+async fn members(app: &App) -> Result<Vec<String>, StoreError> {
+    let ours = backends(app).await?.into_iter().map(|backend| backend.value).filter(BackendRecord::is_ours);
+    Ok(ours.map(|backend| backend.persistent_id).collect())
 }
 
 /// What the machine's firmware says of it, where we may read that.

@@ -18,6 +18,7 @@ use crate::{
     limits,
     model::{
         DEFAULT_TENANT,
+        backend::members_of_pool,
         snapshot::SnapshotRecord,
         tenant::{Budget, DEFAULT_TENANT_NAME, TenantRecord, is_tenant_id},
         volume::VolumeRecord,
@@ -105,7 +106,7 @@ async fn refuse_taken(app: &App, tenant: &TenantRecord) -> Result<(), ApiError> 
 
 /// `NoBackends` if no backend is in use: there is nothing to have a share of.
 async fn require_pool(app: &App) -> Result<(), ApiError> {
-    match backends(app).await?.iter().any(|b| b.value.in_use) {
+    match members_of_pool(&backends(app).await?).next().is_some() {
         true => Ok(()),
         false => Err(Failure::new(Code::NoBackends, "no backend is in use").into()),
     }

@@ -74,7 +74,7 @@ pub(crate) async fn list(State(app): State<SharedApp>) -> Reply {
 async fn default_tenant(app: &App) -> Result<TenantRecord, ApiError> {
     let observed = app.observe().await;
     let backends = backends(app).await?;
-    let in_use = backends.iter().filter(|b| b.value.in_use).count() as u64;
+    let in_use = backend::members_of_pool(&backends).count() as u64;
     Ok(TenantRecord {
         id: DEFAULT_TENANT.to_owned(),
         name: DEFAULT_TENANT_NAME.to_owned(),

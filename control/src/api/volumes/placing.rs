@@ -3,11 +3,11 @@
 use super::{record::reserve_floor_gib, request::VolumeRequest};
 use crate::{
     api::backends::backends,
-    app::{App, Observed},
+    app::{App, Observed, now_ms},
     envelope::ApiError,
     model::{
         GIB,
-        backend::BackendRecord,
+        backend::{BackendRecord, Figures},
         placement::{Candidate, CandidateDrive, Wanted},
         reserve::thin_reserve,
         volume::{Provisioning, Reserved, Size, VolumeRecord},
@@ -48,15 +48,15 @@ impl VolumeRequest {
 pub(crate) async fn candidates(app: &App, observed: &Observed) -> Result<Vec<Candidate>, ApiError> {
     let volumes = app.state.list::<VolumeRecord>().await?;
     let records = || volumes.iter().map(|v| &v.value);
+    let now = now_ms();
     let candidate = |record: BackendRecord| {
         let id = &record.persistent_id;
-        let reserved = Reserved::on(id, records());
-        let promised = app.config.declared_bytes_per_second;
+        let figures = Figures::of(&record, observed, records(), &app.config);
         Candidate {
-            available: observed.is_available(id),
+            available: record.is_available(observed, now),
             drives: CandidateDrive::list(observed.drives_of(id), &observed.volumes, records(), None),
-            free_iops: app.config.declared_iops.saturating_sub(reserved.iops),
-            free_bytes_per_second: promised.saturating_sub(reserved.bytes_per_second),
+            free_iops: figures.iops.free(),
+            free_bytes_per_second: figures.bytes_per_second.free(),
             record,
         }
     };

@@ -44,7 +44,7 @@ fn stage_of(wanted: Wanted<'_>, candidate: &Candidate, all: &[Candidate]) -> Opt
 impl Stage {
     fn of(rule: Rule) -> Self {
         match rule {
-            Rule::Holder => Self::WithoutCopy,
+            Rule::Holder | Rule::Directed => Self::WithoutCopy,
             Rule::InUse => Self::InUse,
             Rule::Available => Self::Available,
             Rule::Rack | Rule::Zone | Rule::Region => Self::Topology,
@@ -56,7 +56,9 @@ impl Stage {
 
     fn refusal(self) -> (Code, &'static str) {
         match self {
-            Self::WithoutCopy => (Code::NotEnoughMatchingBackends, "every backend has a copy"),
+            Self::WithoutCopy => {
+                (Code::NotEnoughMatchingBackends, "every backend that could hold a copy has one")
+            }
             Self::InUse => (Code::NotInUse, "no backend without a copy is in use"),
             Self::Available => (Code::NotAvailable, "no backend without a copy is available"),
             Self::Topology => (Code::TopologyConstraints, "no backend is where the copy may be"),

@@ -165,7 +165,7 @@ impl Wanted<'_> {
 #[cfg(test)]
 mod tests {
     use super::{rules::Rule, *};
-    use crate::model::{GIB, volume::tests::class};
+    use crate::model::{GIB, probe::tests::probe, volume::tests::class};
 
     pub(in crate::model::placement) fn candidate(id: u8, free_gib: &[u64]) -> Candidate {
         let drives = free_gib.iter().enumerate().map(|(i, gib)| CandidateDrive {
@@ -223,7 +223,8 @@ mod tests {
     #[test]
     fn each_rule_excludes_and_is_named() {
         type Change = fn(&mut Candidate, &mut StorageClass);
-        let excluded: [(Rule, Change); 11] = [
+        let excluded: [(Rule, Change); 12] = [
+            (Rule::Directed, |c, _| c.record.probe = Some(probe([192, 0, 2, 1]))),
             (Rule::InUse, |c, _| c.record.in_use = false),
             (Rule::Available, |c, _| c.available = false),
             // An unset value is in no list (D52).

@@ -15,6 +15,8 @@ use crate::{
 pub(crate) enum Rule {
     /// It holds no copy yet.
     Holder,
+    /// It is a node of this provisioner: on one of another make it can make nothing.
+    Directed,
     InUse,
     Available,
     Rack,
@@ -68,6 +70,7 @@ pub(super) fn broken(wanted: Wanted<'_>, candidate: &Candidate) -> Vec<Broken> {
     let holds = wanted.holders.contains(&record.persistent_id);
     let rules = [
         must_be(Rule::Holder, false, holds),
+        must_be(Rule::Directed, true, record.is_ours()),
         must_be(Rule::InUse, true, record.in_use),
         must_be(Rule::Available, true, candidate.available),
         listed(Rule::Rack, &wanted.class.racks, record.rack.as_ref()),
@@ -153,6 +156,7 @@ impl Rule {
     fn phrase(self, wanted: Wanted<'_>) -> &'static str {
         match self {
             Self::Holder => "without a copy",
+            Self::Directed => "a node of this provisioner",
             Self::InUse => "in use",
             Self::Available => "available",
             Self::Rack => "in the given racks",

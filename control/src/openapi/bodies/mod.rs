@@ -18,8 +18,8 @@ pub(crate) use session::{
     IdentityGiven, Login, MemberAdd, NewPassword, PasswordChange, UserCreate, UserReplace,
 };
 pub(crate) use storage::{
-    AuthServer, BackendAdd, BackendUpdate, DriveAdd, DriveGrow, HostProbe, LicenseInstall, LogForward,
-    NodeJoin, PathStateSet, PlacementExplain, Publish, ReplicaAdd, SecretsPut, SnapshotCreate,
+    AuthServer, BackendAdd, BackendProbe, BackendUpdate, DriveAdd, DriveGrow, HostProbe, LicenseInstall,
+    LogForward, NodeJoin, PathStateSet, PlacementExplain, Publish, ReplicaAdd, SecretsPut, SnapshotCreate,
     SnapshotGroupCreate, SnapshotVolumeCreate, TaskUpdate, TenantCreate, TenantUpdate, TlsKeyPut,
     TokenCreate, Unpublish, VolumeClone, VolumeCreate, VolumeExpand, VolumeMigrate,
 };

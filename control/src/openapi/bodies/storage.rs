@@ -215,6 +215,72 @@ pub(crate) struct BackendAdd {
     host_id: Option<String>,
 }
 
+/// What a storage node of another make tells of itself (provisioner §2, op 7). All is mandatory.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct BackendProbe {
+    #[schema(rename = "persistentID")]
+    persistent_id: String,
+    #[schema(rename = "mgmtIPs", min_items = 1)]
+    mgmt_ips: Vec<String>,
+    #[schema(minimum = 1)]
+    mgmt_port: u16,
+    /// Bytes.
+    total_capacity: u64,
+    /// Bytes; at most `totalCapacity`.
+    available_capacity: u64,
+    /// Bytes per second.
+    #[schema(rename = "totalBW")]
+    total_bw: u64,
+    #[schema(rename = "usedBW")]
+    used_bw: u64,
+    #[schema(rename = "totalIOPS")]
+    total_iops: u64,
+    #[schema(rename = "usedIOPS")]
+    used_iops: u64,
+    version: String,
+    target_driver_version: String,
+    #[schema(rename = "numberOfSSDs")]
+    number_of_ssds: u64,
+    #[schema(rename = "Certified")]
+    certified: bool,
+    /// 1: its portals, 2: its syslog servers are others now.
+    changes: u64,
+    /// `LOCAL`, `LDAP` or `OpenIDC`.
+    authentication_mode: String,
+    provisioner: ProbedProvisioner,
+}
+
+/// The provisioner as the node knows it.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ProbedProvisioner {
+    /// New volumes may be placed on the node, to begin with.
+    in_use: bool,
+    /// `PROTOCOL://HOST:PORT`.
+    url: String,
+    /// Seconds between probes.
+    #[schema(minimum = 60, maximum = 86400)]
+    push_interval: u64,
+    /// `rack`, `zone`, `region` and `hostId` are first values; at most 100.
+    tags: Vec<ProbedTag>,
+    /// This and the next four: mandatory with `OpenIDC`.
+    authorization_server_public_key: Option<String>,
+    #[schema(rename = "authorizationServerTokenURL")]
+    authorization_server_token_url: Option<String>,
+    #[schema(rename = "backendsResourceID")]
+    backends_resource_id: Option<String>,
+    #[schema(rename = "backendsClientID")]
+    backends_client_id: Option<String>,
+    backends_client_secret: Option<String>,
+}
+
+#[derive(ToSchema)]
+pub(crate) struct ProbedTag {
+    name: String,
+    value: String,
+}
+
 /// Absent is unchanged, `""` clears (provisioner D11).
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase")]
