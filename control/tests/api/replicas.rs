@@ -327,3 +327,35 @@ async fn a_migration_is_a_task_for_the_hosts_agent() {
     assert_eq!(code(&client, Method::PATCH, &format!("/replica/{id}/{rep}")).await, "Success");
     assert_eq!(migrate(&id, &rep).await, "ReplicaTerminating");
 }
+
+#[tokio::test]
+async fn what_is_used_is_of_all_copies_and_each_has_a_path() {
+    let cluster = Cluster::of(2).await;
+    let client = cluster.running.client();
+    let id = client.replicated("v", 2, 2).await;
+    let copies = client.copies(&id).await;
+    let volume = format!("/volumes/{id}");
+    let shown = client.get(&volume).await[0].take();
+    let of_copy = |index: usize| shown["location"][index]["usedBytes"].as_u64().unwrap();
+    assert_eq!(shown["usedBytes"].as_u64().unwrap(), of_copy(0) + of_copy(1));
+
+    let path = format!("/basalt/v1/volumes/{id}/path-state");
+    let states = async || -> Vec<Value> {
+        let shown = client.get(&path).await;
+        assert_eq!(shown.get("anaState"), None, "there are several");
+        let paths = shown["paths"].as_array().unwrap().iter();
+        paths.map(|path| path.get("anaState").cloned().unwrap_or_default()).collect()
+    };
+    let unclear = client.send(Method::POST, &path, json!({"anaState": "inaccessible"}).to_string()).await;
+    assert_eq!((unclear.status.as_u16(), &unclear.body["field"]), (400, &json!("replicaID")));
+    let second = json!({"anaState": "inaccessible", "replicaID": copies[1].0});
+    let set = client.post(&path, second).await;
+    assert_eq!(set["paths"][1]["replicaID"], json!(copies[1].0), "{set}");
+    assert_eq!(states().await, [json!("optimized"), json!("inaccessible")]);
+
+    cluster.take_away(1);
+    assert_eq!(states().await, [json!("optimized"), Value::Null]);
+    let shown = client.get(&volume).await[0].take();
+    assert_eq!(shown.get("usedBytes"), None, "nobody knows what the other copy has");
+    assert!(shown["location"][0]["usedBytes"].is_u64());
+}

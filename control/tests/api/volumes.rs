@@ -23,12 +23,12 @@ async fn every_field_of_a_thin_volume() {
         .await;
     assert_eq!(made, json!({"status": "Success", "description": "Success.", "persistentId": id}));
     let mut volume = client.get(&format!("/volumes/{id}")).await[0].take();
-    assert!(volume["usedBytes"].take().is_u64());
+    assert!(volume["usedBytes"].take().is_u64() && volume["location"][0]["usedBytes"].take().is_u64());
     let expected = json!({"alias": "thin", "uuid": id, "capacity": 20 * GIB, "provisioningType": "THIN",
         "numReplicas": 1, "maxIOPS": 200, "desiredIOPS": 100, "maxBW": 20_000, "desiredBW": 2000,
         "blockSize": "512B", "maxReplicaDownTime": 7, "location": [{"uuid": id,
             "backend": {"persistentID": backend}, "replicaState": "Available", "currentStateTime": 0,
-            "inUse": false}],
+            "inUse": false, "usedBytes": null}],
         "tenantId": "0", "protocol": "NVMeoF", "allowSpan": false, "storageClassName": "gold",
         "shareSSDBetweenVolumes": true, "inUse": false, "reservedSpace": 5 * GIB, "writable": true,
         "usedBytes": null, "sharedBytes": 0});
@@ -287,7 +287,10 @@ async fn a_path_is_taken_out_of_use_and_back() {
     let client = running.client();
     let id = client.volume("v", 1).await;
     let path = format!("/basalt/v1/volumes/{id}/path-state");
-    assert_eq!(client.get(&path).await, json!({"volumeID": id, "anaState": "optimized"}));
+    let backend = client.get("/backends").await[0]["persistentID"].clone();
+    let only = json!({"replicaID": id, "persistentID": backend, "anaState": "optimized"});
+    let expected = json!({"volumeID": id, "anaState": "optimized", "paths": [only]});
+    assert_eq!(client.get(&path).await, expected);
     for state in ["non-optimized", "change", "inaccessible", "optimized"] {
         let set = client.post(&path, json!({"anaState": state})).await;
         assert_eq!((&set["anaState"], &client.get(&path).await), (&json!(state), &set));
@@ -295,11 +298,13 @@ async fn a_path_is_taken_out_of_use_and_back() {
     for (path, body, expected, field) in [
         (path.as_str(), json!({}), 400, json!("anaState")),
         (path.as_str(), json!({"anaState": "broken"}), 400, json!("anaState")),
+        (path.as_str(), json!({"anaState": "change", "replicaID": "x"}), 400, json!("replicaID")),
         ("/basalt/v1/volumes/none/path-state", json!({"anaState": "change"}), 404, Value::Null),
     ] {
         let answer = client.send(Method::POST, path, body.to_string()).await;
         assert_eq!((answer.status.as_u16(), &answer.body["field"]), (expected, &field), "{path}");
     }
     let events = client.get("/basalt/v1/events").await.to_string();
-    assert!(events.contains("through this node is inaccessible"), "{events}");
+    let backend = backend.as_str().unwrap();
+    assert!(events.contains(&format!("through node {backend} is inaccessible")), "{events}");
 }

@@ -131,7 +131,18 @@ pub(crate) struct Refusal {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PathState {
-    pub(crate) ana_state: String,
+    /// One per copy.
+    pub(crate) paths: Vec<VolumePath>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct VolumePath {
+    #[serde(rename = "persistentID")]
+    pub(crate) persistent_id: String,
+    /// None while the node does not answer.
+    #[serde(default)]
+    pub(crate) ana_state: Option<String>,
 }
 
 /// One copy of a volume on one node.

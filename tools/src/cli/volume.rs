@@ -41,6 +41,9 @@ pub(crate) enum VolumeCommand {
         /// The state that hosts shall see, until it is set again or the server restarts
         #[arg(long)]
         state: Option<StateArgument>,
+        /// Of a volume of several copies: UUID of the copy, its beginning, or its node's ID
+        #[arg(long, requires = "state")]
+        copy: Option<String>,
     },
     /// Ask a volume's host to move one of its copies to another node
     Migrate {
@@ -71,7 +74,9 @@ pub(crate) async fn run(client: &mut Client, command: VolumeCommand) -> Result<R
         VolumeCommand::List => list(client).await,
         VolumeCommand::Show { volume } => show(client, &volume).await,
         VolumeCommand::Expand { volume, size } => expand(client, &volume, size).await,
-        VolumeCommand::Path { volume, state } => volume_path::run(client, &volume, state).await,
+        VolumeCommand::Path { volume, state, copy } => {
+            volume_path::run(client, &volume, state, copy.as_deref()).await
+        }
         VolumeCommand::Migrate { copy } => migrate(client, copy).await,
         VolumeCommand::Delete { volume } => delete(client, &volume).await,
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use dataplane::node::{ControllerInfo, PartInfo, VolumeState};
+use dataplane::node::{ControllerInfo, PartInfo, VolumeInfo, VolumeState};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -55,7 +55,7 @@ pub(crate) struct VolumeView {
     snapshot_id: Option<Uuid>,
     /// Always sent: Cinder forwards it (D21).
     writable: bool,
-    /// Owned by the head of one copy (D63); omitted while no node says.
+    /// Owned by the heads of all copies (D63), as what it consumes is (D19); omitted while the node of one does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     used_bytes: Option<u64>,
     /// In its snapshots (D63); omitted as `used_bytes` is.
@@ -75,6 +75,9 @@ struct LocationView {
     /// Milliseconds since it is in that state; 0 in Unknown and for simple volumes (§4.2).
     current_state_time: u64,
     in_use: bool,
+    /// Owned by the head of this copy; omitted while its node does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    used_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sub_volumes: Option<Vec<SubVolumeView>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -141,6 +144,7 @@ impl LocationView {
             replica_state: state,
             current_state_time: if has_a_time { now_ms().saturating_sub(replica.since_ms) } else { 0 },
             in_use: exported.contains(&replica.uuid),
+            used_bytes: observed.volumes.get(&replica.uuid).map(|there| there.used_bytes),
             sub_volumes: None,
             sessions: None,
         }
@@ -150,6 +154,13 @@ impl LocationView {
 /// The copies that targets export, of whatever volume.
 pub(super) fn exported(targets: &[TargetRecord]) -> HashSet<Uuid> {
     targets.iter().flat_map(TargetRecord::replicas).collect()
+}
+
+/// The sum over the copies; none if a node does not answer, or if all copies are lost.
+fn of_all_copies(volume: &VolumeRecord, observed: &Observed, bytes: fn(&VolumeInfo) -> u64) -> Option<u64> {
+    let mut copies = volume.shown_replicas().filter(|replica| !replica.is_lost()).peekable();
+    copies.peek()?;
+    copies.map(|replica| observed.volumes.get(&replica.uuid).map(bytes)).sum()
 }
 
 impl VolumeView {
@@ -198,8 +209,8 @@ impl VolumeView {
                 .then_some(volume.size.reserved_bytes),
             snapshot_id: volume.snapshot,
             writable: !volume.read_only,
-            used_bytes: on_nodes().map(|v| v.used_bytes).next(),
-            shared_bytes: on_nodes().map(|v| v.shared_bytes).next(),
+            used_bytes: of_all_copies(volume, observed, |copy| copy.used_bytes),
+            shared_bytes: of_all_copies(volume, observed, |copy| copy.shared_bytes),
             trouble: on_nodes().find_map(|v| v.state.trouble()),
         }
     }

@@ -153,6 +153,9 @@ pub(crate) struct VolumeMigrate {
 pub(crate) struct PathStateSet {
     /// `optimized`, `non-optimized`, `inaccessible`, `persistent-loss` or `change`.
     ana_state: String,
+    /// The copy whose path is meant; required where there are several.
+    #[schema(rename = "replicaID")]
+    replica_id: Option<Uuid>,
 }
 
 #[derive(ToSchema)]
