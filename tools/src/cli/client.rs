@@ -201,7 +201,7 @@ fn in_tenant<'a>(tenant: Option<&str>, path: &'a str) -> Cow<'a, str> {
 }
 
 /// First words of the paths that exist for each tenant.
-const OF_TENANTS: [&str; 11] = [
+const OF_TENANTS: [&str; 12] = [
     "volumes",
     "volumes_by_alias",
     "volume_extended",
@@ -213,6 +213,7 @@ const OF_TENANTS: [&str; 11] = [
     "publish",
     "unpublish",
     "replica",
+    "migrate_volume",
 ];
 
 /// Percent-encodes everything but the characters that stand for themselves in a path segment or query value.
@@ -256,6 +257,7 @@ mod tests {
             ("/volumes", "/a%20b/volumes"),
             ("/volumes/x?y=z", "/a%20b/volumes/x?y=z"),
             ("/snapshots?uniqueBytes=false", "/a%20b/snapshots?uniqueBytes=false"),
+            ("/migrate_volume", "/a%20b/migrate_volume"),
             ("/tenants", "/tenants"),
             ("/hosts?limit=1", "/hosts?limit=1"),
             ("/basalt/v1/volumes/x/path-state", "/basalt/v1/volumes/x/path-state"),

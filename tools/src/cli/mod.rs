@@ -26,6 +26,7 @@ mod license;
 mod login;
 mod model;
 mod node;
+mod node_drain;
 mod password;
 mod placement;
 mod publish;

@@ -8,6 +8,7 @@ use super::{
     client::Client,
     error::CliError,
     model::StorageNode,
+    node_drain,
     report::{Report, table},
     resolve,
 };
@@ -36,10 +37,14 @@ pub(crate) enum NodeCommand {
         #[arg(long, value_name = "BOOL")]
         takes_volumes: Option<bool>,
     },
-    /// Place no new volumes on a node; those that it has stay
+    /// Place no new volumes on a node, and list what is left there with how to get it away;
+    /// `basalt node set NODE --takes-volumes true` takes it back
     Drain {
         /// Name, ID or the beginning of an ID
         node: String,
+        /// Ask the hosts' agents to move the copies that can be moved
+        #[arg(long)]
+        migrate: bool,
     },
     /// Let go of a node without volumes
     Remove {
@@ -71,10 +76,9 @@ pub(crate) async fn run(client: &mut Client, command: NodeCommand) -> Result<Rep
             let json = client.call(Method::PUT, &path(&node), Some(body.into())).await?;
             Ok(Report::new(format!("set node {}", node.name), json))
         }
-        NodeCommand::Drain { node } => {
+        NodeCommand::Drain { node, migrate } => {
             let node = resolve::node(client, &node).await?;
-            let json = client.call(Method::PUT, &path(&node), Some(json!({ "inUse": false }))).await?;
-            Ok(Report::new(format!("node {} gets no new volumes", node.name), json))
+            node_drain::run(client, &node, migrate).await
         }
         NodeCommand::Remove { node, force } => {
             let node = resolve::node(client, &node).await?;
