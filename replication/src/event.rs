@@ -1,6 +1,8 @@
 //! What happens to a replica, and what it wants done. The caller owns all payload, the clock, the drive, the network
 //! and the store.
 
+use std::collections::BTreeSet;
+
 use crate::{
     durable::Change,
     membership::{Epoch, Membership, NodeId, Session},
@@ -53,6 +55,12 @@ pub enum Event {
     },
     /// An administrator, or a drain: let that replica lead.
     HandOver(NodeId),
+    /// An operator: these replicas are off for good, so lead without them, even if this copy has lost power and what was
+    /// not flushed with it. Kept until it is done, or this process ends; nothing happens if
+    /// [`Replica::can_force`](crate::Replica::can_force) says that it cannot be.
+    Force {
+        dead: BTreeSet<NodeId>,
+    },
 }
 
 /// What hosts ask for.

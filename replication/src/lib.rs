@@ -6,6 +6,7 @@
 //! replica     one replica: events in, actions out
 //! follower    its part that obeys a primary's session
 //! status      what people and metrics see of it
+//! force       an operator's word that others are off for good
 //! leader      its part that leads: takeover, hosts' operations, copies, changes of the set, grants
 //! ```
 //! The caller owns payload, clock, drive, network and store, so the same code runs on the reactor and in the simulator.
@@ -15,6 +16,7 @@ mod config;
 mod durable;
 mod event;
 mod follower;
+mod force;
 mod leader;
 mod membership;
 mod message;
@@ -28,6 +30,7 @@ mod tracker;
 pub use config::{Cheat, Config};
 pub use durable::{Boot, Change, Durable};
 pub use event::{Action, Event, HostAnswer, HostRequest, OpId, Payload, Stored, Work, WorkId};
+pub use force::CannotForce;
 pub use leader::{LinkState, Phase};
 pub use membership::{Epoch, Membership, NodeId, Session};
 pub use message::{Command, CommandId, Message, Outcome, Standing};

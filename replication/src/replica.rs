@@ -33,8 +33,12 @@ pub struct Replica {
     pub(crate) leader: Option<Leader>,
     /// A newer membership in which we lead, as soon as nobody reads under our grant any more.
     promoted: Option<Membership>,
-    /// What we asked the store for, to lead again.
-    reclaimed: Option<Membership>,
+    /// What we asked the store for, to lead again, or by force.
+    pub(crate) reclaimed: Option<Membership>,
+    /// What the store told last; none while nobody knows what it holds.
+    pub(crate) heard: Option<Membership>,
+    /// Members that are off for good, by an operator's word.
+    pub(crate) dead: BTreeSet<NodeId>,
     /// Writes to this node's drive that are under way.
     pub(crate) executing: usize,
     /// An adoption is on its way to the drive.
@@ -74,6 +78,8 @@ impl Replica {
             leader: None,
             promoted: None,
             reclaimed: None,
+            heard: None,
+            dead: BTreeSet::new(),
             executing: 0,
             adopting: false,
             work: BTreeMap::new(),
@@ -108,10 +114,12 @@ impl Replica {
                 self.lead(|replica, leader| leader.host(replica, op, request));
             }
             Event::Expanded { extents } => self.expand(extents),
+            Event::Force { dead } => self.force(dead),
             Event::HandOver(to) => self.lead(|_, leader| leader.hand_over(to)),
         }
         self.try_fence();
         self.try_take_over();
+        self.try_force();
         self.lead(|replica, leader| leader.progress(replica));
     }
 
@@ -198,6 +206,7 @@ impl Replica {
     }
 
     fn learned(&mut self, membership: Membership) {
+        self.hear_of(&membership);
         if self.leader.as_ref().is_some_and(|leader| leader.knows(&membership)) {
             self.lead(|replica, leader| leader.learned(replica, &membership));
             return;
@@ -234,7 +243,8 @@ impl Replica {
         match stored {
             Stored::Ok => self.learned(target),
             Stored::Conflict(current) => self.learned(current),
-            Stored::Unknown => {}
+            // The next look at the store tells.
+            Stored::Unknown => self.heard = None,
         }
     }
 

@@ -83,6 +83,8 @@ pub enum TakenOutFor {
     Silence,
     /// Its drive failed.
     DriveFailure,
+    /// An operator said that it is off for good.
+    Force,
 }
 
 impl Replica {

@@ -57,7 +57,9 @@ impl Leader {
         if self.change.is_some() {
             return;
         }
+        let forced = replica.forced(&self.membership).filter(|_| self.phase != Phase::Certifying);
         let due = match self.source() {
+            _ if forced.is_some() => forced,
             // This drive does not even take what it lacks: who has it shall lead.
             Some(source) if self.failed => Some(self.membership.led_by(source)),
             // Only a copy that has everything may say that another one is not needed.
@@ -144,7 +146,8 @@ impl Leader {
             return;
         }
         self.change = None;
-        self.note_taken_out(&target, replica.now);
+        self.note_taken_out(replica, &target);
+        replica.hear_of(&target);
         self.membership = target;
         let gone = self.links.iter().filter(|(peer, _)| !self.membership.in_sync.contains(peer));
         for peer in gone.map(|(peer, _)| *peer).collect::<Vec<_>>() {

@@ -1,7 +1,5 @@
 //! A leadership as people and metrics see it.
 
-use std::time::Duration;
-
 use super::{Leader, LinkState};
 use crate::{
     membership::{Membership, NodeId},
@@ -35,12 +33,16 @@ impl Leader {
     }
 
     /// The set changes to `target`: who leaves it, and why?
-    pub(super) fn note_taken_out(&mut self, target: &Membership, now: Duration) {
+    pub(super) fn note_taken_out(&mut self, replica: &Replica, target: &Membership) {
         self.taken_out.retain(|peer, _| !target.in_sync.contains(peer));
         for peer in self.membership.in_sync.difference(&target.in_sync) {
             let bad = self.links.get(peer).is_some_and(|link| link.bad);
-            let because = if bad { TakenOutFor::DriveFailure } else { TakenOutFor::Silence };
-            self.taken_out.insert(*peer, TakenOut { because, at: now });
+            let because = match bad {
+                _ if replica.dead.contains(peer) => TakenOutFor::Force,
+                true => TakenOutFor::DriveFailure,
+                false => TakenOutFor::Silence,
+            };
+            self.taken_out.insert(*peer, TakenOut { because, at: replica.now });
         }
     }
 }

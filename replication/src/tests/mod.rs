@@ -2,6 +2,7 @@
 
 mod expanding;
 mod fencing;
+mod forcing;
 mod leading;
 mod patience;
 mod sets;
@@ -11,8 +12,9 @@ mod wire;
 use std::time::Duration;
 
 use crate::{
-    Action, BlockRange, Boot, Command, Config, Durable, Event, Grain, HostAnswer, HostRequest, Membership,
-    Message, NodeId, OpId, Outcome, Region, Replica, Session, Standing, Stored, Superset, Work, WorkId,
+    Action, BlockRange, Boot, Command, Config, Durable, Event, Grain, HostAnswer, HostRequest, Leadership,
+    Membership, Message, NodeId, OpId, Outcome, Region, Replica, Role, Session, Standing, Stored, Superset,
+    Work, WorkId,
 };
 
 const ME: NodeId = NodeId(1);
@@ -181,4 +183,11 @@ fn leading() -> Bench {
     obey(&mut bench);
     assert!(bench.replica.is_serving());
     bench
+}
+
+fn leadership(bench: &Bench) -> Leadership {
+    match bench.replica.status().role {
+        Role::Leading(leadership) => leadership,
+        other => panic!("{other:?}"),
+    }
 }

@@ -2,18 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Bench, EXTENTS, GRANT, ME, PEER, leading, led_by_other, obey};
+use super::{Bench, EXTENTS, GRANT, ME, PEER, leadership, leading, led_by_other, obey};
 use crate::{
-    BlockRange, Boot, Durable, Event, HostRequest, Leadership, LinkState, OpId, Phase, Role, Status, Stored,
-    TakenOut, TakenOutFor,
+    BlockRange, Boot, Durable, Event, HostRequest, LinkState, OpId, Phase, Role, Status, Stored, TakenOut,
+    TakenOutFor,
 };
-
-fn leadership(bench: &Bench) -> Leadership {
-    match bench.replica.status().role {
-        Role::Leading(leadership) => leadership,
-        other => panic!("{other:?}"),
-    }
-}
 
 #[test]
 fn roles_from_start_to_leading() {

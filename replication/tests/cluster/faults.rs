@@ -1,6 +1,8 @@
 //! What goes wrong, and how it is mended.
 
-use replication::NodeId;
+use std::collections::BTreeSet;
+
+use replication::{Event, NodeId};
 
 use crate::{
     node::EXTENTS_MAX,
@@ -13,7 +15,7 @@ impl World {
     /// One more thing goes wrong, or is mended.
     pub(crate) fn fault(&mut self) {
         let node = NodeId(self.rng.index(self.nodes.len()) as u16);
-        match self.rng.range(0..21) {
+        match self.rng.range(0..22) {
             0..3 => self.kill(node, false),
             3..6 => self.kill(node, true),
             6 => {
@@ -42,7 +44,8 @@ impl World {
             }
             19 => self.hand_over(node),
             // The volume grows, and the nodes hear of it one after the other.
-            _ => self.extents = (self.extents + 1).min(EXTENTS_MAX),
+            20 => self.extents = (self.extents + 1).min(EXTENTS_MAX),
+            _ => self.lose(node),
         }
     }
 
@@ -83,6 +86,28 @@ impl World {
         for other in self.node_ids() {
             self.break_soon(id, other);
         }
+    }
+
+    /// A node dies for good, in one of four clusters, where others remain to go on.
+    fn lose(&mut self, id: NodeId) {
+        let some_dead = self.nodes.iter().any(|node| node.dead);
+        if self.seed % 4 == 1 && !some_dead {
+            let power = self.rng.once_in(2);
+            self.kill(id, power);
+            self.node(id).dead = true;
+        }
+    }
+
+    /// The operator sees who is dead for good and still counted as in sync, and has one of the others lead without it.
+    pub(crate) fn operate(&mut self) {
+        let members = self.store.membership.in_sync.clone();
+        let is_dead = |member: &NodeId| self.nodes[usize::from(member.0)].dead;
+        let (dead, alive): (BTreeSet<_>, BTreeSet<_>) = members.into_iter().partition(is_dead);
+        let alive: Vec<_> = alive.into_iter().collect();
+        if let Some(chosen) = self.rng.choose(&alive).copied().filter(|_| !dead.is_empty()) {
+            self.happens(chosen, 10 * MS, Event::Force { dead });
+        }
+        self.soon(200 * MS, SimEvent::Operate);
     }
 
     /// When all replicas in sync have lost power, what was not flushed may be gone: also when the store takes the last

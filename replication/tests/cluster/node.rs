@@ -24,6 +24,8 @@ pub(crate) struct Node {
     booted_at: u64,
     /// Of its clock, in millionths: up to 1 % wrong.
     rate_ppm: u64,
+    /// It is off for good.
+    pub(crate) dead: bool,
     pub(crate) paused_until: u64,
     pub(crate) slow: bool,
     /// It cannot reach the store.
@@ -48,6 +50,7 @@ impl Node {
             incarnation: 0,
             booted_at: 0,
             rate_ppm,
+            dead: false,
             paused_until: 0,
             slow: false,
             storeless: false,

@@ -43,6 +43,10 @@ pub(crate) struct Summary {
     pub(crate) kills: u64,
     pub(crate) power_cuts: u64,
     pub(crate) eras: u64,
+    /// Sets from which the dead were forced.
+    pub(crate) forced: u64,
+    /// Volumes whose last replica in sync is dead.
+    pub(crate) lost: u64,
     pub(crate) joins: u64,
     pub(crate) losses: u64,
     pub(crate) copies: u64,
@@ -57,6 +61,8 @@ impl Summary {
         self.kills += other.kills;
         self.power_cuts += other.power_cuts;
         self.eras += other.eras;
+        self.forced += other.forced;
+        self.lost += other.lost;
         self.joins += other.joins;
         self.losses += other.losses;
         self.copies += other.copies;
@@ -94,6 +100,7 @@ pub(crate) enum SimEvent {
     Reconnect,
     Poll,
     Manage,
+    Operate,
     Fault,
     Heal,
     Restart(NodeId),
@@ -107,6 +114,7 @@ pub(crate) enum SimEvent {
 }
 
 pub(crate) struct World {
+    pub(crate) seed: u64,
     pub(crate) rng: Rng,
     pub(crate) now: u64,
     queue: BinaryHeap<Reverse<(u64, u64)>>,
@@ -160,6 +168,7 @@ impl World {
             cheat: config.cheat,
         };
         Self {
+            seed: config.seed,
             rng,
             now: 0,
             queue: BinaryHeap::new(),
@@ -184,7 +193,9 @@ impl World {
         for id in self.node_ids() {
             self.at(0, SimEvent::Restart(id));
         }
-        for event in [SimEvent::Reconnect, SimEvent::Poll, SimEvent::Manage, SimEvent::Fault] {
+        for event in
+            [SimEvent::Reconnect, SimEvent::Poll, SimEvent::Manage, SimEvent::Operate, SimEvent::Fault]
+        {
             self.at(MS, event);
         }
         for host in 0..HOSTS {
@@ -226,7 +237,7 @@ impl World {
         self.at(at, event);
     }
 
-    fn happens(&mut self, node: NodeId, most: u64, event: Event) {
+    pub(crate) fn happens(&mut self, node: NodeId, most: u64, event: Event) {
         let life = self.node(node).incarnation;
         self.soon(most, SimEvent::Happens { node, life, event, blocks: None });
     }
@@ -280,6 +291,7 @@ impl World {
                 self.soon(20 * MS, SimEvent::Poll);
             }
             SimEvent::Manage => self.manage(),
+            SimEvent::Operate => self.operate(),
             SimEvent::Fault => {
                 if self.now < FAULTS_END {
                     self.fault();
@@ -289,7 +301,9 @@ impl World {
             SimEvent::Heal => self.heal(),
             SimEvent::Restart(id) => {
                 let (now, config) = (self.now, self.config);
-                self.node(id).start(now, config);
+                if !self.node(id).dead {
+                    self.node(id).start(now, config);
+                }
             }
             SimEvent::HostActs(host) => self.host_acts(host),
             SimEvent::HostHears { op, answer, values } => self.host_hears(op, answer, values),
@@ -305,6 +319,9 @@ impl World {
             if self.trace {
                 println!("{:>8} store {before:?} -> {after:?}", self.now);
             }
+            let dead = before.in_sync.difference(&after.in_sync).any(|left| self.node(*left).dead);
+            let intact = self.node(after.primary).is_intact();
+            self.summary.forced += u64::from(dead && !intact);
             self.power_was_lost();
             self.summary.takeovers += u64::from(before.primary != after.primary);
             self.summary.joins += u64::from(after.in_sync.len() > before.in_sync.len());
