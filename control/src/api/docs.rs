@@ -24,6 +24,7 @@ use crate::{
 const HOME: &str = include_str!("docs/home.html");
 const API: &str = include_str!("docs/api.html");
 const PAGE_JS: &str = include_str!("docs/page.js");
+const SESSION_JS: &str = include_str!("docs/session.js");
 const HOME_JS: &str = include_str!("docs/home.js");
 const PAGE_CSS: &str = include_str!("docs/page.css");
 
@@ -69,6 +70,7 @@ pub(crate) async fn api() -> Response {
 pub(crate) async fn asset(params: Params) -> Result<Response, ApiError> {
     let name = params.get("file");
     match name {
+        "session.js" => Ok(file("text/javascript; charset=utf-8", SESSION_JS)),
         "page.js" => Ok(file("text/javascript; charset=utf-8", PAGE_JS)),
         "home.js" => Ok(file("text/javascript; charset=utf-8", HOME_JS)),
         "page.css" => Ok(file("text/css; charset=utf-8", PAGE_CSS)),

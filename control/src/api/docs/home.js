@@ -1,31 +1,19 @@
 // The volumes, for those who may see them. The bearer is forgotten as soon as they are read.
 "use strict";
 
-async function json(path, options) {
-  const answer = await fetch(path, options);
-  const body = await answer.json();
-  if (!answer.ok) {
-    throw new Error(body.description || answer.statusText);
-  }
-  return body;
-}
-
-async function readVolumes() {
-  const username = document.getElementById("username").value;
-  const password = document.getElementById("password").value;
-  const login = await json("/v1/session/login", {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ username, password }),
-  });
-  return json("/volumes", { headers: { Authorization: "Bearer " + login.bearer_token } });
-}
-
 function row(volume) {
-  const cells = [volume.alias, size(volume.capacity), volume.inUse ? "yes" : "no", volume.uuid];
+  const cells = {
+    Name: volume.alias,
+    Capacity: size(volume.capacity),
+    Published: volume.inUse ? "yes" : "no",
+    UUID: volume.uuid,
+  };
   const line = document.createElement("tr");
-  for (const text of cells) {
-    line.appendChild(document.createElement("td")).textContent = text;
+  for (const [label, text] of Object.entries(cells)) {
+    const cell = line.appendChild(document.createElement("td"));
+    // Shown where the window is too narrow for columns.
+    cell.dataset.label = label;
+    cell.textContent = text;
   }
   return line;
 }
@@ -41,19 +29,9 @@ function size(bytes) {
   return Number(rest.toFixed(1)) + " " + units[unit];
 }
 
-document.getElementById("credentials").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const outcome = document.getElementById("outcome");
-  outcome.className = "";
-  outcome.textContent = "";
-  try {
-    const volumes = await readVolumes();
-    document.getElementById("password").value = "";
-    document.querySelector("#volumes tbody").replaceChildren(...volumes.map(row));
-    document.getElementById("volumes").hidden = volumes.length === 0;
-    outcome.textContent = volumes.length === 0 ? "There are no volumes." : `Volumes: ${volumes.length}`;
-  } catch (error) {
-    outcome.className = "failed";
-    outcome.textContent = error.message;
-  }
+whenLoggedIn(async (bearer) => {
+  const volumes = await json("/volumes", { headers: { Authorization: "Bearer " + bearer } });
+  document.querySelector("#volumes tbody").replaceChildren(...volumes.map(row));
+  document.getElementById("volumes").hidden = volumes.length === 0;
+  return volumes.length === 0 ? "There are no volumes." : `Volumes: ${volumes.length}`;
 });

@@ -1,4 +1,4 @@
-// The bearer lives in this page's memory only: closing the page forgets it.
+// Swagger UI with the operations of this server, called with the credentials of the form.
 "use strict";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -16,32 +16,7 @@ const ui = SwaggerUIBundle({
   validatorUrl: null,
 });
 
-async function applyCredentials() {
-  const username = document.getElementById("username").value;
-  const password = document.getElementById("password").value;
-  const answer = await fetch("/v1/session/login", {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ username, password }),
-  });
-  const body = await answer.json();
-  if (!answer.ok) {
-    throw new Error(body.description);
-  }
-  ui.preauthorizeApiKey("bearer", body.bearer_token);
-}
-
-document.getElementById("credentials").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const outcome = document.getElementById("outcome");
-  outcome.className = "";
-  outcome.textContent = "";
-  try {
-    await applyCredentials();
-    outcome.textContent = "Authentication succeeded.";
-    document.getElementById("password").value = "";
-  } catch (error) {
-    outcome.className = "failed";
-    outcome.textContent = error.message;
-  }
+whenLoggedIn((bearer) => {
+  ui.preauthorizeApiKey("bearer", bearer);
+  return "Authentication succeeded.";
 });

@@ -18,12 +18,19 @@ pub(super) fn page(document: &str) -> String {
             by_tag.entry(tag).or_default().push_str(&entry(method, path, operation));
         }
     }
-    let mut operations = String::new();
+    let (mut sections, mut operations) = (String::new(), String::new());
     for (tag, entries) in by_tag {
+        let (title, anchor) = (escaped(tag), anchor(tag));
         // Writing to a string cannot fail.
-        let _ = write!(operations, "<h2>{}</h2>\n<dl>\n{entries}</dl>\n", escaped(tag));
+        let _ = write!(sections, "<a href=\"#{anchor}\">{title}</a> ");
+        let _ = write!(operations, "<h2 id=\"{anchor}\">{title}</h2>\n<dl>\n{entries}</dl>\n");
     }
-    PAGE.replace("{operations}", &operations)
+    PAGE.replace("{sections}", &sections).replace("{operations}", &operations)
+}
+
+/// The tag's name in a link to its section.
+fn anchor(tag: &str) -> String {
+    tag.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
 }
 
 fn entry(method: &str, path: &str, operation: &Value) -> String {
@@ -56,11 +63,13 @@ mod tests {
                 {"in": "path", "name": "id"}, {"in": "query", "name": "limit", "description": "at most"}]})
         };
         let document = json!({"paths": {
-            "/b/{id}": {"get": operation("Second <b>", "Z")},
+            "/b/{id}": {"get": operation("Second <b>", "Z & others")},
             "/a": {"get": operation("First", "A")},
         }});
         let page = page(&document.to_string());
         assert!(page.find("First").unwrap() < page.find("Second &lt;b&gt;").unwrap());
+        assert!(page.contains("<a href=\"#z---others\">Z &amp; others</a>"));
+        assert!(page.contains("<h2 id=\"z---others\">Z &amp; others</h2>"));
         assert!(page.contains("<code>GET /b/{id}</code>") && page.contains("<code>limit</code> at most"));
         assert!(!page.contains("<code>id</code>"));
     }

@@ -73,6 +73,7 @@ pub(crate) struct MemberAdd {
 
 /// At least one besides `domain`; all that are given must mean the same user or group.
 #[derive(ToSchema)]
+#[schema(example = json!({"name": "admin"}))]
 pub(crate) struct IdentityGiven {
     /// `LOCAL`.
     domain: Option<String>,
@@ -80,7 +81,6 @@ pub(crate) struct IdentityGiven {
     uid: Option<u32>,
     gid: Option<u32>,
     sid: Option<String>,
-    #[schema(example = "admin")]
     name: Option<String>,
 }
 
@@ -90,6 +90,7 @@ pub(crate) struct IdentityExpand {
 }
 
 #[derive(ToSchema)]
+#[schema(example = json!({"user": {"name": "admin"}}))]
 pub(crate) struct AccessTokenCreate {
     user: IdentityGiven,
     /// RFC 3339 with a zone; absent: never.

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(example = json!({"alias": "vol1", "capacity": 3, "provisioningType": "THIN"}))]
 pub(crate) struct VolumeCreate {
     /// 1 to 255 characters, no `/`; unique within the tenant.
     alias: String,
