@@ -45,16 +45,30 @@ impl Api {
 
     /// Creates a thin volume and returns its UUID.
     pub fn create_volume(&self, alias: &str, capacity_gib: u64, block_bytes: u32) -> Result<Uuid> {
+        self.create(alias, capacity_gib, &json!({"numReplicas": 1, "blockSize": block_bytes}))
+    }
+
+    /// Creates a thin volume of several copies, each on a node of its own, and returns its UUID.
+    pub fn create_copies(&self, alias: &str, capacity_gib: u64, copies: u32) -> Result<Uuid> {
+        self.create(alias, capacity_gib, &json!({"numReplicas": copies}))
+    }
+
+    fn create(&self, alias: &str, capacity_gib: u64, class: &Value) -> Result<Uuid> {
         let uuid = Uuid::new_v4();
         self.change(
             "POST",
             "/volumes",
             &json!({
                 "alias": alias, "uuid": uuid, "capacity": capacity_gib, "provisioningType": "THIN",
-                "storageClass": {"numReplicas": 1, "blockSize": block_bytes},
+                "storageClass": class,
             }),
         )?;
         Ok(uuid)
+    }
+
+    /// Says how a copy is, as the agent of the host that mirrors it does.
+    pub fn report_copy(&self, volume: Uuid, replica: Uuid, state: &str) -> Result<()> {
+        self.change("PATCH", &format!("/replica/{volume}/{replica}/{state}"), &json!({}))
     }
 
     pub fn expand_volume(&self, volume: Uuid, capacity_gib: u64) -> Result<()> {
@@ -202,13 +216,13 @@ impl Api {
         Ok(nqn.to_owned())
     }
 
-    fn volume(&self, volume: Uuid) -> Result<Value> {
+    pub(crate) fn volume(&self, volume: Uuid) -> Result<Value> {
         let volumes = self.get(&format!("/volumes/{volume}"))?;
         ensure!(volumes.as_array().is_some_and(|found| found.len() == 1), "one volume expected: {volumes}");
         Ok(volumes[0].clone())
     }
 
-    fn get(&self, path: &str) -> Result<Value> {
+    pub(crate) fn get(&self, path: &str) -> Result<Value> {
         let printed = output_of(self.authorized("GET", path)?.arg("--fail-with-body"))?;
         serde_json::from_str(&printed).with_context(|| format!("GET {path} answered {printed}"))
     }

@@ -3,12 +3,15 @@
 
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod api;
 pub mod command;
+pub mod connection_info;
 pub mod file_system;
 pub mod initiator;
 pub mod lab;
 mod link;
+pub mod release;
 pub mod report;
 pub mod scenarios;
 pub mod server;

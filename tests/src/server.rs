@@ -141,6 +141,34 @@ impl Server {
         self.child.id()
     }
 
+    /// A link to the program that the process runs.
+    pub fn program(&self) -> PathBuf {
+        format!("/proc/{}/exe", self.pid()).into()
+    }
+
+    /// Returns once so many storage nodes answer, the server's own included.
+    pub fn await_backends(&self, nodes: usize) -> Result<()> {
+        let deadline = Instant::now() + READY_LIMIT;
+        while self.api().available_backends()? < nodes {
+            let directory = self.spec.directory.display();
+            ensure!(Instant::now() < deadline, "the nodes do not join; see their node.log in {directory}");
+            thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
+    }
+
+    /// Returns once the server has said so many times that it is ready: a restart of its own is one more.
+    pub fn await_starts(&mut self, starts: usize) -> Result<()> {
+        let deadline = Instant::now() + READY_LIMIT;
+        while fs::read_to_string(self.spec.log())?.matches(" is ready").count() < starts {
+            let status = self.child.try_wait()?;
+            ensure!(status.is_none(), "the server ended with {status:?}; its log ends:\n{}", self.log_tail());
+            ensure!(Instant::now() < deadline, "no start {starts}; the log ends:\n{}", self.log_tail());
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
     fn await_ready(&mut self) -> Result<()> {
         let deadline = Instant::now() + READY_LIMIT;
         loop {

@@ -6,8 +6,6 @@ use std::{
     ffi::OsString,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
-    thread,
-    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -79,16 +77,9 @@ fn three_nodes(
     let server = Server::start(spec)?;
     let join = |name: &str| StorageNode::join(&server, &directory.join(name), drive_size);
     let nodes = [join("second")?, join("third")?];
-    let deadline = Instant::now() + JOIN_LIMIT;
-    while server.api().available_backends()? < 3 {
-        ensure!(Instant::now() < deadline, "the nodes do not join; see node.log in {}", directory.display());
-        thread::sleep(Duration::from_millis(100));
-    }
+    server.await_backends(3)?;
     Ok((server, nodes))
 }
-
-/// For three starts on a machine that may be very busy.
-const JOIN_LIMIT: Duration = Duration::from_secs(120);
 
 fn real_authorization_server(lab: &Lab) -> Result<()> {
     let directory = lab.directory("issuer")?;

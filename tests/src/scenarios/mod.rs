@@ -3,6 +3,7 @@
 mod attach;
 mod authentication;
 mod bad_input;
+mod cinder;
 mod commands;
 mod conformance;
 mod discovery;
@@ -13,11 +14,13 @@ mod full_drive;
 mod idle;
 mod kernel_target;
 mod logs;
+mod mirrored;
 mod multipath;
 mod power_cut;
 mod process_death;
 mod publish;
 mod reservations;
+mod restart;
 mod scene;
 mod smoke;
 mod snapshot_deletion;
@@ -56,7 +59,7 @@ pub type Scenario = (&'static str, fn(Stage<'_>) -> Result<()>);
 pub type PowerScenario = (&'static str, fn(&Lab, &Bootable, &Path) -> Result<()>);
 
 /// The whole of a host's life, in the order in which it runs.
-pub const ALL: [Scenario; 36] = [
+pub const ALL: [Scenario; 39] = [
     ("harness_with_the_kernels_own_target", kernel_target::run),
     ("conformance_of_the_kernels_own_target", conformance::kernel_target),
     ("discover_connect_list_identify", attach::run),
@@ -80,6 +83,9 @@ pub const ALL: [Scenario; 36] = [
     ("clone_and_source_are_apart", snapshots::clone),
     ("snapshots_go_in_any_order_under_load", snapshot_deletion::run),
     ("drive_is_emptied_under_load", evacuation::run),
+    ("cinder_attaches_by_its_connection_info", cinder::attach),
+    ("host_mirrors_over_the_death_of_a_node", mirrored::run),
+    ("restart_and_update_under_load", restart::run),
     ("authentication_lets_in_who_knows_the_secret", authentication::accepted),
     ("authentication_refuses_everybody_else", authentication::refused),
     ("authentication_anew_under_load", authentication::anew),
@@ -132,7 +138,8 @@ pub fn run_shared(
         // A failed scenario's server is gone: drop every controller first, or unmounting would wait for it.
         guest.run(
             "cd /; nvme disconnect-all
-            awk '$2 ~ \"^/mnt\" { print $2 }' /proc/mounts | while read -r path; do umount -f -l $path; done",
+            awk '$2 ~ \"^/mnt\" { print $2 }' /proc/mounts | while read -r path; do umount -f -l $path; done
+            mdadm --stop --scan --quiet",
         )?;
     }
     Ok(())

@@ -88,9 +88,10 @@ fn install_modules(kernel: &KernelFiles, root: &Path) -> Result<()> {
                 .arg("--dirname")
                 .arg(&kernel.module_root),
         )?;
-        // A module that is built in prints `builtin NAME` and needs no file.
+        // A module that is built in prints `builtin NAME` and needs no file. Behind a path stand the options that this
+        // machine gives the module.
         let files = listing.lines().filter_map(|line| line.strip_prefix("insmod "));
-        wanted.extend(files.map(|path| PathBuf::from(path.trim())));
+        wanted.extend(files.filter_map(|line| line.split_whitespace().next()).map(PathBuf::from));
     }
     for source in wanted {
         let relative = source.strip_prefix(&kernel.module_root).context("a module outside its tree")?;
@@ -129,11 +130,12 @@ fn pack(root: &Path, archive: &Path) -> Result<()> {
 const INIT: &str = include_str!("init.sh");
 
 /// What busybox does not have; its shell prefers its own applets to files of the same name.
-const TOOLS: [&str; 7] = ["e2fsck", "fio", "mkfs.ext4", "mkfs.xfs", "nvme", "resize2fs", "xfs_repair"];
+const TOOLS: [&str; 8] =
+    ["e2fsck", "fio", "mdadm", "mkfs.ext4", "mkfs.xfs", "nvme", "resize2fs", "xfs_repair"];
 
-/// Everything that [`INIT`] loads; 9p is the shared directory. nvmet and loop serve the harness's own test, those behind
-/// them the TLS of connections: the kernel loads them when it is asked for it.
-const MODULES: [&str; 16] = [
+/// Everything that [`INIT`] loads; 9p is the shared directory. nvmet and loop serve the harness's own test, raid1 hosts that
+/// mirror, those behind it the TLS of connections: the kernel loads them when it is asked for it.
+const MODULES: [&str; 17] = [
     "virtio_pci",
     "virtio_net",
     "virtio_console",
@@ -145,6 +147,7 @@ const MODULES: [&str; 16] = [
     "xfs",
     "loop",
     "nvmet-tcp",
+    "raid1",
     "tls",
     "gcm",
     "ccm",

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 /// Linker and C compiler (aws-lc, s2n-tls), the virtual machine, what goes into its guest, and what drives the APIs.
-const PACKAGES: [&str; 17] = [
+const PACKAGES: [&str; 18] = [
     "busybox-static",
     "ca-certificates",
     "cpio",
@@ -15,6 +15,7 @@ const PACKAGES: [&str; 17] = [
     "gcc",
     "kmod",
     "libc6-dev",
+    "mdadm",
     "nvme-cli",
     "openssl",
     "python3-pip",
