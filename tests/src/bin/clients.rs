@@ -1,4 +1,4 @@
-//! Real API clients, a real authorization server, a search for secrets and a fuzzer of the API document
+//! Real API clients, a real authorization server, a browser, a search for secrets and a fuzzer of the API document
 //! (`tests/clients`), each against a server of our own.
 
 use std::{
@@ -26,6 +26,7 @@ fn main() -> Result<ExitCode> {
     report.scenario("secrets_stay_inside", || secrets_stay_inside(&lab));
     report.scenario("a_thousand_volumes", || a_thousand_volumes(&lab));
     report.scenario("administration", || administration(&lab));
+    report.scenario("browser", || browser(&lab));
     report.scenario("api_document", || api_document(&lab));
     Ok(if report.end() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -97,6 +98,12 @@ fn secrets_stay_inside(lab: &Lab) -> Result<()> {
     let spec = ServerSpec { arguments, ..ServerSpec::new(&lab.binary, &lab.directory("secrets")?)? };
     let searched = [spec.data(), spec.log()];
     judged_by("secrets.py", Server::start(spec)?, &searched)
+}
+
+/// The pictures that it takes stay in `vm/scratch/browser` of cargo's target directory.
+fn browser(lab: &Lab) -> Result<()> {
+    let directory = lab.directory("browser")?;
+    judged_by("browser/run", Server::start(ServerSpec::new(&lab.binary, &directory)?)?, &[directory])
 }
 
 /// For as long as `BASALT_FUZZ_SECONDS` says.

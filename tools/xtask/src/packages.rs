@@ -5,9 +5,10 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 /// Linker and C compiler (aws-lc, s2n-tls), the virtual machine, what goes into its guest, and what drives the APIs.
-const PACKAGES: [&str; 18] = [
+const PACKAGES: [&str; 19] = [
     "busybox-static",
     "ca-certificates",
+    "chromium",
     "cpio",
     "curl",
     "e2fsprogs",
