@@ -185,22 +185,26 @@ impl Leader {
         self.phase == Phase::Leading && self.belonging().all(equal)
     }
 
-    /// Does all that can be done now.
+    /// Does all that can be done now. What ends lets other things begin.
     pub(crate) fn progress(&mut self, replica: &mut Replica) {
-        self.take_over(replica);
-        if self.phase == Phase::Leading {
-            self.meet_strangers(replica);
-            self.judge_fenced(replica);
-            self.pump_copies(replica);
+        loop {
+            self.take_over(replica);
+            if self.phase == Phase::Leading {
+                self.meet_strangers(replica);
+                self.judge_fenced(replica);
+                self.pump_copies(replica);
+            }
+            self.tell_of_set(replica);
+            self.ask_for_grants(replica);
+            self.change_set(replica);
+            if !self.announced && self.is_ready(replica) && !self.resigned {
+                self.announced = true;
+                replica.act(Action::Lead(true));
+            }
+            if !self.pump_ops(replica) {
+                return;
+            }
         }
-        self.tell_of_set(replica);
-        self.ask_for_grants(replica);
-        self.change_set(replica);
-        if !self.announced && self.is_ready(replica) && !self.resigned {
-            self.announced = true;
-            replica.act(Action::Lead(true));
-        }
-        self.pump_ops(replica);
     }
 
     pub(crate) fn next_deadline(&self, replica: &Replica) -> Option<Duration> {

@@ -3,7 +3,9 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{Bench, EXTENTS, GRANT, ME, PEER, leading, led_by_other, named, obey};
-use crate::{Boot, Durable, Event, HostAnswer, Membership, Message, OpId, Session, Stored};
+use crate::{
+    BlockRange, Boot, Durable, Event, HostAnswer, Membership, Message, OpId, Payload, Session, Stored, Work,
+};
 
 /// What a replica does that was named: who obeys it, and whether copies are intact.
 #[derive(Debug, PartialEq, Eq)]
@@ -121,4 +123,44 @@ fn a_process_that_starts_again_leads_under_a_new_epoch() {
     assert_eq!(bench.store, [alone.led_by(ME)]);
     bench.stored(Stored::Ok);
     assert!(bench.replica.is_serving());
+}
+
+/// Leads alone, and its drive has not ended anything yet.
+fn alone_with_a_slow_drive() -> Bench {
+    let alone = Membership::first(ME, [ME]);
+    let mut bench = Bench::new(Durable::new(alone.clone(), Boot(1), EXTENTS), 1);
+    bench.on(Event::Learned(alone));
+    bench.stored(Stored::Ok);
+    bench.hold = |work| matches!(work, Work::Write { .. } | Work::Read(_));
+    bench
+}
+
+#[test]
+fn what_waits_begins_when_the_write_before_it_ends_and_not_later() {
+    let mut bench = alone_with_a_slow_drive();
+    bench.write(1);
+    bench.write(2);
+    bench.read(3);
+    let under_way = |bench: &Bench| bench.held.iter().map(|(_, work)| work.clone()).collect::<Vec<_>>();
+    let write =
+        |op| Work::Write { range: BlockRange { first: 0, count: 1 }, payload: Payload::Host(OpId(op)) };
+    assert_eq!(under_way(&bench), [write(1)]);
+    bench.end_held();
+    assert_eq!(under_way(&bench), [write(2)]);
+    bench.end_held();
+    assert_eq!(under_way(&bench), [Work::Read(BlockRange { first: 0, count: 1 })]);
+    bench.end_held();
+    assert_eq!(bench.answers.len(), 3);
+}
+
+#[test]
+fn leadership_is_handed_over_when_the_last_operation_ends() {
+    let mut bench = leading();
+    bench.hold = |work| matches!(work, Work::Write { .. });
+    bench.write(1);
+    obey(&mut bench);
+    bench.on(Event::HandOver(PEER));
+    assert!(bench.store.is_empty());
+    bench.end_held();
+    assert_eq!(bench.store.last().map(|target| target.primary), Some(PEER));
 }
