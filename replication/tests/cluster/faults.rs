@@ -15,6 +15,9 @@ impl World {
     /// One more thing goes wrong, or is mended.
     pub(crate) fn fault(&mut self) {
         let node = NodeId(self.rng.index(self.nodes.len()) as u16);
+        if self.seed % 4 == 2 && self.rng.once_in(3) {
+            self.grow();
+        }
         match self.rng.range(0..22) {
             0..3 => self.kill(node, false),
             3..6 => self.kill(node, true),
@@ -44,7 +47,7 @@ impl World {
             }
             19 => self.hand_over(node),
             // The volume grows, and the nodes hear of it one after the other.
-            20 => self.extents = (self.extents + 1).min(EXTENTS_MAX),
+            20 => self.grow(),
             _ => self.lose(node),
         }
     }
@@ -86,6 +89,10 @@ impl World {
         for other in self.node_ids() {
             self.break_soon(id, other);
         }
+    }
+
+    fn grow(&mut self) {
+        self.extents = (self.extents + 1).min(EXTENTS_MAX);
     }
 
     /// A node dies for good, in one of four clusters, where others remain to go on.
