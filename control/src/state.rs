@@ -11,7 +11,7 @@ use crate::{
         backend::BackendRecord,
         host::HostRecord,
         inventory::Inventory,
-        node::{ControllerIdsRecord, EpochRecord, InviteRecord, NodeRecord},
+        node::{ControllerIdsRecord, EpochRecord, InviteRecord, NodeRecord, RemovedNodeRecord},
         secret::HostSecretRecord,
         snapshot::SnapshotRecord,
         target::{Scope, TargetRecord},
@@ -100,6 +100,13 @@ impl Record for TenantNameRecord {
 
 impl Record for NodeRecord {
     const PREFIX: &'static str = "nodes/";
+    fn id(&self) -> String {
+        self.persistent_id.clone()
+    }
+}
+
+impl Record for RemovedNodeRecord {
+    const PREFIX: &'static str = "removed-nodes/";
     fn id(&self) -> String {
         self.persistent_id.clone()
     }

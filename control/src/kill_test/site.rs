@@ -27,7 +27,11 @@ use crate::{
     credentials::{Credentials, ServerNames},
     known_drives::KnownDrives,
     limits,
-    model::{GIB, backend::BackendRecord, node::NodeRecord},
+    model::{
+        GIB,
+        backend::BackendRecord,
+        node::{CertificateDigest, NodeRecord},
+    },
     node_api::{FENCE, fenced_routes},
     nodes::{
         LocalNode, NodeHandle,
@@ -189,10 +193,15 @@ impl Site {
         let mut change = Change::default();
         for n in 0..nodes {
             let id = format!("02:00:00:00:00:{n:02x}");
-            let address = site.add_node(&id, &authority);
+            let (address, certificate) = site.add_node(&id, &authority);
             let (rack, mgmt_port) = (Some(format!("r{n}")), Some(address.port()));
             change = change.create(&BackendRecord { rack, mgmt_port, ..BackendRecord::new(&id) });
-            change = change.create(&NodeRecord { name: id.clone(), persistent_id: id, address });
+            change = change.create(&NodeRecord {
+                name: id.clone(),
+                persistent_id: id,
+                address,
+                certificate: Some(certificate),
+            });
             site.ports.push(address.port());
         }
         let store = Arc::new(RedbStore::open(&store_path(site.dir.path())).unwrap());
@@ -200,7 +209,7 @@ impl Site {
         site
     }
 
-    fn add_node(&mut self, id: &str, authority: &Authority) -> SocketAddr {
+    fn add_node(&mut self, id: &str, authority: &Authority) -> (SocketAddr, CertificateDigest) {
         let drive = DriveConfig {
             size_bytes: Some(64 * GIB),
             ..DriveConfig::new(DriveMedium::Memory("kill".to_owned()))
@@ -210,7 +219,7 @@ impl Site {
         let node = Node::start(config).unwrap();
         let (key, request) = node_key(id).unwrap();
         let certificate = authority.issue_node(&request, id).unwrap();
-        let server = node_server(authority.certificate(), &certificate, &key).unwrap();
+        let server = node_server(authority.certificate(), &certificate.pem, &key).unwrap();
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         socket.set_nonblocking(true).unwrap();
         let address = socket.local_addr().unwrap();
@@ -222,7 +231,7 @@ impl Site {
         let _guard = self.runtime.enter();
         drop(listen(socket, address, tls::Acceptor::new(server), routes, Handle::new()).unwrap());
         self.nodes.push((id.to_owned(), node));
-        address
+        (address, certificate.digest)
     }
 
     /// The file that the provisioner checks licences with.

@@ -13,6 +13,20 @@ pub(crate) struct NodeRecord {
     pub(crate) name: String,
     /// Where its API listens.
     pub(crate) address: SocketAddr,
+    /// Of the certificate that it was given last: others are refused. `None` in records of before this was kept.
+    #[serde(default)]
+    pub(crate) certificate: Option<CertificateDigest>,
+}
+
+/// SHA-256 of a certificate.
+pub(crate) type CertificateDigest = [u8; 32];
+
+/// The stored form of a node that was removed: with this certificate, and no other, it may be taken back without an invite.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RemovedNodeRecord {
+    pub(crate) persistent_id: String,
+    pub(crate) name: String,
+    pub(crate) certificate: Option<CertificateDigest>,
 }
 
 /// The stored form of which controller identifiers a node has; by number, so that none is given twice.

@@ -13,6 +13,7 @@ use dataplane::node::{
 };
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -53,14 +54,14 @@ fn start() -> Both {
     let node = LocalNode::new(Node::start(config).unwrap(), KnownDrives::load(dir.path()).unwrap());
     let authority = Authority::open(dir.path(), ID).unwrap();
     let (key, request) = node_key(ID).unwrap();
-    let certificate = authority.issue_node(&request, ID).unwrap();
+    let certificate = authority.issue_node(&request, ID).unwrap().pem;
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     socket.set_nonblocking(true).unwrap();
     let address = socket.local_addr().unwrap();
     let local = NodeHandle::Local(node);
     let server = node_server(authority.certificate(), &certificate, &key).unwrap();
     drop(serve(socket, address, server, local.clone(), Handle::new()).unwrap());
-    let client = NodeClient::new(address, node_name(ID), authority.provisioner().unwrap(), 1);
+    let client = NodeClient::new(address, node_name(ID), None, authority.provisioner().unwrap(), 1);
     let ca = authority.certificate().to_owned();
     let identity = [certificate, key];
     Both { local, remote: NodeHandle::Remote(client), address, authority, ca, identity, dir }
@@ -151,7 +152,7 @@ async fn every_reading_operation_answers_alike_and_every_change_is_done() {
 async fn only_the_provisioner_is_let_in_and_only_the_right_node_is_asked() {
     let both = start();
     let refused = async |name: &str, config: Arc<ClientConfig>| {
-        let client = NodeClient::new(both.address, node_name(name), config, 1);
+        let client = NodeClient::new(both.address, node_name(name), None, config, 1);
         let answer = NodeHandle::Remote(client).drives().await;
         assert!(matches!(answer, Err(NodeError::NoAnswer(_))), "{answer:?}");
     };
@@ -176,6 +177,16 @@ async fn only_the_provisioner_is_let_in_and_only_the_right_node_is_asked() {
     refused(ID, other.provisioner().unwrap()).await;
     // Another node than the one that was meant answers at the address.
     refused("02:00:00:00:00:0b", both.authority.provisioner().unwrap()).await;
-    let right = NodeClient::new(both.address, node_name(ID), both.authority.provisioner().unwrap(), 1);
-    assert_eq!(NodeHandle::Remote(right).drives().await.unwrap().len(), 1);
+    // Of two certificates of its name the one that was given later counts.
+    let shown = Sha256::digest(CertificateDer::from_pem_slice(both.identity[0].as_bytes()).unwrap());
+    let later = both.authority.issue_node(&node_key(ID).unwrap().1, ID).unwrap().digest;
+    for (given_last, is_let_in) in [(Some(shown.into()), true), (Some(later), false), (None, true)] {
+        let config = both.authority.provisioner().unwrap();
+        let client = NodeClient::new(both.address, node_name(ID), given_last, config, 1);
+        let drives = NodeHandle::Remote(client).drives().await;
+        match is_let_in {
+            true => assert_eq!(drives.unwrap().len(), 1),
+            false => assert!(drives.unwrap_err().to_string().contains("its certificate"), "{given_last:?}"),
+        }
+    }
 }

@@ -35,7 +35,8 @@ impl Attending {
 /// From now on the node is one of ours, until the server ends, it is removed, or the same node joins anew.
 pub(crate) fn attend(app: &SharedApp, node: &NodeRecord) {
     let id = &node.persistent_id;
-    let client = NodeClient::new(node.address, node_name(id), Arc::clone(&app.to_nodes), app.epoch);
+    let to_nodes = Arc::clone(&app.to_nodes);
+    let client = NodeClient::new(node.address, node_name(id), node.certificate, to_nodes, app.epoch);
     let member = Arc::new(Member::new(id, NodeHandle::Remote(client), Liveness::new(app.state.store(), id)));
     app.nodes.put(Arc::clone(&member));
     let watched = Arc::clone(app);

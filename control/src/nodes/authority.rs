@@ -19,8 +19,9 @@ use rustls::{
     },
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
+use sha2::{Digest, Sha256};
 
-use crate::{ControlError, credentials, files, identity::is_mac, tls};
+use crate::{ControlError, credentials, files, identity::is_mac, model::node::CertificateDigest, tls};
 
 const PROVISIONER: &str = "provisioner.basalt.internal";
 /// Behind the persistentID.
@@ -40,6 +41,16 @@ fn dns_name(persistent_id: &str) -> String {
 pub(super) fn node_id_of_name(name: &str) -> Option<String> {
     let id = name.strip_suffix(NODE)?.replace('-', ":");
     is_mac(&id).then_some(id)
+}
+
+/// A node's certificate, and what it is known by.
+pub(crate) struct Issued {
+    pub(crate) pem: String,
+    pub(crate) digest: CertificateDigest,
+}
+
+pub(super) fn certificate_digest(certificate: &CertificateDer<'_>) -> CertificateDigest {
+    Sha256::digest(certificate.as_ref()).into()
 }
 
 /// A CA for these certificates alone: what it issues opens no other API, and a node cannot pass for the API's server.
@@ -80,10 +91,11 @@ impl Authority {
 
     /// A certificate for the node with the key of that request, which proves that somebody has the key. What else the
     /// request asks for does not count.
-    pub(crate) fn issue_node(&self, request: &str, persistent_id: &str) -> Result<String, rcgen::Error> {
+    pub(crate) fn issue_node(&self, request: &str, persistent_id: &str) -> Result<Issued, rcgen::Error> {
         let mut request = CertificateSigningRequestParams::from_pem(request)?;
         request.params = role(persistent_id, &dns_name(persistent_id), ExtendedKeyUsagePurpose::ServerAuth)?;
-        Ok(request.signed_by(&self.issuer)?.pem())
+        let certificate = request.signed_by(&self.issuer)?;
+        Ok(Issued { digest: certificate_digest(certificate.der()), pem: certificate.pem() })
     }
 
     /// How the provisioner speaks to nodes. Its key is made anew each time and goes with the process.

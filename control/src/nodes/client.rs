@@ -25,7 +25,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::{net::TcpStream, sync::watch, time::timeout};
 use tokio_rustls::TlsConnector;
 
-use crate::{limits, node_api::FENCE};
+use super::authority::certificate_digest;
+use crate::{limits, model::node::CertificateDigest, node_api::FENCE};
 
 /// Cloneable; all clones share their connections.
 #[derive(Clone)]
@@ -35,6 +36,8 @@ struct Inner {
     address: SocketAddr,
     /// That the node's certificate must bear: whoever else answers at the address is not asked anything.
     name: ServerName<'static>,
+    /// The only one that counts of its certificates; `None`: whichever bears the name.
+    certificate: Option<CertificateDigest>,
     tls: TlsConnector,
     /// Connections that nobody uses now.
     idle: Mutex<Vec<Connection>>,
@@ -57,12 +60,14 @@ impl NodeClient {
     pub(crate) fn new(
         address: SocketAddr,
         name: ServerName<'static>,
+        certificate: Option<CertificateDigest>,
         config: Arc<ClientConfig>,
         epoch: u32,
     ) -> Self {
         Self(Arc::new(Inner {
             address,
             name,
+            certificate,
             tls: config.into(),
             idle: Mutex::default(),
             away: watch::Sender::new(false),
@@ -162,6 +167,10 @@ impl NodeClient {
         let socket = timeout(CONNECT, TcpStream::connect(self.0.address)).await??;
         socket.set_nodelay(true)?;
         let stream = timeout(CONNECT, self.0.tls.connect(self.0.name.clone(), socket)).await??;
+        let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+        if self.0.certificate.is_some() && shown.map(certificate_digest) != self.0.certificate {
+            return Err(CallError::Revoked);
+        }
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
         // Its error reaches us through the request that it ends.
         tokio::spawn(async { drop(connection.await) });
@@ -179,6 +188,8 @@ enum CallError {
     Request(#[from] hyper::http::Error),
     #[error(transparent)]
     Socket(#[from] std::io::Error),
+    #[error("its certificate is not the one that it was given last")]
+    Revoked,
     #[error("no connection in time")]
     Connect(#[from] tokio::time::error::Elapsed),
     #[error(transparent)]

@@ -8,13 +8,19 @@ use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 use x509_parser::{extensions::GeneralName, parse_x509_certificate};
 
-use super::authority::{Authority, node_id_of_name, node_name};
-use crate::tls;
+use super::authority::{Authority, certificate_digest, node_id_of_name, node_name};
+use crate::{model::node::CertificateDigest, tls};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The persistentID of the node of that authority whose API listens there; else why there is none.
-pub(crate) async fn identify(authority: &Authority, address: SocketAddr) -> Result<String, String> {
+/// What a node's certificate says.
+pub(crate) struct Shown {
+    pub(crate) persistent_id: String,
+    pub(crate) certificate: CertificateDigest,
+}
+
+/// The node of that authority whose API listens there; else why there is none.
+pub(crate) async fn identify(authority: &Authority, address: SocketAddr) -> Result<Shown, String> {
     let text = |error: &dyn std::error::Error| error.to_string();
     let roots = Arc::new(tls::roots(authority.certificate())?);
     let chain = WebPkiServerVerifier::builder_with_provider(roots, tls::provider()).build();
@@ -32,7 +38,10 @@ pub(crate) async fn identify(authority: &Authority, address: SocketAddr) -> Resu
     let stream = timeout(PATIENCE, exchange).await.map_err(|error| text(&error))?;
     let stream = stream.map_err(|error| text(&error))?;
     let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-    let named = certificate.and_then(persistent_id);
+    let named = certificate.and_then(|shown| {
+        let persistent_id = persistent_id(shown)?;
+        Some(Shown { persistent_id, certificate: certificate_digest(shown) })
+    });
     named.ok_or_else(|| "its certificate names no node".to_owned())
 }
 

@@ -26,7 +26,7 @@ use uuid::Uuid;
 pub(crate) use self::{
     attend::{Attending, attend, let_in, watch},
     client::NodeClient,
-    identify::identify,
+    identify::{Shown, identify},
     live::Liveness,
     local::LocalNode,
     operations::routes,

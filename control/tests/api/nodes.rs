@@ -245,3 +245,37 @@ async fn a_node_of_this_process_that_was_shut_down_is_not_there() {
     let own = client.get(&format!("/backends/{}", Cluster::id(0))).await;
     assert_eq!(own[0]["state"], "Available");
 }
+
+#[tokio::test]
+async fn a_certificate_counts_until_the_node_is_given_another() {
+    let running = Running::start().await;
+    let client = running.client();
+    let place = Place::new();
+    let membership = place.0.path().join("membership.json");
+    let mine = format!("/backends/{}", place.id());
+    let mut given = Vec::new();
+    // Removed and invited again, as one that has lost its certificate.
+    for _ in 0..2 {
+        let text = invite(&client).await;
+        let (node, served) = place.serve((LOCAL, 0).into(), Some(join(&running, &text))).await;
+        let served = served.unwrap();
+        until(&client, &mine, |b| b[0]["state"] == "Available").await;
+        assert_eq!(client.delete(&mine).await["status"], "Success");
+        served.shutdown().await;
+        node.shutdown().await;
+        given.push(std::fs::read(&membership).unwrap());
+        std::fs::remove_file(&membership).unwrap();
+    }
+    for (index, code) in [(0, "NotAvailable"), (1, "Success")] {
+        std::fs::write(&membership, &given[index]).unwrap();
+        let (node, served) = place.serve((LOCAL, 0).into(), None).await;
+        let served = served.unwrap();
+        let add = json!({"mgmtIPs": "127.0.0.1", "mgmtPort": served.address().port()});
+        let answer = client.post("/backends", add).await;
+        assert_eq!(answer["status"], code, "{answer}");
+        let why = answer["description"].as_str().unwrap();
+        assert!(code == "Success" || why.contains("certificate"), "{why}");
+        served.shutdown().await;
+        node.shutdown().await;
+    }
+}

@@ -13,8 +13,11 @@ use crate::{
     fields::Fields,
     license::License,
     limits,
-    model::{backend::BackendRecord, node::NodeRecord},
-    nodes::{NodeClient, NodeHandle, attend, authority::node_name, identify},
+    model::{
+        backend::BackendRecord,
+        node::{NodeRecord, RemovedNodeRecord},
+    },
+    nodes::{NodeClient, NodeHandle, Shown, attend, authority::node_name, identify},
     openapi::{Status, bodies::BackendAdd},
     request::JsonBody,
     state::Change,
@@ -82,7 +85,7 @@ async fn find_node(app: &App, wanted: &Wanted) -> Result<NodeRecord, ApiError> {
     let mut reasons = Vec::new();
     for address in &wanted.addresses {
         match identify(&app.authority, *address).await {
-            Ok(persistent_id) => return look_at(app, *address, persistent_id).await,
+            Ok(shown) => return look_at(app, *address, shown).await,
             Err(reason) => reasons.push(format!("{address}: {reason}")),
         }
     }
@@ -94,14 +97,28 @@ async fn find_node(app: &App, wanted: &Wanted) -> Result<NodeRecord, ApiError> {
     Err(Failure::new(Code::NotAvailable, why).into())
 }
 
-/// It lets us in, and has drives.
-async fn look_at(app: &App, address: SocketAddr, persistent_id: String) -> Result<NodeRecord, ApiError> {
+/// It shows the certificate that it was given last, lets us in, and has drives.
+async fn look_at(app: &App, address: SocketAddr, shown: Shown) -> Result<NodeRecord, ApiError> {
+    let Shown { persistent_id, certificate } = shown;
+    let removed = app.state.get::<RemovedNodeRecord>(&persistent_id).await?.map(|removed| removed.value);
+    let known = app.state.get::<NodeRecord>(&persistent_id).await?.map(|node| node.value);
+    let last = removed.as_ref().map(|r| r.certificate).or(known.as_ref().map(|n| n.certificate));
+    // Records of before certificates were kept hold none; who is not recorded at all was never here.
+    let is_last = last.is_some_and(|last| last.is_none_or(|last| last == certificate));
+    if !is_last {
+        let why = format!(
+            "the certificate of the node at {address} is not the last one that {persistent_id} was given: invite it"
+        );
+        return Err(Failure::new(Code::NotAvailable, why).into());
+    }
     let name = node_name(&persistent_id);
-    let client = NodeClient::new(address, name, std::sync::Arc::clone(&app.to_nodes), app.epoch);
+    let to_nodes = std::sync::Arc::clone(&app.to_nodes);
+    let client = NodeClient::new(address, name, Some(certificate), to_nodes, app.epoch);
     if NodeHandle::Remote(client).drives().await?.is_empty() {
         return Err(Failure::new(Code::NoGroups, format!("the node at {address} has no drives")).into());
     }
-    Ok(NodeRecord { name: persistent_id.clone(), persistent_id, address })
+    let name = removed.map_or_else(|| persistent_id.clone(), |removed| removed.name);
+    Ok(NodeRecord { name, persistent_id, address, certificate: Some(certificate) })
 }
 
 async fn register(app: &App, node: &NodeRecord, asked: &BackendChange) -> Result<(), ApiError> {
@@ -115,5 +132,9 @@ async fn register(app: &App, node: &NodeRecord, asked: &BackendChange) -> Result
     license.check(all.len() as u64 + 1, now_ms())?;
     let mut record = BackendRecord::new(&node.persistent_id);
     asked.apply(&mut record);
-    Ok(app.state.commit(Change::default().create(&record).create(node)).await?)
+    let mut change = Change::default().create(&record).create(node);
+    if let Some(removed) = app.state.get::<RemovedNodeRecord>(&node.persistent_id).await? {
+        change = change.remove(&removed);
+    }
+    Ok(app.state.commit(change).await?)
 }

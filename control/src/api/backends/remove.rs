@@ -9,7 +9,7 @@ use crate::{
     envelope::{ApiError, Code, Failure, Reply, success},
     events::Kind,
     model::{
-        node::{ControllerIdsRecord, NodeRecord},
+        node::{ControllerIdsRecord, NodeRecord, RemovedNodeRecord},
         snapshot::SnapshotRecord,
         volume::VolumeRecord,
     },
@@ -58,7 +58,9 @@ async fn take_out(app: &App, id: &str, force: bool) -> Result<(), ApiError> {
     }
     let mut change = lose_backend(app, id).await?.remove(&backend);
     if let Some(node) = app.state.get::<NodeRecord>(id).await? {
-        change = change.remove(&node);
+        let NodeRecord { persistent_id, name, certificate, .. } = node.value.clone();
+        let removed = RemovedNodeRecord { persistent_id, name, certificate };
+        change = change.remove(&node).set(app.state.get(id).await?.as_ref(), &removed);
     }
     let ids = app.state.list::<ControllerIdsRecord>().await?;
     if let Some(ids) = ids.iter().find(|ids| ids.value.persistent_id == id) {

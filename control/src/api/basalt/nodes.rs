@@ -26,7 +26,7 @@ use crate::{
     limits,
     model::{
         backend::BackendRecord,
-        node::{InviteRecord, NodeRecord},
+        node::{InviteRecord, NodeRecord, RemovedNodeRecord},
     },
     nodes::{attend, invite::Invite, names},
     openapi::bodies::NodeJoin,
@@ -136,7 +136,12 @@ impl Joining {
             invite: fields.require("invite", fields.uuid("invite")?)?,
             secret: required("secret", limits::NAME_CHARS)?,
             request: required("certificateRequest", 8192)?,
-            node: NodeRecord { persistent_id, name: required("name", limits::NAME_CHARS)?, address },
+            node: NodeRecord {
+                persistent_id,
+                name: required("name", limits::NAME_CHARS)?,
+                address,
+                certificate: None,
+            },
             zone: location("zone")?,
             rack: location("rack")?,
             region: location("region")?,
@@ -171,7 +176,7 @@ async fn admit(app: &SharedApp, joining: Joining) -> Result<String, ApiError> {
     if invite.value.expires_ms < now_ms() {
         return Err(refused().into());
     }
-    let Joining { request, node, zone, rack, region, .. } = joining;
+    let Joining { request, mut node, zone, rack, region, .. } = joining;
     if app.own_node.as_ref() == Some(&node.persistent_id) {
         return Err(Failure::of_field("persistentId", "is this server's own").into());
     }
@@ -184,7 +189,12 @@ async fn admit(app: &SharedApp, joining: Joining) -> Result<String, ApiError> {
         .authority
         .issue_node(&request, &node.persistent_id)
         .map_err(|error| Failure::of_field("certificateRequest", format!("cannot be used: {error}")))?;
+    // Those that it was given before count no more.
+    node.certificate = Some(certificate.digest);
     let mut change = Change::default().remove(&invite);
+    if let Some(removed) = app.state.get::<RemovedNodeRecord>(&node.persistent_id).await? {
+        change = change.remove(&removed);
+    }
     let known = app.state.get::<BackendRecord>(&node.persistent_id).await?;
     if let Some(mut told) = known.clone().filter(|known| !known.value.is_ours()) {
         // It told of itself before, and is directed from now on.
@@ -207,5 +217,5 @@ async fn admit(app: &SharedApp, joining: Joining) -> Result<String, ApiError> {
     }
     attend(app, &node);
     app.events.add(Kind::NodeJoined, &node.persistent_id, format!("node {} joined", node.name)).await;
-    Ok(certificate)
+    Ok(certificate.pem)
 }

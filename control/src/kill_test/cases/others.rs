@@ -2,6 +2,16 @@
 
 use super::*;
 
+/// Of a node that nobody directs.
+fn probe() -> Value {
+    json!({
+        "persistentID": "02:00:5e:00:53:07", "mgmtIPs": ["192.0.2.7"], "mgmtPort": 443, "totalCapacity": 9,
+        "availableCapacity": 4, "totalIOPS": 9, "usedIOPS": 3, "totalBW": 9, "usedBW": 1, "version": "1",
+        "targetDriverVersion": "", "numberOfSSDs": 4, "Certified": true, "changes": 0, "authenticationMode": "LOCAL",
+        "provisioner": {"inUse": true, "url": "https://192.0.2.1:30100", "pushInterval": 60, "tags": []},
+    })
+}
+
 fn cases(site: &Site) -> Vec<Case> {
     let second = "/backends/02:00:00:00:00:01";
     let add =
@@ -32,6 +42,14 @@ fn cases(site: &Site) -> Vec<Case> {
             call: add(),
             again: Some("AlreadyExists"),
             after: vec![],
+            way: Way::Forward,
+        },
+        Case {
+            name: "backend of another make",
+            before: vec![],
+            call: post("/probe", &probe()),
+            again: Some("Success"),
+            after: vec![delete("/backends/02:00:5e:00:53:07")],
             way: Way::Forward,
         },
         Case {
