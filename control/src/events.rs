@@ -49,6 +49,8 @@ pub(crate) enum Kind {
     VolumePathChanged,
     ReplicaAdded,
     ReplicaRemoved,
+    /// For longer than its volume allows.
+    ReplicaDown,
     SnapshotCreated,
     SnapshotDeleted,
     TenantCreated,
@@ -80,6 +82,7 @@ impl Kind {
         match self {
             Self::DriveState
             | Self::NodeUnavailable
+            | Self::ReplicaDown
             | Self::CapacityWarning
             | Self::LoginsThrottled
             | Self::ReleaseRolledBack => Severity::Warning,

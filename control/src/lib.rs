@@ -32,6 +32,7 @@ mod oidc;
 mod open;
 mod openapi;
 mod outbound;
+mod overdue;
 mod random;
 mod reconcile;
 mod request;

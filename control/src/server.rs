@@ -25,7 +25,7 @@ use crate::{
     monitor,
     nodes::{Liveness, LocalNode, Member, NodeHandle, attend, keep_up, let_in, watch},
     open::{Opened, open},
-    reconcile, revoke,
+    overdue, reconcile, revoke,
     router::router,
     state::Change,
     store::StoreError,
@@ -74,6 +74,7 @@ pub async fn serve(
         tokio::spawn(monitor::run(Arc::clone(&app))),
         tokio::spawn(backup::run(Arc::clone(&app))),
         tokio::spawn(revoke::run(Arc::clone(&app))),
+        tokio::spawn(overdue::run(Arc::clone(&app))),
     ];
     if let Some(own) = own {
         // Not before: a host that comes back must find what it was published.
