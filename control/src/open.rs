@@ -61,6 +61,9 @@ impl Own {
         node: Node,
     ) -> Result<Self, ControlError> {
         let id = node_id(&config.data_dir)?;
+        register_own(&State::new(Arc::clone(store)), &id, &config.location)
+            .await
+            .map_err(|e| ControlError::bad_file(store_path(&config.data_dir), e))?;
         let node = LocalNode::new(node, KnownDrives::load(&config.data_dir)?);
         node.remember_drives().await?;
         let liveness = Liveness::new(Arc::clone(store), &id);
@@ -142,11 +145,7 @@ pub(crate) async fn open_on(
     let settings = settings.map_err(|e| ControlError::bad_file(&store_path, e))?.map(|s| s.value);
     let portals = node.as_ref().map(Node::portals).unwrap_or_default();
     let own = match node {
-        Some(node) => {
-            let registered = register_own(&state, &node_id, &config.location).await;
-            registered.map_err(|e| ControlError::bad_file(&store_path, e))?;
-            Some(Own::open(&config, &store, node).await?)
-        }
+        Some(node) => Some(Own::open(&config, &store, node).await?),
         None => None,
     };
     let authority = Authority::open(&credentials.dir, &node_id)?;
