@@ -133,7 +133,8 @@ impl Ops {
 
     /// Whether an operation will be answered with these blocks.
     pub(super) fn holds(&self, blocks: WorkId) -> bool {
-        self.ops.values().any(|op| op.blocks == Some(blocks))
+        // All other reads were answered when they ended.
+        self.held_reads.iter().any(|id| self.ops.get(id).is_some_and(|op| op.blocks == Some(blocks)))
     }
 
     /// Writes that the tracker still counts, and of which no work of this node is under way that would tell it.

@@ -4,7 +4,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{Bench, EXTENTS, GRANT, ME, PEER, leading, led_by_other, named, obey};
 use crate::{
-    BlockRange, Boot, Durable, Event, HostAnswer, Membership, Message, OpId, Payload, Session, Stored, Work,
+    BlockRange, Boot, Durable, Event, HostAnswer, HostRequest, Membership, Message, OpId, Payload, Session,
+    Stored, Work,
 };
 
 /// What a replica does that was named: who obeys it, and whether copies are intact.
@@ -151,6 +152,7 @@ fn what_waits_begins_when_the_write_before_it_ends_and_not_later() {
     assert_eq!(under_way(&bench), [Work::Read(BlockRange { first: 0, count: 1 })]);
     bench.end_held();
     assert_eq!(bench.answers.len(), 3);
+    assert_eq!(bench.released, [1, 2, 3].map(OpId));
 }
 
 #[test]
@@ -163,4 +165,21 @@ fn leadership_is_handed_over_when_the_last_operation_ends() {
     assert!(bench.store.is_empty());
     bench.end_held();
     assert_eq!(bench.store.last().map(|target| target.primary), Some(PEER));
+}
+
+#[test]
+fn every_operation_is_released_once_however_it_ends() {
+    let mut bench = leading();
+    bench.write(1);
+    bench.read(2);
+    assert!(bench.released.is_empty(), "the peer has not written yet, and the read waits for that");
+    obey(&mut bench);
+    assert_eq!(bench.released, [1, 2].map(OpId));
+    bench.on(Event::Host { op: OpId(3), request: HostRequest::Flush });
+    obey(&mut bench);
+    bench.write(4);
+    bench.on(Event::Learned(led_by_other().led_by(ME).led_by(PEER)));
+    bench.write(5);
+    assert_eq!(bench.released, [1, 2, 3, 4, 5].map(OpId));
+    assert_eq!(bench.answers.len(), 5);
 }

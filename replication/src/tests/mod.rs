@@ -29,6 +29,7 @@ struct Bench {
     now: Duration,
     sent: Vec<(NodeId, Message)>,
     answers: Vec<(OpId, HostAnswer)>,
+    released: Vec<OpId>,
     store: Vec<Membership>,
     held: Vec<(WorkId, Work)>,
     /// What was read from the drive.
@@ -54,6 +55,7 @@ impl Bench {
             now: Duration::ZERO,
             sent: Vec::new(),
             answers: Vec::new(),
+            released: Vec::new(),
             store: Vec::new(),
             held: Vec::new(),
             reads: Vec::new(),
@@ -78,7 +80,8 @@ impl Bench {
                 Action::CompareAndSet { target, .. } => self.store.push(target),
                 Action::Work { id, work } if (self.hold)(&work) => self.held.push((id, work)),
                 Action::Work { id, .. } => self.on(Event::WorkDone { id, outcome: Outcome::Ok }),
-                Action::Release { .. } | Action::Lead(_) => {}
+                Action::Release { op, .. } => self.released.push(op),
+                Action::Lead(_) => {}
             }
         }
     }

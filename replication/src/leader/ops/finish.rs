@@ -101,7 +101,9 @@ impl Leader {
             self.answer(replica, id);
         }
         self.ops.held_reads.remove(&id);
-        self.ops.ops.remove(&id);
+        if let Some(op) = self.ops.ops.remove(&id) {
+            replica.act(Action::Release { op: id, blocks: op.blocks });
+        }
     }
 
     fn answer(&mut self, replica: &mut Replica, id: OpId) {
