@@ -47,10 +47,12 @@ impl Admin {
         }
     }
 
-    /// Of the active release.
-    pub fn version(&self) -> Result<String> {
+    /// The active release, and whether another one still serves.
+    pub fn release(&self) -> Result<(String, bool)> {
         let version = self.call("version", &[])?;
-        Ok(version["version"].as_str().with_context(|| format!("no version in {version}"))?.to_owned())
+        let version = version["version"].as_str().with_context(|| format!("no version in {version}"))?;
+        let build = self.call("build", &[])?;
+        Ok((version.to_owned(), !build["running_version"].is_null()))
     }
 
     fn call(&self, endpoint: &str, arguments: &[&str]) -> Result<Value> {

@@ -141,11 +141,6 @@ impl Server {
         self.child.id()
     }
 
-    /// A link to the program that the process runs.
-    pub fn program(&self) -> PathBuf {
-        format!("/proc/{}/exe", self.pid()).into()
-    }
-
     /// Returns once so many storage nodes answer, the server's own included.
     pub fn await_backends(&self, nodes: usize) -> Result<()> {
         let deadline = Instant::now() + READY_LIMIT;

@@ -1,4 +1,4 @@
-"""A headless Chromium and its pages, over the DevTools protocol on a pipe: clicks, keys, what stands there, pictures."""
+"""A headless Chromium and its pages, over the DevTools protocol on a pipe: clicks, text, what is there, pictures."""
 
 import base64
 import fcntl
@@ -177,7 +177,7 @@ class Page:
         pathlib.Path(path).write_bytes(base64.b64decode(data))
 
     def complaints(self):
-        """What the page and the browser put into the console since the last time, and what was asked of other servers."""
+        """What the page and the browser put into the console since the last time, and the addresses that were asked."""
         events, self.browser.events = self.browser.events, []
         found = []
         for event in events:
