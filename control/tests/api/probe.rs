@@ -47,6 +47,9 @@ async fn a_node_that_tells_of_itself_is_a_backend_with_its_figures() {
     let node = client.get("/basalt/v1/nodes").await;
     let node = node.as_array().unwrap().iter().find(|n| n["persistentID"] == ID).unwrap().clone();
     assert_eq!((&node["directed"], &node["address"]), (&json!(false), &json!("192.0.2.7:8443")));
+    let status = client.get("/basalt/v1/status").await;
+    let listed = status["nodes"].as_array().unwrap().iter().find(|n| n["persistentID"] == ID).unwrap();
+    assert_eq!((&listed["available"], &status["problems"]), (&json!(true), &json!([])));
     let inventory = client.get("/inventory").await.to_string();
     assert!(inventory.contains(ID) && inventory.contains("\"numSSDs\":4"), "{inventory}");
 

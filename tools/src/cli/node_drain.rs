@@ -61,9 +61,18 @@ fn text(node: &StorageNode, rows: Vec<(Left, String)>) -> String {
         [volume.alias, tenant.name, ByteSize(volume.capacity).to_string(), copies, hosts, step]
     });
     let table = table(["VOLUME", "TENANT", "SIZE", "COPIES", "HOSTS", "NEXT"], rows);
-    let all =
-        if is_any_movable { "; basalt node drain --migrate asks for all that can be moved" } else { "" };
-    format!("node {name} gets no new volumes; left there are copies of {count}{all}\n{table}")
+    let left = if count == 1 {
+        "a copy of one volume is".to_owned()
+    } else {
+        format!("copies of {count} volumes are")
+    };
+    let next = match is_any_movable {
+        true => {
+            format!("next: basalt node drain {name} --migrate asks the hosts' agents to move what they can")
+        }
+        false => String::new(),
+    };
+    format!("node {name} gets no new volumes; {left} left there\n{table}{next}")
 }
 
 /// Of all tenants.
@@ -183,7 +192,8 @@ mod tests {
         let movable = left("c", "Unknown", &["web"]);
         let step = movable.command();
         let shown = text(&node(), vec![(movable, step)]);
-        assert!(shown.contains("left there are copies of 1; basalt node drain --migrate"), "{shown}");
+        assert!(shown.contains("a copy of one volume is left there"), "{shown}");
+        assert!(shown.contains("next: basalt node drain n1 --migrate"), "{shown}");
         assert!(
             shown.contains("db      acme    1 GiB  2       web    basalt volume migrate db c"),
             "{shown}"

@@ -14,9 +14,12 @@ use uuid::Uuid;
 
 use super::{drives::DriveView, error::BasaltError};
 use crate::{
-    api::backends::{PortalView, portals},
-    app::{App, Observed, SharedApp},
-    model::{host::HostRecord, snapshot::SnapshotRecord, target::TargetRecord, volume::VolumeRecord},
+    api::backends::{PortalView, backends, portals},
+    app::{App, Observed, SharedApp, now_ms},
+    model::{
+        backend::BackendRecord, host::HostRecord, snapshot::SnapshotRecord, target::TargetRecord,
+        volume::VolumeRecord,
+    },
     nodes::names,
     reconcile::{Desired, Object, OnNode, Problem, plan_storage},
     store::StoreError,
@@ -119,15 +122,20 @@ pub(crate) async fn status(
         uptime_seconds: app.started.elapsed().as_secs(),
         portals: own.map_or_else(Vec::new, |own| portals(&observed, own, &peer)),
     };
-    let member = |(persistent_id, name): (String, String)| MemberView {
-        available: observed.is_available(&persistent_id),
-        persistent_id,
-        name,
-    };
-    let nodes = names(&app).await?.into_iter().map(member).collect();
+    let nodes = members(&app, &observed).await?;
     let drives = DriveView::all(observed);
     let view = StatusView { node, nodes, drives, volumes: counts, hosts, problems: wrong, next };
     Ok(Json(view).into_response())
+}
+
+async fn members(app: &App, observed: &Observed) -> Result<Vec<MemberView>, StoreError> {
+    let (names, now) = (names(app).await?, now_ms());
+    let member = |backend: BackendRecord| MemberView {
+        available: backend.is_available(observed, now),
+        name: names.get(&backend.persistent_id).unwrap_or(&backend.persistent_id).clone(),
+        persistent_id: backend.persistent_id,
+    };
+    Ok(backends(app).await?.into_iter().map(|backend| member(backend.value)).collect())
 }
 
 async fn hosts(app: &App, volumes: &[VolumeRecord]) -> Result<Vec<HostView>, StoreError> {
@@ -154,6 +162,9 @@ async fn hosts(app: &App, volumes: &[VolumeRecord]) -> Result<Vec<HostView>, Sto
 async fn problems(app: &App, observed: &Observed, desired: &Desired) -> Result<Vec<String>, StoreError> {
     let away = observed.nodes.iter().filter(|(_, node)| !node.available);
     let mut found: Vec<String> = away.map(|(id, _)| format!("storage node {id} does not answer")).collect();
+    let (others, now) = (backends(app).await?.into_iter().map(|b| b.value), now_ms());
+    let silent = others.filter(|b| b.probe.as_ref().is_some_and(|probe| !probe.is_available(now)));
+    found.extend(silent.map(|b| format!("backend {} does not tell of itself any more", b.persistent_id)));
     // As they are now: what was made or deleted meanwhile is no problem.
     let volumes = app.state.list::<VolumeRecord>().await?;
     let copies: HashSet<Uuid> = volumes.iter().flat_map(|v| &v.value.replicas).map(|r| r.uuid).collect();
