@@ -21,13 +21,14 @@ use uuid::Uuid;
 
 use crate::{
     ControlConfig,
-    admin::{Admin, Release, settings::Addresses},
+    admin::{Admin, Release, settings::Addresses, storage::BackupStore},
     auth::Authenticator,
     envelope::{ApiError, Code, Failure},
     events::Events,
     jwt_key::Key,
     limits,
     nodes::{Attending, Nodes, Observation, authority::Authority},
+    outbound::Names,
     sealed::Seal,
     state::State,
     store::StoreError,
@@ -61,6 +62,9 @@ pub(crate) struct App {
     pub(crate) license_key: Option<Key>,
     pub(crate) auth: Authenticator,
     pub(crate) admin: Admin,
+    pub(crate) backup_store: BackupStore,
+    /// How others' names become addresses; the settings may change it.
+    pub(crate) names: Names,
     pub(crate) tls: ServerTls,
     /// The directory of the credentials.
     pub(crate) credentials: PathBuf,
@@ -204,7 +208,7 @@ impl App {
 
     /// The directory of the metadata's backups.
     pub(crate) fn backups(&self) -> PathBuf {
-        self.config.data_dir.join("backups")
+        self.backup_store.dir.clone()
     }
 
     /// Waits for the changes in progress and lets no more in.

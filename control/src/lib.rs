@@ -15,6 +15,7 @@ mod error;
 mod events;
 mod fields;
 mod files;
+pub mod fuzz;
 mod identity;
 mod inventory;
 mod jwt_key;
@@ -50,8 +51,8 @@ mod usage_file;
 mod utc;
 
 pub use admin::{
-    AdminConfig, AdminGroup, LogFile, NextProgram, NoAdminGroup, ReleaseTrial, next_program,
-    release_is_ready, self_check,
+    AdminConfig, AdminGroup, LogFile, NextProgram, NoAdminGroup, NoStorageType, ReleaseTrial, StorageHelpers,
+    next_program, release_is_ready, self_check,
     settings::{LogFilter, configured_address},
 };
 pub use config::{AuthSettings, ControlConfig, Location, Replication, Require};

@@ -19,6 +19,7 @@ use crate::{
         Admin,
         certs::PublicCertificate,
         settings::{AdminSettings, take_effect},
+        storage::{BackupStore, StorageRecord},
     },
     app::{App, Locks, SharedApp},
     auth::{Authenticator, Certificates, IssuedTokens, RotateError, Tokens},
@@ -30,7 +31,7 @@ use crate::{
     model::{backend::BackendRecord, node::EpochRecord, target::TargetRecord},
     nodes::{Attending, Liveness, LocalNode, Member, NodeHandle, Nodes, authority::Authority},
     oidc::Oidc,
-    outbound::Trust,
+    outbound::{Names, Trust},
     sealed::Seal,
     state::{Change, Record, State},
     store::{LeaseId, MetaStore, RedbStore, StoreError, Watch},
@@ -109,6 +110,30 @@ pub(crate) fn store_path(data_dir: &Path) -> PathBuf {
     data_dir.join("control.redb")
 }
 
+/// Who is let in.
+async fn authenticator(
+    config: &ControlConfig,
+    state: &State,
+    credentials: &Credentials,
+    seal: &Seal,
+    trust: Trust,
+) -> Result<Authenticator, ControlError> {
+    let store_path = store_path(&config.data_dir);
+    let in_store = |e: RotateError| match e {
+        RotateError::File(error) => error,
+        RotateError::Store(error) => ControlError::bad_file(&store_path, error),
+    };
+    let oidc = Oidc::open(state.clone(), seal, trust).await;
+    Ok(Authenticator {
+        settings: config.auth.clone(),
+        certificates: Certificates::new(tls::own_roots(credentials)?),
+        tokens: Tokens::open(state.store(), &credentials.dir).await.map_err(in_store)?,
+        oidc: oidc.map_err(|e| ControlError::bad_file(&store_path, e))?,
+        issued: IssuedTokens::open(state.clone(), &config.data_dir)?,
+        accounts: Accounts::open(state.clone(), &credentials.dir, config.auth.session_seconds * 1000).await?,
+    })
+}
+
 /// As `open`, on a store that is open already.
 pub(crate) async fn open_on(
     store: Arc<dyn MetaStore>,
@@ -118,31 +143,23 @@ pub(crate) async fn open_on(
 ) -> Result<Opened, ControlError> {
     let node_id = node_id(&config.data_dir)?;
     let store_path = store_path(&config.data_dir);
-    let names = ServerNames::new(listeners, &config.server_names)?;
-    let credentials = Credentials::open(&config.data_dir, &node_id, &names)?;
-    let in_store = |e: RotateError| match e {
-        RotateError::File(error) => error,
-        RotateError::Store(error) => ControlError::bad_file(&store_path, error),
-    };
-    let tokens = Tokens::open(Arc::clone(&store), &credentials.dir).await.map_err(in_store)?;
+    let server_names = ServerNames::new(listeners, &config.server_names)?;
+    let credentials = Credentials::open(&config.data_dir, &node_id, &server_names)?;
     let seal = Seal::open(&config.data_dir)?;
     let state = State::new(Arc::clone(&store));
-    let trust = Trust { authorities: config.trust_ca.clone() };
+    let names = Names::default();
+    let trust = Trust { authorities: config.trust_ca.clone(), names: names.clone() };
     let syslog = Syslog::start(&config.syslog, &config.node_name, &trust);
     let license_key = config.license_key.as_deref().map(license::key).transpose()?;
-    let auth = Authenticator {
-        settings: config.auth.clone(),
-        certificates: Certificates::new(tls::own_roots(&credentials)?),
-        tokens,
-        oidc: Oidc::open(state.clone(), &seal, trust)
-            .await
-            .map_err(|e| ControlError::bad_file(&store_path, e))?,
-        issued: IssuedTokens::open(state.clone(), &config.data_dir)?,
-        accounts: Accounts::open(state.clone(), &credentials.dir, config.auth.session_seconds * 1000).await?,
-    };
+    let auth = authenticator(&config, &state, &credentials, &seal, trust).await?;
     let targets = store.watch(TargetRecord::PREFIX);
     let settings = state.get::<AdminSettings>(AdminSettings::KEY).await;
     let settings = settings.map_err(|e| ControlError::bad_file(&store_path, e))?.map(|s| s.value);
+    let storage = state.get::<StorageRecord>(StorageRecord::KEY).await;
+    let storage = storage.map_err(|e| ControlError::bad_file(&store_path, e))?.map(|s| s.value);
+    let admin = Admin::open(&config.data_dir, &credentials.dir, config.admin.clone())?;
+    let helpers = &config.admin.storage_helpers;
+    let backup_store = BackupStore::open(&config.data_dir, &node_id, storage, &seal, helpers).await?;
     let portals = node.as_ref().map(Node::portals).unwrap_or_default();
     let own = match node {
         Some(node) => Some(Own::open(&config, &store, node).await?),
@@ -154,7 +171,9 @@ pub(crate) async fn open_on(
         nodes.put(Arc::clone(&own.member));
     }
     let app = Arc::new(App {
-        admin: Admin::open(&config.data_dir, &credentials.dir, config.admin.clone())?,
+        backup_store,
+        admin,
+        names,
         tls: ServerTls::new(&credentials, PublicCertificate::load(&credentials.dir)?)?,
         credentials: credentials.dir.clone(),
         node_name: RwLock::new(config.node_name.clone()),
@@ -187,7 +206,7 @@ pub(crate) async fn open_on(
     if let Some(settings) = &settings {
         take_effect(&app, settings);
     }
-    if let Some(text) = app.admin.settle(&app.state, &app.credentials).await? {
+    if let Some(text) = app.admin.settle(&app.state, &app.credentials, &app.backups()).await? {
         tracing::error!("{text}");
         app.events.add(Kind::ReleaseRolledBack, app.node_name(), text).await;
     }

@@ -159,6 +159,8 @@ fn admin_v1() -> (Router<SharedApp>, OpenApi) {
         .routes(routes!(admin::backup::post_restore))
         .routes(routes!(admin::certs::post, admin::certs::get))
         .routes(routes!(admin::settings::post, admin::settings::get))
+        .routes(routes!(admin::license::post, admin::license::get))
+        .routes(routes!(admin::storage::post, admin::storage::get))
         .split_for_parts();
     openapi::add_errors(&mut document, &openapi::ADMIN);
     openapi::set_security(&mut document, &["adminToken", "adminHash"]);

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     ControlConfig, ControlError,
-    admin::{backup, beat_for_cores},
+    admin::{backup, beat_for_cores, clock},
     app::{App, SharedApp},
     events::Kind,
     identity::node_id,
@@ -73,6 +73,7 @@ pub async fn serve(
         tokio::spawn(reconcile::background(Arc::clone(&app), targets)),
         tokio::spawn(monitor::run(Arc::clone(&app))),
         tokio::spawn(backup::run(Arc::clone(&app))),
+        tokio::spawn(clock::run(Arc::clone(&app))),
         tokio::spawn(revoke::run(Arc::clone(&app))),
         tokio::spawn(overdue::run(Arc::clone(&app))),
     ];

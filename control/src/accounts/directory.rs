@@ -78,6 +78,8 @@ pub(crate) enum DirectoryError {
     OtherState(AccountId),
     #[error("there are {} users and groups, which is as many as there may be", limits::ACCOUNTS)]
     Full,
+    #[error("the license allows {0} enabled users")]
+    Licensed(u64),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,6 +162,12 @@ impl Directory {
     pub(crate) fn roles_of(&self, user: &User) -> Roles {
         let is_in = |id| self.groups_of(user).any(|group| group.id == id);
         Roles { administrator: is_in(AccountId::ADMINISTRATORS), observer: is_in(AccountId::OBSERVERS) }
+    }
+
+    /// Whether one more enabled user may be there. `most`: what the license allows.
+    pub(crate) fn check_license(&self, most: Option<u64>) -> Result<(), DirectoryError> {
+        let enabled = self.users.values().filter(|user| user.enabled).count() as u64;
+        most.filter(|most| enabled >= *most).map_or(Ok(()), |most| Err(DirectoryError::Licensed(most)))
     }
 
     /// Takes a new user in; its id is given here.

@@ -9,6 +9,7 @@ use std::{
 
 use serde::Deserialize;
 
+use super::storage::StorageHelpers;
 use crate::ControlError;
 
 /// Endpoints that exist only where they are switched on.
@@ -17,16 +18,23 @@ use crate::ControlError;
 pub enum AdminGroup {
     Settings,
     Certs,
+    License,
+    Storage,
     Backup,
 }
 
 impl AdminGroup {
-    const ALL: [Self; 3] = [Self::Settings, Self::Certs, Self::Backup];
+    /// In the order of the contract.
+    pub const ALL: [Self; 5] = [Self::Settings, Self::Certs, Self::License, Self::Storage, Self::Backup];
+    /// Switched on unless the operator says otherwise.
+    const DEFAULT: [Self; 3] = [Self::Settings, Self::Certs, Self::Backup];
 
     fn name(self) -> &'static str {
         match self {
             Self::Settings => "settings",
             Self::Certs => "certs",
+            Self::License => "license",
+            Self::Storage => "storage",
             Self::Backup => "backup",
         }
     }
@@ -66,17 +74,19 @@ pub struct AdminConfig {
     pub release_key: Option<PathBuf>,
     /// File with the public RSA key (PEM) of those who may read debug bundles. `None`: none can be made.
     pub support_key: Option<PathBuf>,
+    pub storage_helpers: StorageHelpers,
 }
 
 impl Default for AdminConfig {
     fn default() -> Self {
         Self {
             first_run_words: Some(FIRST_RUN_WORDS),
-            groups: AdminGroup::ALL.into(),
+            groups: AdminGroup::DEFAULT.into(),
             parameters: None,
             update_key: None,
             release_key: None,
             support_key: None,
+            storage_helpers: StorageHelpers::default(),
         }
     }
 }

@@ -154,6 +154,19 @@ impl Form {
         self.values.get(name).map(Vec::as_slice).map(text).transpose()
     }
 
+    /// The bytes of a field that must be there and hold something.
+    pub(crate) fn bytes(&self, name: &'static str) -> Result<&[u8], FormError> {
+        let value = self.values.get(name).map(Vec::as_slice);
+        value.filter(|value| !value.is_empty()).ok_or(FormError::Missing(name))
+    }
+
+    /// Every field, those in files too.
+    pub(crate) fn all(self) -> io::Result<BTreeMap<String, Vec<u8>>> {
+        let files = self.files.iter().map(|(name, upload)| Ok((name.clone(), fs::read(&upload.path)?)));
+        let files: BTreeMap<String, Vec<u8>> = files.collect::<io::Result<_>>()?;
+        Ok(self.values.into_iter().chain(files).collect())
+    }
+
     /// The file of a field that must be there and hold something.
     pub(crate) fn file(&mut self, name: &'static str) -> Result<Upload, FormError> {
         self.files.remove(name).filter(|upload| upload.bytes > 0).ok_or(FormError::Missing(name))

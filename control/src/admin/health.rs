@@ -5,6 +5,8 @@ use std::{fs, io, path::Path};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::clock::Clock;
+
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Health {
     /// The file system of the data directory.
@@ -12,6 +14,9 @@ pub(crate) struct Health {
     /// Of this machine.
     memory: Used,
     cpu: Cpu,
+    /// Compared with that of the settings' ntpserver, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clock: Option<Clock>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -36,7 +41,7 @@ struct Cpu {
 
 impl Health {
     /// Reads it from the kernel; blocks.
-    pub(crate) fn read(data_dir: &Path) -> io::Result<Self> {
+    pub(crate) fn read(data_dir: &Path, clock: Option<Clock>) -> io::Result<Self> {
         let disk = rustix::fs::statvfs(data_dir)?;
         let unit = disk.f_frsize;
         // As df: what only root may use counts for nobody.
@@ -46,6 +51,7 @@ impl Health {
             disk: Used::new(used, used + disk.f_bavail * unit),
             memory: Used::new(total_memory.saturating_sub(free_memory), total_memory),
             cpu: Cpu::new(&fs::read_to_string("/proc/loadavg")?)?,
+            clock,
         })
     }
 }

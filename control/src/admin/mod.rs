@@ -5,7 +5,10 @@ mod audit;
 pub(crate) mod backup;
 pub(crate) mod bundle;
 pub(crate) mod certs;
+pub(crate) mod clock;
 mod config;
+pub(crate) mod entitlement;
+mod field_rule;
 pub(crate) mod form;
 pub(crate) mod health;
 mod heartbeats;
@@ -18,6 +21,7 @@ mod restart;
 mod sealed_file;
 mod self_check;
 pub(crate) mod settings;
+pub(crate) mod storage;
 mod token;
 pub(crate) mod update;
 
@@ -29,6 +33,7 @@ use std::{
 
 pub(crate) use audit::AuditLog;
 use bundle::SupportKey;
+use clock::ClockSeen;
 pub use config::{AdminConfig, AdminGroup, NoAdminGroup};
 pub(crate) use heartbeats::{Heartbeats, beat_for_cores};
 pub(crate) use job::{Job, JobError, JobStatus, NotBegun, Running};
@@ -36,6 +41,7 @@ pub use log_file::LogFile;
 pub(crate) use release::Release;
 use restart::Restart;
 pub use self_check::{next_program, release_is_ready, self_check};
+pub use storage::{NoStorageType, StorageHelpers};
 pub(crate) use token::{AdminToken, Credential, SetupError};
 pub use update::{NextProgram, ReleaseTrial};
 use update::{Releases, UpdateKeys};
@@ -48,8 +54,10 @@ pub(crate) struct Admin {
     pub(crate) token: AdminToken,
     pub(crate) audit: AuditLog,
     pub(crate) heartbeats: Heartbeats,
+    pub(crate) clock: ClockSeen,
     pub(crate) settings: Arc<Job>,
     pub(crate) certs: Arc<Job>,
+    pub(crate) storage: Arc<Job>,
     pub(crate) backup: Arc<Job>,
     pub(crate) update: Arc<Job>,
     /// `None`: nothing can be installed.
@@ -79,8 +87,10 @@ impl Admin {
             token: AdminToken::open(credentials, config.first_run_words)?,
             audit: AuditLog::open(&logs)?,
             heartbeats: Heartbeats::default(),
+            clock: ClockSeen::default(),
             settings: Job::open(&dir, &logs, "settings", "SYSTEM")?,
             certs: Job::open(&dir, &logs, "certs", "SYSTEM")?,
+            storage: Job::open(&dir, &logs, "storage", "SYSTEM")?,
             backup: Job::open(&dir, &logs, "backup", "BACKUP")?,
             restore: Job::open(&dir, &logs, "restore", "BACKUP")?,
             update: Job::open(&dir, &logs, "update", "SYSTEM")?,
@@ -99,11 +109,17 @@ impl Admin {
         &self,
         state: &State,
         credentials: &Path,
+        backups: &Path,
     ) -> Result<Option<String>, ControlError> {
         let in_store = |error| ControlError::bad_file(&self.dir, error);
         self.settings.settle(&settings::mark(state).await.map_err(in_store)?)?;
         self.certs.settle(&certs::mark(credentials)?)?;
+        self.storage.settle(&storage::mark(state).await.map_err(in_store)?)?;
         self.backup.settle("")?;
+        let was_made = self.backup.state().status == Some(JobStatus::Success);
+        if was_made && !backup::api_backup(backups).exists() {
+            self.backup.clear("the backup is not where backups live now")?;
+        }
         self.update.settle(&self.releases.mark())?;
         if let Some(text) = self.restore.settle(&backup::restore_mark(state).await.map_err(in_store)?)? {
             self.backup.note(&format!("a restore: {text}"));

@@ -4,6 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use super::{
     settings::AdminSettings,
+    storage::StorageRecord,
     update::{NextProgram, Releases},
 };
 use crate::{
@@ -31,6 +32,7 @@ pub async fn self_check(store: &Path) -> Result<(), ControlError> {
         state.list::<TenantRecord>().await?;
         state.list::<Directory>().await?;
         state.list::<AdminSettings>().await?;
+        state.list::<StorageRecord>().await?;
         Ok::<_, StoreError>(())
     };
     read.await.map_err(|e| ControlError::bad_file(store, e))

@@ -12,7 +12,11 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use super::{backup::Schedule, hex};
+use super::{
+    backup::Schedule,
+    field_rule::{InvalidField, Letters, Rule},
+    hex,
+};
 use crate::{
     ControlError,
     app::{App, retry},
@@ -96,96 +100,22 @@ pub trait LogFilter: Send + Sync + fmt::Debug {
     fn set(&self, level: &str) -> Result<(), String>;
 }
 
-/// What a field of `network` may hold.
-struct Rule {
-    key: &'static str,
-    required: bool,
-    letters: Letters,
-    shortest: usize,
-    longest: usize,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Letters {
-    Alphanumeric,
-    /// Alphanumeric, and these.
-    And(&'static str),
-    /// Hexadecimal digits, and these.
-    HexAnd(&'static str),
-}
-
-impl Letters {
-    fn take(self, c: char) -> bool {
-        match self {
-            Self::Alphanumeric => c.is_ascii_alphanumeric(),
-            Self::And(more) => c.is_ascii_alphanumeric() || more.contains(c),
-            Self::HexAnd(more) => c.is_ascii_hexdigit() || more.contains(c),
-        }
-    }
-}
-
-impl fmt::Display for Letters {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Alphanumeric => f.write_str("letters and digits"),
-            Self::And(more) => write!(f, "letters, digits and {more}"),
-            Self::HexAnd(more) => write!(f, "hexadecimal digits and {more}"),
-        }
-    }
-}
-
-const fn rule(key: &'static str, letters: Letters, shortest: usize, longest: usize) -> Rule {
-    Rule { key, required: false, letters, shortest, longest }
-}
-
-const INTERFACE: Rule = Rule { required: true, ..rule("interface", Letters::Alphanumeric, 3, 14) };
-const HOSTNAME: Rule = Rule { required: true, ..rule("hostname", Letters::And(".-"), 3, 255) };
-const IP_ADDRESS: Rule = rule("ip_address", Letters::HexAnd(".:"), 3, 45);
-const NETMASK: Rule = rule("netmask", Letters::HexAnd(".:/"), 2, 45);
-const GATEWAY: Rule = rule("gateway", Letters::HexAnd(".:"), 3, 45);
-const DNS1: Rule = rule("dns1", Letters::HexAnd(".:"), 3, 45);
-const DNS2: Rule = rule("dns2", Letters::HexAnd(".:"), 3, 45);
-const NTPSERVER: Rule = rule("ntpserver", Letters::And(".-:"), 3, 255);
-
-/// Names the field and what is wrong with it.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct InvalidSettings(String);
-
-impl Rule {
-    /// An empty text counts as none.
-    fn read(&self, network: &Map<String, Value>) -> Result<Option<String>, InvalidSettings> {
-        let invalid = |why: String| Err(InvalidSettings(format!("network.{} {why}", self.key)));
-        let text = match network.get(self.key) {
-            None | Some(Value::Null) => "",
-            Some(Value::String(text)) => text.as_str(),
-            Some(_) => return invalid("must be text".to_owned()),
-        };
-        match text.chars().count() {
-            0 if self.required => invalid("is missing".to_owned()),
-            0 => Ok(None),
-            n if n < self.shortest || n > self.longest => {
-                invalid(format!("must have {} to {} characters", self.shortest, self.longest))
-            }
-            _ if !text.chars().all(|c| self.letters.take(c)) => {
-                invalid(format!("may hold {} only", self.letters))
-            }
-            _ => Ok(Some(text.to_owned())),
-        }
-    }
-
-    fn require(&self, network: &Map<String, Value>) -> Result<String, InvalidSettings> {
-        self.read(network).map(Option::unwrap_or_default)
-    }
-}
+const INTERFACE: Rule = Rule::required("interface", Letters::Alphanumeric, 3, 14);
+const HOSTNAME: Rule = Rule::required("hostname", Letters::And(".-"), 3, 255);
+const IP_ADDRESS: Rule = Rule::optional("ip_address", Letters::HexAnd(".:"), 3, 45);
+const NETMASK: Rule = Rule::optional("netmask", Letters::HexAnd(".:/"), 2, 45);
+const GATEWAY: Rule = Rule::optional("gateway", Letters::HexAnd(".:"), 3, 45);
+const DNS1: Rule = Rule::optional("dns1", Letters::HexAnd(".:"), 3, 45);
+const DNS2: Rule = Rule::optional("dns2", Letters::HexAnd(".:"), 3, 45);
+const NTPSERVER: Rule = Rule::optional("ntpserver", Letters::And(".-:"), 3, 255);
 
 impl AdminSettings {
     /// There is one.
     pub(crate) const KEY: &'static str = "settings";
 
     /// `log`: who judges log levels.
-    pub(crate) fn parse(text: &str, log: Option<&dyn LogFilter>) -> Result<Self, InvalidSettings> {
-        let invalid = |why: String| InvalidSettings(why);
+    pub(crate) fn parse(text: &str, log: Option<&dyn LogFilter>) -> Result<Self, InvalidField> {
+        let invalid = |why: String| InvalidField(why);
         let document: Map<String, Value> =
             serde_json::from_str(text).map_err(|e| invalid(format!("settings is no JSON object: {e}")))?;
         let Some(Value::Object(network)) = document.get("network") else {
@@ -219,10 +149,20 @@ impl AdminSettings {
         self.app.get("log_level")?.as_str()
     }
 
-    /// The static address must be one of this machine.
-    pub(crate) fn check_address(&self) -> Result<(), InvalidSettings> {
+    /// Who is asked for the time, if anybody.
+    pub(crate) fn ntp_server(&self) -> Option<&str> {
+        self.network.ntpserver.as_deref()
+    }
+
+    /// Addresses must be some, and the static one must be this machine's.
+    pub(crate) fn check_addresses(&self) -> Result<(), InvalidField> {
+        for (key, server) in [("dns1", &self.network.dns1), ("dns2", &self.network.dns2)] {
+            if let Some(server) = server.as_ref().filter(|server| server.parse::<IpAddr>().is_err()) {
+                return Err(InvalidField(format!("network.{key} {server}: is no IP address")));
+            }
+        }
         let Some(text) = self.network.addresses.to_listen_on() else { return Ok(()) };
-        let wrong = |why: &dyn fmt::Display| InvalidSettings(format!("network.ip_address {text}: {why}"));
+        let wrong = |why: &dyn fmt::Display| InvalidField(format!("network.ip_address {text}: {why}"));
         let ip: IpAddr = text.parse().map_err(|_| wrong(&"is no IP address"))?;
         match UdpSocket::bind(SocketAddr::new(ip, 0)) {
             Ok(_) => Ok(()),
@@ -239,15 +179,15 @@ impl AdminSettings {
     }
 }
 
-fn read_backups(app: &Map<String, Value>) -> Result<(Schedule, usize), InvalidSettings> {
-    let schedule =
-        app.get("backup_schedule").map_or(Ok(Schedule::Off), Schedule::deserialize).map_err(|_| {
-            InvalidSettings("app.backup_schedule must be off, hourly, daily or weekly".to_owned())
-        })?;
+fn read_backups(app: &Map<String, Value>) -> Result<(Schedule, usize), InvalidField> {
+    let schedule = app
+        .get("backup_schedule")
+        .map_or(Ok(Schedule::Off), Schedule::deserialize)
+        .map_err(|_| InvalidField("app.backup_schedule must be off, hourly, daily or weekly".to_owned()))?;
     let keep = app.get("backup_keep").map_or(Some(DEFAULT_BACKUPS), Value::as_u64);
     match keep.filter(|keep| (1..=MAX_BACKUPS).contains(keep)).map(usize::try_from) {
         Some(Ok(keep)) => Ok((schedule, keep)),
-        _ => Err(InvalidSettings(format!("app.backup_keep must be a number from 1 to {MAX_BACKUPS}"))),
+        _ => Err(InvalidField(format!("app.backup_keep must be a number from 1 to {MAX_BACKUPS}"))),
     }
 }
 
@@ -256,20 +196,25 @@ const DEFAULT_BACKUPS: u64 = 7;
 const MAX_BACKUPS: u64 = 100;
 
 impl Network {
-    fn read(fields: &Map<String, Value>) -> Result<Self, InvalidSettings> {
+    /// Who is asked for the addresses of names.
+    fn name_servers(&self) -> impl Iterator<Item = IpAddr> {
+        [&self.dns1, &self.dns2].into_iter().flatten().filter_map(|server| server.parse().ok())
+    }
+
+    fn read(fields: &Map<String, Value>) -> Result<Self, InvalidField> {
         let addresses = Addresses {
-            ip_address: IP_ADDRESS.read(fields)?,
-            netmask: NETMASK.read(fields)?,
-            gateway: GATEWAY.read(fields)?,
+            ip_address: IP_ADDRESS.read("network", fields)?,
+            netmask: NETMASK.read("network", fields)?,
+            gateway: GATEWAY.read("network", fields)?,
         };
         Ok(Self {
             mode: if addresses.to_listen_on().is_some() { Mode::Static } else { Mode::Dhcp },
-            interface: INTERFACE.require(fields)?,
-            hostname: HOSTNAME.require(fields)?,
+            interface: INTERFACE.require("network", fields)?,
+            hostname: HOSTNAME.require("network", fields)?,
             addresses,
-            dns1: DNS1.read(fields)?,
-            dns2: DNS2.read(fields)?,
-            ntpserver: NTPSERVER.read(fields)?,
+            dns1: DNS1.read("network", fields)?,
+            dns2: DNS2.read("network", fields)?,
+            ntpserver: NTPSERVER.read("network", fields)?,
         })
     }
 }
@@ -303,6 +248,7 @@ pub(crate) async fn mark(state: &State) -> Result<String, StoreError> {
 /// At a start as well as at a change.
 pub(crate) fn take_effect(app: &App, settings: &AdminSettings) {
     app.set_node_name(&settings.network.hostname);
+    app.names.ask(settings.network.name_servers());
     if let (Some(level), Some(log)) = (settings.log_level(), &app.config.log_filter)
         && let Err(error) = log.set(level)
     {
@@ -346,7 +292,7 @@ mod tests {
         }
     }
 
-    fn parse(document: &Value) -> Result<AdminSettings, InvalidSettings> {
+    fn parse(document: &Value) -> Result<AdminSettings, InvalidField> {
         AdminSettings::parse(&document.to_string(), Some(&Levels))
     }
 
@@ -391,7 +337,7 @@ mod tests {
         ] {
             let mut network = json!({"interface": "eth0", "hostname": "host"});
             network[key] = value;
-            let InvalidSettings(text) = parse(&json!({ "network": network })).unwrap_err();
+            let InvalidField(text) = parse(&json!({ "network": network })).unwrap_err();
             assert!(text.contains(&format!("network.{key} ")) && text.contains(why), "{text}");
         }
         let good = json!({"interface": "eth0", "hostname": "host", "netmask": "/8"});
@@ -414,10 +360,18 @@ mod tests {
         let with = |ip: &str| {
             let network = json!({"interface": "eth0", "hostname": "host", "ip_address": ip,
                 "netmask": "/8", "gateway": "::1"});
-            parse(&json!({ "network": network })).unwrap().check_address()
+            parse(&json!({ "network": network })).unwrap().check_addresses()
         };
         assert_eq!(with("127.0.0.1"), Ok(()));
         assert!(with("192.0.2.1").unwrap_err().0.contains("no interface"));
         assert!(with("1.2.3.4.5").unwrap_err().0.contains("no IP address"));
+        for (key, server, good) in
+            [("dns1", "192.0.2.1", true), ("dns2", "::1", true), ("dns2", "1.2.3", false)]
+        {
+            let settings =
+                parse(&json!({"network": {"interface": "eth0", "hostname": "host", key: server}})).unwrap();
+            assert_eq!(settings.check_addresses().is_ok(), good, "{server}");
+            assert_eq!(settings.network.name_servers().count(), usize::from(good));
+        }
     }
 }

@@ -12,7 +12,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
@@ -106,7 +106,7 @@ async fn exchange(
     let host = authority.host().trim_matches(['[', ']']);
     let name = ServerName::try_from(host.to_owned()).map_err(|e| unreachable(&e))?;
     let connector = TlsConnector::from(trust.client_config()?);
-    let socket = TcpStream::connect((host, authority.port_u16().unwrap_or(443))).await;
+    let socket = trust.names.connect(host, authority.port_u16().unwrap_or(443)).await;
     let stream = connector.connect(name, socket.map_err(|e| unreachable(&e))?).await;
     let stream = stream.map_err(|e| unreachable(&e))?;
     let (mut requests, connection) = handshake(TokioIo::new(stream)).await.map_err(|e| unreachable(&e))?;

@@ -1,6 +1,8 @@
 //! What this server says to others as their client: to an authorization server over HTTPS, to syslog servers over TLS.
 
+pub(crate) mod dns;
 mod https;
+mod names;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -8,14 +10,16 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
 pub(crate) use https::{HttpsError, HttpsUrl, get, post_form};
+pub(crate) use names::Names;
 
 use crate::tls;
 
-/// Whom we trust as a client.
+/// How we reach others as a client: whom we trust, and who tells us their addresses.
 #[derive(Debug, Clone)]
 pub(crate) struct Trust {
     /// PEM certificates of authorities; `None`: those of the operating system.
     pub(crate) authorities: Option<PathBuf>,
+    pub(crate) names: Names,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +71,7 @@ mod tests {
     fn a_file_without_certificates_is_an_error_that_names_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ca.pem");
-        let trust = Trust { authorities: Some(path.clone()) };
+        let trust = Trust { authorities: Some(path.clone()), names: Names::default() };
         assert!(trust.client_config().unwrap_err().to_string().contains("ca.pem"));
         std::fs::write(&path, "nothing\n").unwrap();
         assert!(trust.client_config().unwrap_err().to_string().contains("holds no certificate"));

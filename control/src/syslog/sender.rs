@@ -12,7 +12,7 @@ use std::{
 use rustls_pki_types::ServerName;
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt},
-    net::{TcpStream, UdpSocket, lookup_host},
+    net::UdpSocket,
     sync::mpsc,
     time::{sleep, timeout},
 };
@@ -98,8 +98,6 @@ enum LinkError {
     Io(#[from] std::io::Error),
     #[error("it takes nothing")]
     Late,
-    #[error("no such address")]
-    NoAddress,
     #[error("{0}")]
     Tls(String),
 }
@@ -136,10 +134,10 @@ impl Task {
     }
 
     async fn connect(&self) -> Result<Link, LinkError> {
-        let target = (self.url.host.as_str(), self.url.port);
+        let (names, host, port) = (&self.trust.names, self.url.host.as_str(), self.url.port);
         Ok(match self.url.transport {
             Transport::Udp => {
-                let address = lookup_host(target).await?.next().ok_or(LinkError::NoAddress)?;
+                let address = names.lookup(host, port).await?[0];
                 let any: SocketAddr = match address {
                     SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
                     SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
@@ -148,12 +146,12 @@ impl Task {
                 socket.connect(address).await?;
                 Link::Datagrams(socket)
             }
-            Transport::Tcp => Link::Stream(Box::new(TcpStream::connect(target).await?)),
+            Transport::Tcp => Link::Stream(Box::new(names.connect(host, port).await?)),
             Transport::Tls => {
                 let config = self.trust.client_config().map_err(|e| LinkError::Tls(e.to_string()))?;
                 let name = ServerName::try_from(self.url.host.clone());
                 let name = name.map_err(|e| LinkError::Tls(e.to_string()))?;
-                let socket = TcpStream::connect(target).await?;
+                let socket = names.connect(host, port).await?;
                 Link::Stream(Box::new(TlsConnector::from(config).connect(name, socket).await?))
             }
         })

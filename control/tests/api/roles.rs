@@ -7,7 +7,7 @@ use crate::{
     common::{Client, Running},
     contents::Contents,
 };
-use control::ControlConfig;
+use control::{AdminGroup, ControlConfig};
 use hyper::Method;
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair};
 use serde_json::{Value, json};
@@ -62,9 +62,10 @@ struct Operation {
     of_admin: bool,
 }
 
-/// The administration token is set without one.
+/// The administration token is set without one, and everything that can be switched on is.
 fn without_passphrase(config: &mut ControlConfig) {
     config.admin.first_run_words = None;
+    config.admin.groups = AdminGroup::ALL.into();
 }
 
 /// With the bearer in both headers.

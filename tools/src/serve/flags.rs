@@ -16,6 +16,7 @@ use super::{
     drive_flag::{DriveFlag, DriveFlagError},
     portal_flag::{PortalFlag, PortalFlagError, parse_listen, parse_referral},
     role::RoleFlag,
+    storage_flags::StorageFlags,
 };
 use crate::size::{ByteSize, SizeError};
 
@@ -163,6 +164,9 @@ pub(crate) struct ServeFlags {
     #[command(flatten)]
     pub(crate) admin: AdminFlags,
 
+    #[command(flatten)]
+    pub(crate) storage: StorageFlags,
+
     /// A defect that the tests of durability must notice; no-flush on lossy drives only
     #[arg(long, env = "BASALT_TEST_FAULT", hide = true)]
     #[serde(skip)]
@@ -263,6 +267,7 @@ impl ServeFlags {
             reserve_floor_gib: self.reserve_floor_gib.or(file.reserve_floor_gib),
             default_replication: self.default_replication.or(file.default_replication),
             admin: self.admin.or(file.admin),
+            storage: self.storage.or(file.storage),
             test_fault: self.test_fault,
             log: self.log.or(file.log),
             log_format: self.log_format.or(file.log_format),

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use control::{ControlConfig, ControlError, ControlServer, KnownDrives, UsageFile, Written};
+use control::{AdminConfig, ControlConfig, ControlError, ControlServer, KnownDrives, UsageFile, Written};
 use dataplane::node::{Node, StartError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -31,6 +31,7 @@ mod ready;
 mod restart;
 mod role;
 mod settings;
+mod storage_flags;
 mod trial;
 
 pub(crate) use self::drive_flag::DriveFlag;
@@ -142,7 +143,7 @@ fn serve(mut settings: Settings) -> Result<End, ServeError> {
         settings.listen_on(ip);
     }
     let control = ControlConfig {
-        admin: settings.admin.to_config()?,
+        admin: AdminConfig { storage_helpers: settings.storage.helpers(), ..settings.admin.to_config()? },
         log_filter: Some(logging),
         ..settings.control_config()
     };

@@ -21,6 +21,7 @@ use super::{
     flags::{FaultFlag, LogFormat, ReplicationFlag, RequireFlag, ServeFlags},
     portal_flag::PortalFlag,
     role::{Role, RoleError, location},
+    storage_flags::StorageFlags,
 };
 use crate::{DEFAULT_DATA_DIR, size::ByteSize};
 
@@ -47,6 +48,7 @@ pub(crate) struct Settings {
     pub(crate) nqn_prefix: String,
     pub(crate) provisioner: Provisioner,
     pub(crate) admin: AdminFlags,
+    pub(crate) storage: StorageFlags,
     pub(crate) test_fault: Option<FaultFlag>,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
@@ -157,6 +159,7 @@ impl Settings {
                 default_replication: flags.default_replication,
             },
             admin: flags.admin,
+            storage: flags.storage,
             test_fault: flags.test_fault,
             log: flags.log.unwrap_or_else(|| "info".to_owned()),
             log_format: flags.log_format.unwrap_or(LogFormat::Text),

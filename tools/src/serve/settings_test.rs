@@ -77,6 +77,20 @@ fn the_administration_api_is_configured_by_flags_or_a_table() {
 }
 
 #[test]
+fn programs_for_storage_are_named_by_flags_or_a_table() {
+    let helpers = |flags: ServeFlags| Settings::resolve(flags).expect("fine").storage.helpers();
+    let table = file("[storage.helpers]\nnfs = \"/srv/a\"").expect("a valid table");
+    let flags = parse("--storage-helper nfs=/srv/a").expect("they parse");
+    assert_eq!(helpers(table.clone()), helpers(flags.clone()));
+    let other = parse("--storage-helper aoe=/srv/b").expect("they parse");
+    assert_ne!(helpers(other.clone().or(table)), helpers(flags));
+    for wrong in ["local=/a", "tape=/a", "nfs=a", "nfs"] {
+        assert!(parse(&format!("--storage-helper {wrong}")).is_err(), "{wrong}");
+    }
+    assert!(file("[storage.helpers]\nlocal = \"/a\"").is_err());
+}
+
+#[test]
 fn discovery_has_its_port_beside_the_usual_one() {
     for (line, expected) in [
         ("--nvme 192.0.2.7:4420 --nvme 192.0.2.8:4421", vec![("192.0.2.7:8009", true)]),

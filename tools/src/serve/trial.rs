@@ -87,7 +87,7 @@ impl Trial<'_> {
             // In this order: one that was ready and ended has passed.
             let status = self.child.try_wait()?;
             if self.release.has_passed()? {
-                eprintln!("basalt: release {} is ready", self.release.version());
+                eprintln!("basalt: release {} serves", self.release.version());
                 break;
             }
             match status {

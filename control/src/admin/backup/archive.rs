@@ -72,7 +72,7 @@ pub(crate) enum BadBackup {
 }
 
 impl Saved {
-    pub(super) fn to_tar(&self) -> io::Result<Vec<u8>> {
+    pub(crate) fn to_tar(&self) -> io::Result<Vec<u8>> {
         let mut records = Vec::new();
         for (key, value) in &self.records {
             let line = Line { key: key.clone(), value: value.clone() };

@@ -20,6 +20,8 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Made {
     pub(crate) bytes: u64,
+    /// Before it was written.
+    pub(crate) free_bytes: u64,
     pub(crate) sha256: String,
 }
 
@@ -42,8 +44,8 @@ pub(crate) enum BackupError {
 }
 
 /// Where the API's own backup lies.
-pub(crate) fn api_backup(app: &App) -> PathBuf {
-    app.backups().join("backup.tar")
+pub(crate) fn api_backup(backups: &Path) -> PathBuf {
+    backups.join("backup.tar")
 }
 
 /// Everything that is saved, as it is between two changes.
@@ -77,12 +79,11 @@ pub(super) fn write(saved: &Saved, path: &Path) -> Result<Made, BackupError> {
         return Err(BackupError::TooLarge(bytes));
     }
     let dir = path.parent().unwrap_or(path);
-    files::private_dir(dir)?;
     let free = rustix::fs::statvfs(dir).map_err(io::Error::from)?;
     let free = free.f_bavail * free.f_frsize;
     if bytes > free {
         return Err(BackupError::NoRoom(bytes, free));
     }
     files::write_private(path, &tar)?;
-    Ok(Made { bytes, sha256: hex(&Sha256::digest(fs::read(path)?)) })
+    Ok(Made { bytes, free_bytes: free, sha256: hex(&Sha256::digest(fs::read(path)?)) })
 }

@@ -9,7 +9,7 @@ mod schedule;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::state::Record;
+use crate::{admin::entitlement::Entitlement, state::Record};
 
 pub(crate) use archive::{BadBackup, Saved};
 pub(crate) use make::{BackupError, api_backup, make};
@@ -17,9 +17,18 @@ pub(crate) use restore::{RestoreError, restore, restore_mark};
 pub(crate) use schedule::{Schedule, run};
 
 /// Begin the keys that are about this process or about what happened, and stay as they are: leases, the events, tasks,
-/// what was seen of the drives, logins, the token whose file lies in the data directory, and which backup was restored.
-const NOT_SAVED: [&str; 7] =
-    ["live/", "events/", "tasks/", "inventory/", "sessions/", "credentials/", RestoredRecord::PREFIX];
+/// what was seen of the drives, logins, the token whose file lies in the data directory, which backup was restored, and
+/// what the operator is entitled to.
+const NOT_SAVED: [&str; 8] = [
+    "live/",
+    "events/",
+    "tasks/",
+    "inventory/",
+    "sessions/",
+    "credentials/",
+    RestoredRecord::PREFIX,
+    Entitlement::PREFIX,
+];
 
 /// The latest restore, written in its transaction: after a crash it tells whether it was done.
 #[derive(Debug, Serialize, Deserialize)]

@@ -8,7 +8,10 @@ use uuid::Uuid;
 use super::{BackupError, BadBackup, RestoredRecord, Saved, is_saved, make};
 use crate::{
     accounts::Directory,
-    admin::settings::{AdminSettings, take_effect},
+    admin::{
+        settings::{AdminSettings, take_effect},
+        storage::StorageRecord,
+    },
     app::{App, SharedApp},
     crash_point::crash_point,
     model::{
@@ -82,6 +85,7 @@ async fn check(app: &App, saved: &Saved) -> Result<(), RestoreError> {
     records::<TenantRecord>(saved)?;
     records::<TargetRecord>(saved)?;
     records::<AdminSettings>(saved)?;
+    records::<StorageRecord>(saved)?;
     if records::<Directory>(saved)?.is_empty() {
         return Err(RestoreError::NoUsers);
     }
@@ -156,7 +160,10 @@ async fn reload(app: &SharedApp) -> Result<(), RestoreError> {
     app.auth.oidc.reload(&app.seal).await?;
     match app.state.get::<AdminSettings>(AdminSettings::KEY).await? {
         Some(settings) => take_effect(app, &settings.value),
-        None => app.set_node_name(&app.config.node_name),
+        None => {
+            app.set_node_name(&app.config.node_name);
+            app.names.ask([]);
+        }
     }
     for problem in reconcile::storage(app).await? {
         tracing::warn!("{problem}");

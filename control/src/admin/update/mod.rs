@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub(crate) use package::ReleaseKey;
+pub(crate) use package::{ReleaseKey, check, take_apart, unpack_tar};
 pub(crate) use releases::Releases;
 pub use trial::{NextProgram, ReleaseTrial};
 pub(crate) use trial::{forget_rejected, rejected};
@@ -51,6 +51,8 @@ pub(crate) enum UpdateError {
     Internal(#[from] io::Error),
     #[error("the package has the version {0}, and {1} is installed")]
     NotNewer(String, String),
+    #[error("the uploaded package is not there any more")]
+    Missing,
     #[error("the update failed: {0}")]
     Step(String),
     #[error("an update is running already")]
@@ -65,6 +67,7 @@ impl UpdateError {
             Self::Internal(_) => "E1000",
             Self::NotNewer(..) => "E1001",
             Self::Step(_) => "E1002",
+            Self::Missing => "E1003",
             Self::Running => "E1004",
             Self::BadPackage(_) => "E1005",
         }
@@ -116,6 +119,9 @@ impl Drop for Workshop {
 /// Carries the update through; its outcome is the job's.
 pub(crate) async fn apply(app: &SharedApp, package: &Path, running: &Running) -> Result<String, UpdateError> {
     let running = running.reporter();
+    if !package.is_file() {
+        return Err(UpdateError::Missing);
+    }
     running.reach(20, "the package was found");
     let copy = app.admin.dir.join(WORK).join("metadata.redb");
     let entries = app.state.export().await.map_err(|e| UpdateError::Step(e.to_string()))?;
@@ -134,7 +140,7 @@ pub(crate) async fn apply(app: &SharedApp, package: &Path, running: &Running) ->
         running.reach(50, "the signature is good");
         let unpacked = workshop.path("release");
         package::unpack(&workshop.0, &unpacked)?;
-        let version = package::check(&unpacked)?;
+        let version = check(&unpacked)?;
         let installed = app.release().version;
         running.reach(60, &format!("the package has version {version}, installed is {installed}"));
         if !releases::is_newer(&version, &installed) {

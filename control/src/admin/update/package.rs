@@ -72,8 +72,13 @@ impl ReleaseKey {
                 Ok(key.verify_digest_sig(&digest.finish(), signature).is_ok())
             }
             // It signs the whole text at once.
-            Self::Ed25519(key) => Ok(key.verify_sig(&fs::read(file)?, signature).is_ok()),
+            Self::Ed25519(_) => Ok(self.has_signed_bytes(&fs::read(file)?, signature)),
         }
+    }
+
+    pub(crate) fn has_signed_bytes(&self, text: &[u8], signature: &[u8]) -> bool {
+        let (Self::Rsa(key) | Self::Ed25519(key)) = self;
+        key.verify_sig(text, signature).is_ok()
     }
 }
 
@@ -85,8 +90,14 @@ pub(super) fn open(package: &Path, pass_phrase: &str, dir: &Path) -> Result<(), 
         io::ErrorKind::InvalidData => bad(e.to_string()),
         _ => e.into(),
     })?;
+    take_apart(File::open(&decrypted)?, dir)?;
+    Ok(fs::remove_file(&decrypted)?)
+}
+
+/// What is in the tar that was encrypted goes to files in `dir`.
+pub(crate) fn take_apart(tar: impl Read, dir: &Path) -> Result<(), UpdateError> {
     let mut found = BTreeSet::new();
-    for entry in Archive::new(File::open(&decrypted)?).entries().map_err(no_tar)? {
+    for entry in Archive::new(tar).entries().map_err(no_tar)? {
         let mut entry = entry.map_err(no_tar)?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let limit = match name.as_str() {
@@ -99,7 +110,6 @@ pub(super) fn open(package: &Path, pass_phrase: &str, dir: &Path) -> Result<(), 
         }
         copy(&mut entry, &dir.join(&name), limit)?;
     }
-    fs::remove_file(&decrypted)?;
     match found.len() {
         2 => Ok(()),
         _ => Err(bad(format!("it must hold {INNER} and {SIGNATURE}"))),
@@ -144,10 +154,13 @@ pub(super) fn verify(dir: &Path, key: &ReleaseKey) -> Result<(), UpdateError> {
 
 /// Unpacks what was signed into `to`, which is made: plain files in plain directories, bounded in number and size.
 pub(super) fn unpack(dir: &Path, to: &Path) -> Result<(), UpdateError> {
+    unpack_tar(GzDecoder::new(File::open(dir.join(INNER))?), to)
+}
+
+pub(crate) fn unpack_tar(tar: impl Read, to: &Path) -> Result<(), UpdateError> {
     files::private_dir(to)?;
     let mut left = limits::RELEASE_BYTES;
-    let mut archive = Archive::new(GzDecoder::new(File::open(dir.join(INNER))?));
-    for (n, entry) in archive.entries().map_err(no_tar)?.enumerate() {
+    for (n, entry) in Archive::new(tar).entries().map_err(no_tar)?.enumerate() {
         if n >= limits::RELEASE_FILES {
             return Err(bad(format!("it holds more than {} files", limits::RELEASE_FILES)));
         }
@@ -191,7 +204,7 @@ fn inside(path: &Path) -> Option<PathBuf> {
 const MAX_DEPTH: usize = 8;
 
 /// Everything is there as the manifest says, and nothing else. Returns the version.
-pub(super) fn check(release: &Path) -> Result<String, UpdateError> {
+pub(crate) fn check(release: &Path) -> Result<String, UpdateError> {
     let text = |name: &str| {
         fs::read_to_string(release.join(name))
             .map_err(|e| bad(format!("it has no {name} that can be read: {e}")))

@@ -45,8 +45,9 @@ fn start(app: &SharedApp) -> Result<(), AdminError> {
     let running = app.admin.backup.begin("a backup was asked for")?;
     let this = SharedApp::clone(app);
     tokio::spawn(async move {
-        match make(&this, api_backup(&this)).await {
+        match make(&this, api_backup(&this.backups())).await {
             Ok(made) => {
+                running.note(&format!("size check: {} bytes, {} are free", made.bytes, made.free_bytes));
                 running.note(&format!("backup.tar created, {} bytes, sha256 {}", made.bytes, made.sha256));
                 let result = json!({ "filesize": human(made.bytes), "sha256": made.sha256 });
                 running.succeed_with("the backup is complete", Some(result));
@@ -61,7 +62,7 @@ fn start(app: &SharedApp) -> Result<(), AdminError> {
 fn stop(app: &SharedApp) -> Result<(), AdminError> {
     let failed = |error: &dyn std::fmt::Display| AdminError::invalid(format!("backup.tar stays: {error}"));
     app.admin.backup.clear("the backup was deleted").map_err(|error| failed(&error))?;
-    match fs::remove_file(api_backup(app)) {
+    match fs::remove_file(api_backup(&app.backups())) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(&error)),
         _ => Ok(()),
     }
@@ -86,7 +87,7 @@ pub(crate) async fn get_file(State(app): State<SharedApp>) -> Result<Response, A
     if app.admin.backup.state().status != Some(JobStatus::Success) {
         return Err(AdminError::not_found());
     }
-    download(&api_backup(&app), "backup.tar").await
+    download(&api_backup(&app.backups()), "backup.tar").await
 }
 
 #[utoipa::path(get, path = "/backup/log", tag = "Administration", summary = "What was done about backups",

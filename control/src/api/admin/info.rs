@@ -38,8 +38,8 @@ pub(crate) async fn build(State(app): State<SharedApp>) -> Response {
 #[utoipa::path(get, path = "/health", tag = "Administration", summary = "How full this machine is",
     responses((status = 200, body = Health, description = "done")))]
 pub(crate) async fn health(State(app): State<SharedApp>) -> Result<Response, AdminError> {
-    let data_dir = app.config.data_dir.clone();
-    let read = tokio::task::spawn_blocking(move || Health::read(&data_dir)).await;
+    let (data_dir, clock) = (app.config.data_dir.clone(), app.admin.clock.last());
+    let read = tokio::task::spawn_blocking(move || Health::read(&data_dir, clock)).await;
     match read {
         Ok(Ok(health)) => Ok(uncached(Json(health))),
         Ok(Err(error)) => {

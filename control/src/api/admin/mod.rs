@@ -7,10 +7,12 @@ pub(crate) mod certs;
 mod download;
 mod gate;
 pub(crate) mod info;
+pub(crate) mod license;
 pub(crate) mod reboot;
 pub(crate) mod services;
 pub(crate) mod settings;
 pub(crate) mod setup;
+pub(crate) mod storage;
 pub(crate) mod update;
 
 use axum::http::Method;
@@ -54,11 +56,13 @@ const ENDPOINTS: &[Endpoint] = &[
     always("debug", GET),
     always("endpoints", GET),
     always("health", GET),
+    optional(AdminGroup::License, "license", BOTH),
     always("logs", GET),
     always("reboot", GET),
     always("services", GET),
     optional(AdminGroup::Settings, "settings", BOTH),
     always("setup", POST),
+    optional(AdminGroup::Storage, "storage", BOTH),
     always("update", BOTH),
     always("update/log", GET),
     always("version", GET),

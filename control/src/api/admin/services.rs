@@ -19,10 +19,18 @@ pub(crate) async fn services(State(app): State<SharedApp>) -> Response {
     let store = timeout(limits::NODE_ANSWER, app.state.get::<AdminSettings>(AdminSettings::KEY)).await;
     found.push(("metadata-store".to_owned(), matches!(store, Ok(Ok(_)))));
     found.push(("data-plane".to_owned(), app.is_node_alive()));
+    found.push(("metadata-backup-store".to_owned(), is_backup_store_there(&app).await));
     found.extend(listeners(&app));
     found.extend(app.admin.heartbeats.parts());
     let services: Vec<Value> = found.into_iter().map(|(name, runs)| service(&name, runs)).collect();
     uncached(Json(json!({ "services": services })))
+}
+
+/// A server that is away makes looking for its files slow.
+async fn is_backup_store_there(app: &SharedApp) -> bool {
+    let this = SharedApp::clone(app);
+    let look = tokio::task::spawn_blocking(move || this.backup_store.is_there());
+    matches!(timeout(limits::NODE_ANSWER, look).await, Ok(Ok(true)))
 }
 
 fn service(name: &str, runs: bool) -> Value {

@@ -42,7 +42,7 @@ pub(crate) async fn post(State(app): State<SharedApp>, request: Request) -> Resu
     app.admin.audit.note("settings.post", "/settings");
     let this = SharedApp::clone(&app);
     tokio::spawn(async move {
-        if let Err(wrong) = settings.check_address() {
+        if let Err(wrong) = settings.check_addresses() {
             return running.fail(&wrong.to_string());
         }
         let app = SharedApp::clone(&this);

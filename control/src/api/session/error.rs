@@ -80,7 +80,7 @@ impl From<DirectoryError> for SessionError {
                 StatusCode::NOT_FOUND
             }
             DirectoryError::NoSuchGroup { .. } | DirectoryError::NoSuchMember(_) => StatusCode::BAD_REQUEST,
-            DirectoryError::BuiltIn(_) => StatusCode::FORBIDDEN,
+            DirectoryError::BuiltIn(_) | DirectoryError::Licensed(_) => StatusCode::FORBIDDEN,
             DirectoryError::OtherState(_) => StatusCode::PRECONDITION_FAILED,
             DirectoryError::NameTaken(_)
             | DirectoryError::NumberTaken { .. }

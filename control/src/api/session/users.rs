@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     accounts::{AccountId, Directory, DirectoryError, Ends, Privilege, User},
+    admin::entitlement::Entitlement,
     app::SharedApp,
     envelope::{ApiError, Failure},
     fields::Fields,
@@ -73,7 +74,11 @@ pub(crate) async fn create(
     let mut user = parse(&body)?;
     let password = fields.require("password", password(fields, "password")?)?;
     user.password = Some(app.auth.accounts.hash(password.to_owned()).await);
-    let edit = move |directory: &mut Directory| directory.add_user(user.clone());
+    let most = Entitlement::installed(&app.state).await?.map(|license| license.users);
+    let edit = move |directory: &mut Directory| {
+        directory.check_license(most)?;
+        directory.add_user(user.clone())
+    };
     let made =
         change(&app, by, Ends::Nothing, edit, |user| (user.id, format!("made user {}", user.name))).await?;
     let directory = app.auth.accounts.directory().await?;

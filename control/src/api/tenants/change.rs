@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{budget::consumed, not_found};
 use crate::{
+    admin::entitlement::check_new,
     api::backends::backends,
     app::{App, SharedApp, retry},
     envelope::{ApiError, Code, Failure, Reply, success},
@@ -80,6 +81,7 @@ fn parse_budget(fields: Fields<'_>) -> Result<Budget, Failure> {
 
 /// Records a new tenant; `TenantAlreadyExists` if its name or id is taken.
 pub(crate) async fn make(app: &App, tenant: TenantRecord) -> Result<(), ApiError> {
+    check_new(&app.state).await?;
     retry(|| async {
         refuse_taken(app, &tenant).await?;
         let name = TenantNameRecord { name: tenant.name.to_lowercase(), tenant_id: tenant.id.clone() };

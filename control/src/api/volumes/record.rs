@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::find;
 use crate::{
+    admin::entitlement::check_new,
     api::{backends::backends, tenants::Admission},
     app::{App, Observed},
     envelope::{ApiError, Code, Failure},
@@ -60,6 +61,7 @@ pub(crate) async fn create_as<T>(
     on_nodes: impl Future<Output = Result<T, NodeError>>,
 ) -> Result<(), ApiError> {
     assert_eq!(record.phase, Phase::Creating);
+    check_new(&app.state).await?;
     let uuid = record.uuid;
     let created = format!("created volume {} of {} GiB", record.alias, record.size.capacity_gib);
     let change = admission.change.create(&AliasRecord::of(&record));

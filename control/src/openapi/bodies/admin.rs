@@ -42,6 +42,20 @@ pub(crate) struct AdminSettingsPost {
 }
 
 #[derive(ToSchema)]
+pub(crate) struct AdminStoragePost {
+    /// A JSON document.
+    #[schema(example = r#"{"storage":{"type":"local"}}"#)]
+    settings: String,
+}
+
+#[derive(ToSchema)]
+pub(crate) struct AdminLicensePost {
+    /// Encrypted and signed like a release package.
+    #[schema(format = Binary)]
+    license: String,
+}
+
+#[derive(ToSchema)]
 pub(crate) struct AdminUpdatePost {
     /// A release package.
     #[schema(format = Binary)]

@@ -7,7 +7,8 @@ mod session;
 mod storage;
 
 pub(crate) use admin::{
-    AdminBackupPost, AdminCertsPost, AdminRestorePost, AdminSettingsPost, AdminSetup, AdminUpdatePost,
+    AdminBackupPost, AdminCertsPost, AdminLicensePost, AdminRestorePost, AdminSettingsPost, AdminSetup,
+    AdminStoragePost, AdminUpdatePost,
 };
 pub(crate) use role::{
     PolicyCreate, ResourceCreate, ResourceWrite, RoleCreate, RoleHostAdd, TenantOfRolesChange,

@@ -13,7 +13,7 @@ use super::{
     update::{GOOD, Maker},
 };
 use crate::common::{Client, config};
-use control::serve;
+use control::{AdminGroup, serve};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -31,6 +31,8 @@ async fn server() {
     let directory = Path::new(&directory);
     let mut config = config(&directory.join("data"));
     config.admin.first_run_words = None;
+    config.admin.groups = AdminGroup::ALL.into();
+    config.admin.storage_helpers.add("aoe", "/bin/true".into()).unwrap();
     config.admin.update_key = Some(directory.join("update.key")).filter(|key| key.exists());
     config.admin.release_key = Some(directory.join("release.pem")).filter(|key| key.exists());
     let server = serve(config, None).await.unwrap();
@@ -216,6 +218,26 @@ impl Change for Settings {
     }
 }
 
+struct Storage;
+
+impl Change for Storage {
+    const ENDPOINT: &'static str = "storage";
+    const LOG: &'static str = "storage";
+    const LEAST_STEPS: usize = 6;
+
+    async fn prepare(&mut self, _: &Path, _: &Server) {}
+
+    async fn state(&self, server: &Server) -> Value {
+        server.admin.get("storage").await.json()["storage"]["device"].clone()
+    }
+
+    async fn form(&mut self, n: usize, _: &Server) -> (Vec<(&'static str, Vec<u8>)>, Value) {
+        let device = format!("e{n}.1");
+        let document = json!({"storage": {"type": "aoe", "device": device}});
+        (vec![("settings", document.to_string().into_bytes())], json!(device))
+    }
+}
+
 #[derive(Default)]
 struct Certs {
     credentials: PathBuf,
@@ -300,6 +322,11 @@ impl Change for Restore {
 #[tokio::test]
 async fn settings_are_the_old_ones_or_the_new_ones() {
     kill_at_every_step(Settings).await;
+}
+
+#[tokio::test]
+async fn the_storage_is_the_old_one_or_the_new_one() {
+    kill_at_every_step(Storage).await;
 }
 
 #[tokio::test]

@@ -7,8 +7,10 @@ mod crash;
 mod first_run;
 mod gate;
 mod info;
+mod license;
 mod sealing;
 mod settings;
+mod storage;
 mod update;
 
 use std::collections::BTreeMap;

@@ -84,6 +84,33 @@ async fn addresses_wait_for_a_restart_and_must_be_this_machines() {
     assert_eq!(address, Some("127.0.0.1".parse().unwrap()));
 }
 
+/// The time server that the settings name is asked.
+#[tokio::test]
+async fn the_clock_is_compared() {
+    let (_running, admin) = start().await;
+    assert_eq!(admin.get("health").await.json().get("clock"), None);
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let server = socket.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        loop {
+            let mut message = [0; 512];
+            let (_, from) = socket.recv_from(&mut message).await.unwrap();
+            // It has no time since 1900, and says who asked.
+            message.copy_within(40..48, 24);
+            message[..2].copy_from_slice(&[0x24, 1]);
+            message[32..48].fill(0);
+            socket.send_to(&message[..48], from).await.unwrap();
+        }
+    });
+    let document = |server: &str| json!({"network": {"interface": "eth0", "hostname": "node", "ntpserver": server}, "app": {}});
+    assert_eq!(post(&admin, &document(&server)).await.status, 202);
+    let compared = |answer: &super::Answer| answer.json()["clock"]["server"] == json!(server);
+    let clock = admin.wait("health", compared).await.json()["clock"].clone();
+    assert!(clock["offset_ms"].as_f64().unwrap() < -3e12 && clock.get("error").is_none(), "{clock}");
+    assert_eq!(post(&admin, &document("")).await.status, 202);
+    admin.wait("health", |answer| answer.json().get("clock").is_none()).await;
+}
+
 #[tokio::test]
 async fn wrong_ones_change_nothing_and_name_the_field() {
     let (_running, admin) = start().await;

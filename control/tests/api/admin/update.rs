@@ -62,12 +62,21 @@ impl Maker {
             append(&mut tar, name, text.as_bytes());
         }
         append(&mut tar, "manifest", manifest.as_bytes());
-        let inner = tar.into_inner().unwrap().finish().unwrap();
+        self.seal("software_package.tar.gz", &tar.into_inner().unwrap().finish().unwrap())
+    }
+
+    /// As `POST license` takes it.
+    pub(super) fn license(&self, document: &Value) -> Vec<u8> {
+        self.seal("license.json", document.to_string().as_bytes())
+    }
+
+    /// Signed and encrypted.
+    fn seal(&self, name: &str, inner: &[u8]) -> Vec<u8> {
         let mut signature = vec![0; self.0.public_modulus_len()];
-        self.0.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), &inner, &mut signature).unwrap();
+        self.0.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), inner, &mut signature).unwrap();
         let mut tar = tar::Builder::new(Vec::new());
-        append(&mut tar, "software_package.tar.gz", &inner);
-        append(&mut tar, "software_package.tar.gz.sign", &signature);
+        append(&mut tar, name, inner);
+        append(&mut tar, &format!("{name}.sign"), &signature);
         sealing::encrypt(PASS_PHRASE, &tar.into_inner().unwrap())
     }
 }
