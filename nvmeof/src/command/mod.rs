@@ -9,6 +9,7 @@ pub(crate) mod effects;
 mod fabrics;
 mod lba_status;
 mod nvm;
+mod replica;
 mod reservation;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ pub use authentication::AuthenticationCommand;
 pub use fabrics::{Connect, FabricsCommand, PropertyWidth};
 pub use lba_status::{GetLbaStatus, LbaStatusWanted};
 pub use nvm::{BlockRange, CopyFormat, CopySource, NvmCommand, dsm_ranges};
+pub use replica::{ReplicaBlocks, ReplicaCommand, ReplicaTag};
 pub use reservation::ReservationRequest;
 
 use crate::{

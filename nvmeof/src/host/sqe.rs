@@ -5,7 +5,7 @@ use zerocopy::{FromZeros, IntoBytes, transmute};
 
 use crate::{
     Nqn,
-    command::Instance,
+    command::{Instance, ReplicaBlocks, ReplicaTag},
     reservation::{AcquireAction, RegisterAction, ReleaseAction, ReservationType},
     wire::{
         Sqe,
@@ -18,6 +18,7 @@ use crate::{
         },
         opcode::{AdminOpcode, Cns, FabricsType, FeatureId, LbaStatusAction, LogPageId, NvmOpcode},
         property::Property,
+        replica::{ReplicaOpcode, ReplicaSqe, Zeroing},
         reservation::{EDS, IEKEY, ReservationKeys, ReservationReportSqe, ReservationSqe},
     },
 };
@@ -310,6 +311,51 @@ fn read_write(opcode: NvmOpcode, nsid: u32, lba: u64, blocks: u32, control: u16)
     rw.nlb_z = u16::try_from(blocks - 1).expect("at most 65,536 blocks").into();
     rw.control = control.into();
     transmute!(rw)
+}
+
+/// A message to the replica of volume `nsid`, which is the command's data.
+pub fn replica_send(nsid: u32) -> Sqe {
+    let mut sqe = Sqe::new(ReplicaOpcode::SEND.0);
+    sqe.nsid = nsid.into();
+    sqe
+}
+
+/// The next message from another node.
+pub fn replica_receive() -> Sqe {
+    Sqe::new(ReplicaOpcode::RECEIVE.0)
+}
+
+/// The command's data into blocks of a replica.
+pub fn replica_write(nsid: u32, tag: ReplicaTag, range: ReplicaBlocks) -> Sqe {
+    transmute!(replica(ReplicaOpcode::WRITE, nsid, tag, range))
+}
+
+/// Zeros into blocks of a replica.
+pub fn replica_write_zeroes(nsid: u32, tag: ReplicaTag, range: ReplicaBlocks, zeroing: Zeroing) -> Sqe {
+    let mut zeroes = replica(ReplicaOpcode::WRITE_ZEROES, nsid, tag, range);
+    zeroes.zeroing = zeroing.0.into();
+    transmute!(zeroes)
+}
+
+/// Flush of a replica.
+pub fn replica_flush(nsid: u32, tag: ReplicaTag) -> Sqe {
+    transmute!(replica(ReplicaOpcode::FLUSH, nsid, tag, ReplicaBlocks { lba: 0, blocks: 0 }))
+}
+
+/// Blocks of a replica.
+pub fn replica_fetch(nsid: u32, tag: ReplicaTag, range: ReplicaBlocks) -> Sqe {
+    transmute!(replica(ReplicaOpcode::FETCH, nsid, tag, range))
+}
+
+fn replica(opcode: ReplicaOpcode, nsid: u32, tag: ReplicaTag, range: ReplicaBlocks) -> ReplicaSqe {
+    let mut replica: ReplicaSqe = transmute!(Sqe::new(opcode.0));
+    replica.nsid = nsid.into();
+    replica.session = tag.session.into();
+    replica.incarnation = tag.incarnation.into();
+    replica.command = tag.command.into();
+    replica.slba = range.lba.into();
+    replica.blocks = range.blocks.into();
+    replica
 }
 
 #[cfg(test)]

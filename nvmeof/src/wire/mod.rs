@@ -14,6 +14,7 @@ pub mod nvm;
 pub mod opcode;
 pub mod pdu;
 pub mod property;
+pub mod replica;
 pub mod reservation;
 pub mod sqe;
 pub mod status;

@@ -57,6 +57,9 @@ open_enum! {
         ANA_INACCESSIBLE = 0x302,
         ANA_TRANSITION = 0x303,
         CONTROLLER_PATHING_ERROR = 0x360,
+
+        /// Vendor specific, between nodes only: the replica obeys another primary, or another connection of this one.
+        REPLICA_REFUSED = 0x7C0 | DNR,
     }
 }
 
