@@ -29,11 +29,15 @@ const CACHED_MAX_BYTES: usize = 32 << 20;
 /// Whoever holds it owns those bytes: an I/O operation takes it and gives it back when the kernel is done.
 /// Ranges of one block can be split off and travel separately; the block returns to its core's pool with the
 /// last of them. Not `Send`: buffers stay on their core.
+///
+/// One that was [shared](Self::share) is read only, for good.
 pub struct Buf {
     /// `None` only during drop.
     block: Option<Rc<Block>>,
     start: usize,
     end: usize,
+    /// Others may hold the same bytes: nobody changes them any more.
+    shared: bool,
 }
 
 struct Block {
@@ -91,7 +95,8 @@ impl Buf {
     /// If `at` lies beyond the end.
     pub fn split_to(&mut self, at: usize) -> Self {
         assert!(at <= self.len(), "split at {at} of {}", self.len());
-        let front = Self { block: self.block.clone(), start: self.start, end: self.start + at };
+        let front =
+            Self { block: self.block.clone(), start: self.start, end: self.start + at, shared: self.shared };
         self.start += at;
         front
     }
@@ -103,8 +108,16 @@ impl Buf {
     pub fn unsplit(mut front: Self, back: Self) -> Self {
         let same = Rc::ptr_eq(front.block(), back.block());
         assert!(same && front.end == back.start, "not neighbours of one block");
+        front.shared |= back.shared;
         front.end = back.end;
         front
+    }
+
+    /// Another buffer of the same bytes, so that a drive and several connections can send them at once. Neither can be
+    /// written to from now on.
+    pub fn share(&mut self) -> Self {
+        self.shared = true;
+        Self { block: self.block.clone(), start: self.start, end: self.end, shared: true }
     }
 
     /// Keeps `charge` for as long as any part of this memory is in use.
@@ -114,6 +127,14 @@ impl Buf {
 
     fn block(&self) -> &Rc<Block> {
         self.block.as_ref().expect("taken only by drop")
+    }
+
+    /// Whoever is about to have the kernel write into it makes sure of this.
+    ///
+    /// # Panics
+    /// If somebody else may read these bytes.
+    pub(super) fn assert_exclusive(&self) {
+        assert!(!self.shared, "a shared buffer is read only");
     }
 
     /// Address of the first byte, for the kernel. Valid while the buffer lives.
@@ -180,7 +201,7 @@ impl Pool {
                 block
             },
         );
-        Poll::Ready(Buf { block: Some(block), start: 0, end: len })
+        Poll::Ready(Buf { block: Some(block), start: 0, end: len, shared: false })
     }
 
     fn give_back(&mut self, block: Rc<Block>) {
@@ -264,14 +285,15 @@ impl Deref for Buf {
 
     fn deref(&self) -> &[u8] {
         // SAFETY: the range lies within the block, was initialised (zeroed at least), and this buffer is the only
-        // one over it.
+        // one over it, or all over it are shared, so that nobody writes to it.
         unsafe { std::slice::from_raw_parts(self.as_kernel_ptr(), self.end - self.start) }
     }
 }
 
 impl DerefMut for Buf {
     fn deref_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as in `deref`; `&mut self` makes it exclusive.
+        self.assert_exclusive();
+        // SAFETY: as in `deref`; it is the only one, and `&mut self` makes the access exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.as_kernel_ptr(), self.end - self.start) }
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     future::poll_fn,
+    ops::Range,
     sync::{Mutex, MutexGuard, PoisonError},
     task::{Poll, Waker},
 };
@@ -67,7 +68,7 @@ impl LossyDisk {
 
     pub(super) async fn write(
         &self,
-        mut buf: Buf,
+        buf: Buf,
         offset: u64,
         durability: Durability,
     ) -> (Buf, Result<(), DiskError>) {
@@ -77,7 +78,7 @@ impl LossyDisk {
             let mut cached = self.cached();
             for at in 0..buf.len() as u64 / SECTOR_BYTES {
                 let mut data = [0; SECTOR_BYTES as usize];
-                data.copy_from_slice(sector_of(&mut buf, at));
+                data.copy_from_slice(&buf[sector_range(at)]);
                 cached.insert(first + at, data);
                 if rt::random_u64().is_multiple_of(EARLY_ONE_IN) {
                     early.push((first + at, data));
@@ -105,8 +106,7 @@ impl LossyDisk {
     fn forget_written(&self, buf: &Buf, first: u64, count: u64) {
         let mut cached = self.cached();
         for at in 0..count {
-            let from = (at * SECTOR_BYTES) as usize;
-            let written = &buf[from..from + SECTOR_BYTES as usize];
+            let written = &buf[sector_range(at)];
             if cached.get(&(first + at)).is_some_and(|data| data == written) {
                 cached.remove(&(first + at));
             }
@@ -181,6 +181,10 @@ impl Drop for Taken<'_> {
 }
 
 fn sector_of(buf: &mut Buf, at: u64) -> &mut [u8] {
+    &mut buf[sector_range(at)]
+}
+
+fn sector_range(at: u64) -> Range<usize> {
     let from = (at * SECTOR_BYTES) as usize;
-    &mut buf[from..from + SECTOR_BYTES as usize]
+    from..from + SECTOR_BYTES as usize
 }

@@ -76,6 +76,7 @@ pub(super) fn complete(ops: &mut Slab<OpState>, key: usize, result: i32, turns: 
 impl<'fd> Op<'fd> {
     /// Fills `buf[from..]`, or less, from a file.
     pub(in crate::rt) fn read(fd: BorrowedFd<'fd>, buf: Buf, from: usize, offset: u64) -> Self {
+        buf.assert_exclusive();
         let (to, len) = part(&buf, from..buf.len());
         Self::start(opcode::Read::new(raw(fd), to, len).offset(offset).build(), Resource::Buf(buf))
     }
@@ -100,6 +101,7 @@ impl<'fd> Op<'fd> {
 
     /// Receives into `buf[range]`; resolves to how many bytes came, 0 at the end of the stream.
     pub(in crate::rt) fn receive(fd: BorrowedFd<'fd>, buf: Buf, range: Range<usize>) -> Self {
+        buf.assert_exclusive();
         let (to, len) = part(&buf, range);
         Self::start(opcode::Recv::new(raw(fd), to, len).build(), Resource::Buf(buf))
     }
