@@ -6,6 +6,7 @@
 pub mod engine;
 pub mod host;
 pub mod limits;
+pub mod mirror;
 pub mod node;
 pub mod offline;
 mod outbox;

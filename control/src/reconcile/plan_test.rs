@@ -19,6 +19,7 @@ use crate::model::{
 
 fn on_node(uuid: u128) -> VolumeInfo {
     VolumeInfo {
+        replica: None,
         uuid: Uuid::from_u128(uuid),
         parts: Vec::new(),
         complete: true,

@@ -33,6 +33,10 @@ pub enum EngineError {
     /// The volume is being deleted or its drive is closed.
     #[error("the volume is offline")]
     Offline,
+    /// This node does not lead the replicated volume: another path does, or will. Whether a write was done is open until
+    /// its host asks there.
+    #[error("another node leads the volume")]
+    Elsewhere,
     /// A host marked blocks of this range uncorrectable, and they were not written since.
     #[error("the range was marked uncorrectable")]
     Uncorrectable,
@@ -65,6 +69,8 @@ pub enum Corruption {
     Unreadable,
     #[error("the side record of a block is not what was written")]
     SideRecord,
+    #[error("the durable fields of a replica are not there or make no sense")]
+    Replica,
 }
 
 /// Why a drive was not opened or formatted. Nothing was changed on it.

@@ -68,6 +68,7 @@ mod volume;
 mod walk;
 mod write;
 
+pub(crate) use self::format::crc32c;
 pub use self::{
     attachment::ATTACHMENT_BYTES_MAX,
     check::{CheckReport, check},

@@ -48,6 +48,15 @@ impl Survey {
         &self.ranges
     }
 
+    /// The same for who counts from so many bytes on.
+    #[must_use]
+    pub fn counted_from(mut self, start_bytes: u64) -> Self {
+        for range in &mut self.ranges {
+            *range = range.start - start_bytes..range.end - start_bytes;
+        }
+        self
+    }
+
     /// Whether all was looked at and all that was found is there.
     pub fn is_complete(&self) -> bool {
         self.is_complete

@@ -241,6 +241,11 @@ impl Volume {
         !self.drive.write_through
     }
 
+    /// The machine's boot since which its drive has lost nothing that was written.
+    pub fn boot_id(&self) -> [u8; 16] {
+        self.drive.disk.boot_id()
+    }
+
     /// The drive that it is on.
     pub fn drive_uuid(&self) -> Uuid {
         self.drive.uuid

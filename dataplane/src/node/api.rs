@@ -8,8 +8,8 @@ use nvmeof::tls::RetainedPsk;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::limits;
 pub use crate::target::CONTROLLER_IDS;
+use crate::{limits, mirror::ReplicaIdentity};
 
 /// Everything a node needs to start.
 #[derive(Debug, Clone)]
@@ -260,6 +260,9 @@ pub struct VolumeInfo {
     pub used_bytes: u64,
     /// Extents of the frozen layers below its head, in bytes: shared with snapshots and clones.
     pub shared_bytes: u64,
+    /// Which replica it is, if other nodes hold some of the same volume.
+    #[serde(default)]
+    pub replica: Option<ReplicaIdentity>,
     /// False for a read-only snapshot volume.
     pub writable: bool,
     pub limits: RateLimits,

@@ -5,7 +5,8 @@ use uuid::Uuid;
 use super::{
     BlockSize, Node, NodeError, VolumeInfo,
     parts::{OnDrive, VolumeParts},
-    volumes::count,
+    replicas::check_grain,
+    volumes::{count, hidden_bytes},
 };
 use crate::{engine, limits};
 
@@ -22,6 +23,11 @@ impl Node {
         // One at a time: a handle's parts change one after the other.
         let _together = self.inner.together.take().await;
         let whole = self.volume_parts(uuid)?.checked()?;
+        let hidden_bytes = hidden_bytes(&whole);
+        if hidden_bytes > 0 {
+            check_grain(size_bytes)?;
+        }
+        let (size_bytes, reserved_bytes) = (size_bytes + hidden_bytes, reserved_bytes + hidden_bytes);
         let handle = self.find(uuid)?;
         let now_bytes = handle.size_bytes();
         if size_bytes < now_bytes {
@@ -36,6 +42,7 @@ impl Node {
             }
             grown => grown?,
         }
+        self.replica_expanded(uuid).await;
         self.inner.target.volume_changed(uuid);
         self.volume(uuid).await
     }

@@ -9,6 +9,7 @@ mod open_drive;
 mod parts;
 mod paths;
 mod rate_limits;
+mod replicas;
 mod snapshots;
 mod usage;
 mod volumes;
@@ -131,6 +132,9 @@ impl Node {
 
     /// Ends connections after their commands, writes a checkpoint of every drive, and stops the cores.
     pub async fn shutdown(&self) {
+        for replica in self.replicas().await {
+            self.stop_replica(replica.volume).await;
+        }
         let target = self.inner.target.clone();
         let stop = move || async move {
             target.stop().await;
@@ -175,7 +179,7 @@ impl Node {
     /// namespace are disconnected; others are told what changed.
     pub async fn set_subsystem(&self, spec: SubsystemSpec) -> Result<(), NodeError> {
         let volumes: Vec<Volume> =
-            spec.namespaces.iter().map(|ns| self.find(ns.volume)).collect::<Result<_, _>>()?;
+            spec.namespaces.iter().map(|ns| self.for_hosts(ns.volume)).collect::<Result<_, _>>()?;
         self.inner.target.set_subsystem(&spec, &volumes)
     }
 

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{Node, NodeError, NodeObject, PartInfo, VolumeState, open_drive::OpenDrive};
 use crate::{
     engine::{self, EngineError, Snapshot},
+    mirror::ReplicaIdentity,
     rt,
     volume::{Volume, Whole, worst},
 };
@@ -91,6 +92,18 @@ impl Node {
         let whole = self.volume_parts(uuid)?.checked()?;
         let volume = Volume::of_parts(whole.parts.into_iter().map(|one| one.part).collect());
         Ok(handles.entry(uuid).or_insert(volume).clone())
+    }
+
+    /// The same for hosts: one that other nodes hold, too, is used through its replica, or not at all.
+    pub(super) fn for_hosts(&self, uuid: Uuid) -> Result<Volume, NodeError> {
+        let volume = self.find(uuid)?;
+        match self.inner.target.mirrors().get(uuid) {
+            Some(mirror) => Ok(volume.through(mirror)),
+            None if ReplicaIdentity::of(&volume).is_some() => {
+                Err(NodeError::Invalid("volume: its replica here does not take part".into()))
+            }
+            None => Ok(volume),
+        }
     }
 
     /// Some of a volume's parts are others now. In the handle that all who use it share, if there is one.

@@ -9,7 +9,7 @@ use super::{
     VolumeInfo,
     open_drive::OpenDrive,
     parts::{OnDrive, SnapshotParts, VolumeParts},
-    volumes::{Creating, count},
+    volumes::{Creating, check_alone, count},
 };
 use crate::{
     engine::{self, NewClone, Part, Seat, Snapshot},
@@ -29,6 +29,7 @@ impl Node {
             creating.push(Creating::begin(self, spec.snapshot)?);
             self.check_unused(spec.snapshot)?;
             let whole = self.volume_parts(spec.volume)?.checked()?;
+            check_alone(&whole, "has no snapshots yet")?;
             let of = count(whole.parts.len());
             for OnDrive { drive, part } in whole.parts {
                 let new = Part { uuid: spec.snapshot, index: part.part(), of };
@@ -113,6 +114,7 @@ impl Node {
         let _alone = Creating::begin(self, spec.uuid)?;
         self.check_unused(spec.uuid)?;
         let source = self.volume_parts(spec.source)?.checked()?;
+        check_alone(&source, "has no clones yet")?;
         let wanted = clones_of(source, spec)?;
         let _together = self.inner.together.take().await;
         let seats = Seat::for_parties(wanted.len());

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     engine::{self, EngineError, Part},
+    mirror::{META_BYTES, ReplicaIdentity},
     volume::spread,
 };
 
@@ -47,7 +48,8 @@ impl Node {
     pub async fn delete_volume(&self, uuid: Uuid) -> Result<(), NodeError> {
         let whole = self.volume_parts(uuid)?;
         let exported = |spec: &super::SubsystemSpec| spec.namespaces.iter().any(|ns| ns.volume == uuid);
-        if self.inner.target.subsystems().iter().any(exported) {
+        let takes_part = self.inner.target.mirrors().get(uuid).is_some();
+        if takes_part || self.inner.target.subsystems().iter().any(exported) {
             return Err(NodeError::InUse(NodeObject::Volume));
         }
         self.delete_parts(whole.into_all()).await?;
@@ -57,17 +59,19 @@ impl Node {
     }
 
     pub(super) fn info(&self, uuid: Uuid, whole: &VolumeParts) -> VolumeInfo {
-        let sum = |of: fn(&engine::Volume) -> u64| whole.parts.iter().map(|one| of(&one.part)).sum();
+        let sum = |of: fn(&engine::Volume) -> u64| whole.parts.iter().map(|one| of(&one.part)).sum::<u64>();
         let first = &whole.parts[0].part;
+        let (replica, hidden_bytes) = (replica_of(whole), hidden_bytes(whole));
         VolumeInfo {
             uuid,
             parts: whole.infos(engine::Volume::size_bytes),
             complete: whole.missing.is_none(),
-            size_bytes: sum(engine::Volume::size_bytes),
+            size_bytes: sum(engine::Volume::size_bytes).saturating_sub(hidden_bytes),
             block_size: BlockSize::of(first.block_bytes()),
-            reserved_bytes: sum(engine::Volume::reserved_bytes),
+            reserved_bytes: sum(engine::Volume::reserved_bytes).saturating_sub(hidden_bytes),
             used_bytes: sum(engine::Volume::used_bytes),
             shared_bytes: sum(engine::Volume::shared_bytes),
+            replica,
             writable: first.is_writable(),
             limits: self.inner.target.limits(uuid),
             state: whole.state(engine::Volume::state),
@@ -129,6 +133,24 @@ impl Node {
         made.reverse();
         Ok(made)
     }
+}
+
+/// Which replica it is, if other nodes hold some of the same volume.
+fn replica_of(whole: &VolumeParts) -> Option<ReplicaIdentity> {
+    ReplicaIdentity::decode(&whole.parts.first()?.part.attachment())
+}
+
+/// What hosts do not see of it.
+pub(super) fn hidden_bytes(whole: &VolumeParts) -> u64 {
+    if replica_of(whole).is_some() { META_BYTES } else { 0 }
+}
+
+/// What replicas do not do together yet.
+pub(super) fn check_alone(whole: &VolumeParts, what: &str) -> Result<(), NodeError> {
+    if replica_of(whole).is_some() {
+        return Err(NodeError::Invalid(format!("volume: a replicated one {what}")));
+    }
+    Ok(())
 }
 
 /// Of parts.

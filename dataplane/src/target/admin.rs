@@ -323,7 +323,7 @@ async fn notice_changes(queue: &Rc<Queue>, admin: &AdminQueue) {
         let association = association.clone();
         rt::spawn(async move {
             rt::sleep(limits::UNPUBLISH_GRACE).await;
-            if association.subsystem.exports().visible_to(&association.host.nqn).is_empty() {
+            if !association.subsystem.exports().admits(&association.host.nqn) {
                 association.end();
             }
         });

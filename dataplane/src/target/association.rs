@@ -25,7 +25,7 @@ use super::{
     subsystem::TargetSubsystem,
     wait::{Flag, Gate},
 };
-use crate::rt::Signal;
+use crate::{mirror::Mailbox, rt::Signal};
 
 /// What ends a queue pair or its commands from outside, and what it counted.
 #[derive(Debug, Default)]
@@ -92,6 +92,8 @@ pub(super) struct Association {
     queue_ended: Signal,
     /// Failed I/O commands that the admin queue has not put into the error log yet.
     errors: Mutex<Vec<ErrorRecord>>,
+    /// Of another node, which asks here for what replicas have to tell it.
+    pub(super) mailbox: Arc<Mailbox>,
     /// Reservation notices that the admin queue has not told yet, by NSID.
     notices: Mutex<Vec<(u32, NoticeKind)>>,
 }
@@ -138,6 +140,7 @@ impl Association {
             shown: Shown::default(),
             queue_ended: Signal::default(),
             errors: Mutex::default(),
+            mailbox: Arc::default(),
             notices: Mutex::default(),
         }
     }

@@ -86,7 +86,8 @@ impl Authentication {
 impl Shared {
     /// How the host of a controller has to authenticate, if it has to.
     fn requirement_of(&self, association: &Association) -> Option<Arc<Requirement>> {
-        self.requirements().get(&association.host.nqn).cloned()
+        let host = &association.host.nqn;
+        self.requirement_of_node(host).or_else(|| self.requirements().get(host).cloned())
     }
 }
 

@@ -38,6 +38,11 @@ impl ExportsView {
         cached.clone()
     }
 
+    /// The host is another node.
+    pub(super) fn serves_replicas(&self) -> bool {
+        self.exports.serves_replicas
+    }
+
     /// What the host may use now, ascending by NSID.
     pub(super) fn namespaces(&self) -> &[TargetNamespace] {
         if self.allowed { &self.exports.namespaces } else { &[] }

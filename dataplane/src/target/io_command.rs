@@ -4,7 +4,7 @@ use std::{rc::Rc, sync::atomic::Ordering};
 
 use nvmeof::{
     Status,
-    command::{DataPointer, NvmCommand, dsm_ranges},
+    command::{DataPointer, NvmCommand, ReplicaCommand, dsm_ranges},
     wire::{Sqe, opcode::NSID_ALL},
 };
 
@@ -18,7 +18,7 @@ use super::{
     qos::Lane,
     queue::{Answer, Half},
     read::{compare, read, verify},
-    reservations,
+    replicas, reservations,
     subsystem::TargetNamespace,
 };
 use crate::{engine::EngineError, rt::Buf, volume::Volume};
@@ -63,6 +63,9 @@ impl IoWork {
         in_capsule_len: u32,
         half: Option<Half>,
     ) -> Result<Prepared, Status> {
+        if view.serves_replicas() {
+            return Self::prepare_replica(view, sqe, in_capsule_len);
+        }
         let command = NvmCommand::parse(sqe)?;
         let nsid = sqe.nsid.get();
         let data_len = match command {
@@ -89,12 +92,30 @@ impl IoWork {
             return Err(status);
         }
         let volume = &view.namespaces()[index].volume;
+        if volume.is_mirrored() && is_for_one_node(&command, half.is_some()) {
+            return Err(Status::INVALID_OPCODE);
+        }
         let operation = Operation::of(command, volume)?;
         if half.is_some() {
             operation.check_atomic(volume)?;
         }
         let work = Self { half, ..Self::new(view, index, operation) };
         Ok(match data_len {
+            0 => Prepared::Begin(work),
+            len_bytes => Prepared::AfterData { work, len_bytes },
+        })
+    }
+
+    /// A command of another node.
+    fn prepare_replica(view: &Rc<ExportsView>, sqe: &Sqe, in_capsule_len: u32) -> Result<Prepared, Status> {
+        if matches!(NvmCommand::parse(sqe), Ok(NvmCommand::Disconnect)) && in_capsule_len == 0 {
+            return Ok(Prepared::Disconnect);
+        }
+        let (number, command) = replicas::parse(sqe)?;
+        let data = replicas::data_of(&command);
+        check_capsule(data, in_capsule_len)?;
+        let work = Self::new(view, 0, Operation::Replica { number, command });
+        Ok(match data.len_bytes() {
             0 => Prepared::Begin(work),
             len_bytes => Prepared::AfterData { work, len_bytes },
         })
@@ -112,9 +133,17 @@ impl IoWork {
     /// Data that it reads for the host.
     pub(super) fn answer_bytes(&self) -> usize {
         match self.operation {
-            Operation::Read { len_bytes, .. } => len_bytes as usize,
+            Operation::Read { len_bytes, .. }
+            | Operation::Replica { command: ReplicaCommand::Fetch { len_bytes, .. }, .. } => {
+                len_bytes as usize
+            }
             _ => 0,
         }
+    }
+
+    /// Whether it waits, like a command that has not begun, for a message to another node.
+    pub(super) fn awaits_mail(&self) -> bool {
+        matches!(self.operation, Operation::Replica { command: ReplicaCommand::Receive { .. }, .. })
     }
 
     /// Whether who takes rights away waits for its end.
@@ -153,7 +182,8 @@ impl IoWork {
             | Operation::Flush
             | Operation::FlushAll
             | Operation::Reservation(_)
-            | Operation::ReservationReport { .. } => return None,
+            | Operation::ReservationReport { .. }
+            | Operation::Replica { .. } => return None,
         };
         Some((self.namespace, bytes))
     }
@@ -161,6 +191,9 @@ impl IoWork {
     /// Does it. `data` is what came from the host. Reservations are looked at now, not when the command came.
     pub(super) async fn execute(mut self, caller: &Caller<'_>, data: Option<Buf>) -> Answer {
         let counters = caller.counters;
+        if let Operation::Replica { number, command } = self.operation {
+            return replicas::execute(caller, number, command, data).await;
+        }
         if let Some(status) = self.meant().iter().find_map(|namespace| namespace.path.refusal()) {
             return Answer::status(status);
         }
@@ -223,7 +256,7 @@ impl IoWork {
             Operation::ReservationReport { len_bytes } => namespace.reservations.report(len_bytes).await,
             Operation::Flush => status_of(volume.flush().await, Direction::Write, counters),
             Operation::Ignore => Answer::status(Status::SUCCESS),
-            Operation::FlushAll => unreachable!("handled above"),
+            Operation::FlushAll | Operation::Replica { .. } => unreachable!("handled above"),
         }
     }
 
@@ -272,6 +305,17 @@ impl IoWork {
             .iter()
             .any(|namespace| !namespace.reservations.allows(caller.association.host.id, access))
     }
+}
+
+/// What replicas do not agree on yet, so that a replicated volume does not have it.
+fn is_for_one_node(command: &NvmCommand, is_fused: bool) -> bool {
+    is_fused
+        || matches!(
+            command,
+            NvmCommand::Reservation { .. }
+                | NvmCommand::ReservationReport { .. }
+                | NvmCommand::WriteUncorrectable { .. }
+        )
 }
 
 /// Data must be where the descriptor says: all of the capsule's, or none in the capsule.
@@ -333,6 +377,7 @@ pub(super) fn status_of(
         (EngineError::CapacityExceeded, _) => Status::CAPACITY_EXCEEDED,
         (EngineError::ReadOnly, _) => Status::NAMESPACE_IS_WRITE_PROTECTED,
         (EngineError::Offline | EngineError::Moved, _) => Status::NAMESPACE_NOT_READY,
+        (EngineError::Elsewhere, _) => Status::INTERNAL_PATH_ERROR,
         (EngineError::Uncorrectable, _) => Status::MARKED_UNCORRECTABLE,
         (EngineError::Disk(_) | EngineError::Corruption(_), Direction::Read) => {
             Status::UNRECOVERED_READ_ERROR

@@ -51,7 +51,9 @@ impl Shared {
         let (keys, requirements) = (self.keys.lock(), self.requirements());
         secure::check_connect(&keys, request, secured, self.discovery.is_named(&request.subsystem_nqn))?;
         let (kind, subsystem) = self.subsystem_for(request, arrival.serves)?;
-        let authenticates = kind == ControllerKind::Io && requirements.contains_key(&request.host.nqn);
+        let host = &request.host.nqn;
+        let is_required = requirements.contains_key(host) || self.requirement_of_node(host).is_some();
+        let authenticates = kind == ControllerKind::Io && is_required;
         drop((keys, requirements));
         let mut controllers = self.controllers();
         if controllers.stopping || controllers.by_id.len() >= limits::CONTROLLERS {
@@ -83,7 +85,7 @@ impl Shared {
             Serves::Discovery => None,
         };
         let subsystem = subsystem.ok_or(ConnectRefusal::unknown_subsystem())?;
-        if subsystem.exports().visible_to(&request.host.nqn).is_empty() {
+        if !subsystem.exports().admits(&request.host.nqn) {
             return Err(ConnectRefusal::host_not_allowed());
         }
         Ok((ControllerKind::Io, subsystem))

@@ -25,6 +25,7 @@ mod portal;
 mod qos;
 mod queue;
 mod read;
+mod replicas;
 mod reservations;
 mod secure;
 mod shown;
@@ -52,6 +53,7 @@ use nvmeof::{
 use uuid::Uuid;
 
 pub use self::controllers::CONTROLLER_IDS;
+pub(crate) use self::wait::race;
 
 use self::{
     association::Association,
@@ -70,6 +72,7 @@ use self::{
 };
 use crate::{
     limits,
+    mirror::Mirrors,
     node::{
         ControllerInfo, DiscoveryPortalConfig, HostTls, NodeError, NodeUsage, PortalConfig, RateLimits,
         StartError, SubsystemSpec, SubsystemUsage,
@@ -126,6 +129,7 @@ pub(crate) struct Shared {
     requirements: Mutex<BTreeMap<Nqn, Arc<Requirement>>>,
     usage: PastUsage,
     paths: AllPaths,
+    mirrors: Arc<Mirrors>,
     controllers: Mutex<Controllers>,
     /// A controller ended.
     controller_ended: Flag,
@@ -155,6 +159,7 @@ impl Target {
             requirements: Mutex::default(),
             usage: PastUsage::default(),
             paths: AllPaths::default(),
+            mirrors: Arc::new(Mirrors::new(&config.nqn_prefix)),
             controllers: Mutex::new(Controllers::new(config.controller_ids.clone())),
             controller_ended: Flag::default(),
         });
@@ -194,6 +199,7 @@ impl Target {
     pub fn set_subsystem(&self, spec: &SubsystemSpec, volumes: &[Volume]) -> Result<(), NodeError> {
         let nqn = Nqn::new(spec.nqn.as_str()).map_err(|error| NodeError::Invalid(error.to_string()))?;
         let limiter_of = |uuid| self.0.limiter(uuid);
+        self.0.check_is_for_hosts(&nqn)?;
         let exports = Exports::new(spec, volumes, limiter_of, &self.0.reservations, &self.0.paths)?;
         let subsystem = {
             let mut subsystems = self.0.subsystems();
@@ -248,6 +254,9 @@ impl Target {
     pub fn remove_subsystem(&self, nqn: &str) {
         let Ok(nqn) = Nqn::new(nqn) else { return };
         let Some(subsystem) = self.0.subsystems().get(&nqn).cloned() else { return };
+        if subsystem.exports().serves_replicas {
+            return;
+        }
         subsystem.set(Exports::default());
         self.0.changed(Some(&subsystem));
         self.0.forget_unused();
@@ -255,8 +264,11 @@ impl Target {
 
     /// What is exported now.
     pub fn subsystems(&self) -> Vec<SubsystemSpec> {
-        let specs = self.0.subsystems().values().map(|s| s.exports().spec(s.nqn())).collect::<Vec<_>>();
-        specs.into_iter().filter(|spec| !spec.allowed_hosts.is_empty()).collect()
+        let subsystems = self.0.subsystems();
+        let specs = subsystems.values().map(|s| (s.exports(), s.nqn()));
+        // The internal one is nobody's wish.
+        let wished = specs.filter(|(e, _)| !e.allowed_hosts.is_empty() && !e.serves_replicas);
+        wished.map(|(exports, nqn)| exports.spec(nqn)).collect()
     }
 
     /// Identifiers of controllers to come, unless the operator gave a range.
@@ -352,7 +364,7 @@ impl Target {
                 self.0.controller_ended.raised().await;
             }
         };
-        wait::race(gone, rt::sleep(limits::STOP_MAX)).await;
+        race(gone, rt::sleep(limits::STOP_MAX)).await;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use nvmeof::{
     Status,
-    command::{BlockRange, CopyFormat, NvmCommand, ReservationRequest},
+    command::{BlockRange, CopyFormat, NvmCommand, ReplicaCommand, ReservationRequest},
     limits::{VERIFY_BYTES_MAX, WRITE_ZEROES_BYTES_MAX},
     reservation::Access,
 };
@@ -57,6 +57,11 @@ pub(super) enum Operation {
     Reservation(ReservationRequest),
     ReservationReport {
         len_bytes: u32,
+    },
+    /// Of another node, about the replica with that number.
+    Replica {
+        number: u32,
+        command: ReplicaCommand,
     },
 }
 
@@ -134,13 +139,18 @@ impl Operation {
             | Self::Copy { .. }
             | Self::Deallocate { .. }
             | Self::Ignore
-            | Self::Reservation(_) => true,
+            | Self::Reservation(_)
+            | Self::Replica {
+                command: ReplicaCommand::Write { .. } | ReplicaCommand::WriteZeroes { .. },
+                ..
+            } => true,
             Self::Read { .. }
             | Self::Compare { .. }
             | Self::Verify { .. }
             | Self::Flush
             | Self::FlushAll
-            | Self::ReservationReport { .. } => false,
+            | Self::ReservationReport { .. }
+            | Self::Replica { .. } => false,
         }
     }
 
@@ -158,7 +168,8 @@ impl Operation {
             | Self::Ignore
             | Self::Flush
             | Self::FlushAll => Some(Access::Write),
-            Self::Reservation(_) | Self::ReservationReport { .. } => None,
+            // Other nodes have asked for whom they act.
+            Self::Reservation(_) | Self::ReservationReport { .. } | Self::Replica { .. } => None,
         }
     }
 }

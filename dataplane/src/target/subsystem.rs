@@ -43,6 +43,8 @@ pub(super) struct TargetNamespace {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Exports {
     pub(super) allowed_hosts: Vec<Nqn>,
+    /// Its hosts are other nodes, which have no namespaces here, but replicas.
+    pub(super) serves_replicas: bool,
     /// Ascending by NSID.
     pub(super) namespaces: Vec<TargetNamespace>,
 }
@@ -78,6 +80,16 @@ impl Exports {
             return Err(NodeError::Invalid("one NSID twice in a subsystem".into()));
         }
         Ok(exports)
+    }
+
+    /// The internal subsystem, for these nodes.
+    pub(super) fn of_replicas(nodes: Vec<Nqn>) -> Self {
+        Self { allowed_hosts: nodes, serves_replicas: true, namespaces: Vec::new() }
+    }
+
+    /// Whether there is anything that `host` may connect for.
+    pub(super) fn admits(&self, host: &Nqn) -> bool {
+        self.allowed_hosts.contains(host) && (self.serves_replicas || !self.namespaces.is_empty())
     }
 
     /// The namespaces that `host` may use: all or none.
@@ -189,5 +201,6 @@ pub(super) fn describe(namespace: &TargetNamespace) -> Namespace {
         volatile_cache: volume.has_volatile_cache(),
         ana_state: namespace.path.state(),
         reservations_persist: namespace.reservations.is_persistent(),
+        has_reservations: !volume.is_mirrored(),
     }
 }

@@ -82,13 +82,23 @@ impl WakeSlot {
 }
 
 /// Which of two came first.
-pub(super) enum Either<A, B> {
+pub(crate) enum Either<A, B> {
     First(A),
     Second(B),
 }
 
+impl<A, B> Either<A, B> {
+    /// The first one's, if that came first.
+    pub(crate) fn first(self) -> Option<A> {
+        match self {
+            Self::First(value) => Some(value),
+            Self::Second(_) => None,
+        }
+    }
+}
+
 /// Waits for whichever ends first, and drops the other.
-pub(super) async fn race<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> Either<A, B> {
+pub(crate) async fn race<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> Either<A, B> {
     let (mut a, mut b) = (pin!(a), pin!(b));
     poll_fn(|cx| {
         if let Poll::Ready(value) = a.as_mut().poll(cx) {

@@ -3,9 +3,12 @@
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
+use nvmeof::wire::replica::Zeroing;
+
 use super::{Form, Volume};
 use crate::{
     engine::{self, EngineError, Sought, Survey},
+    mirror::META_BYTES,
     rt::{self, Buf},
 };
 
@@ -26,11 +29,17 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
 impl Volume {
     /// Fills `buf` from the volume. Offset and length are multiples of the block size.
     pub async fn read(&self, offset_bytes: u64, buf: Buf) -> (Buf, Result<(), EngineError>) {
+        if let Some(mirror) = &self.mirror {
+            return Box::pin(mirror.read(offset_bytes, buf)).await;
+        }
         self.follow(buf, async |form, buf| form.read(offset_bytes, buf).await).await
     }
 
     /// Writes `buf`. Done: the process may die without losing it; with `fua`, the machine may lose power, too (E2).
     pub async fn write(&self, offset_bytes: u64, buf: Buf, fua: bool) -> (Buf, Result<(), EngineError>) {
+        if let Some(mirror) = &self.mirror {
+            return Box::pin(mirror.write(offset_bytes, buf, fua)).await;
+        }
         self.follow(buf, async |form, buf| form.write(offset_bytes, buf, fua).await).await
     }
 
@@ -43,6 +52,10 @@ impl Volume {
         deallocate: bool,
         fua: bool,
     ) -> Result<(), EngineError> {
+        if let Some(mirror) = &self.mirror {
+            let zeroing = if deallocate { Zeroing::ZEROES_DEALLOCATE } else { Zeroing::ZEROES };
+            return Box::pin(mirror.zero(offset_bytes, len_bytes, zeroing, fua)).await;
+        }
         let zero =
             async |form: &Form, ()| ((), form.write_zeroes(offset_bytes, len_bytes, deallocate, fua).await);
         self.follow((), zero).await.1
@@ -55,6 +68,7 @@ impl Volume {
         len_bytes: u64,
         fua: bool,
     ) -> Result<(), EngineError> {
+        self.own("marks on blocks")?;
         let mark = async |form: &Form, ()| ((), form.write_uncorrectable(offset_bytes, len_bytes, fua).await);
         self.follow((), mark).await.1
     }
@@ -66,6 +80,8 @@ impl Volume {
         sought: Sought,
         ranges_max: usize,
     ) -> Result<Survey, EngineError> {
+        let hidden_bytes = if self.is_mirrored() { META_BYTES } else { 0 };
+        let range = range.start + hidden_bytes..range.end + hidden_bytes;
         let look = async |form: &Form, _: Survey| {
             // From the beginning again, if a part has moved.
             let mut survey = Survey::new(sought, ranges_max);
@@ -73,17 +89,23 @@ impl Volume {
             (survey, result)
         };
         let (survey, result) = self.follow(Survey::new(sought, ranges_max), look).await;
-        result.map(|()| survey)
+        result.map(|()| survey.counted_from(hidden_bytes))
     }
 
     /// Gives up the content of a range; it reads as zeros where whole 4 KiB blocks lie in it and is unchanged
     /// elsewhere.
     pub async fn deallocate(&self, offset_bytes: u64, len_bytes: u64) -> Result<(), EngineError> {
+        if let Some(mirror) = &self.mirror {
+            return Box::pin(mirror.zero(offset_bytes, len_bytes, Zeroing::DEALLOCATE, false)).await;
+        }
         self.follow((), async |form, ()| ((), form.deallocate(offset_bytes, len_bytes).await)).await.1
     }
 
     /// Makes every write that was answered before durable, on every drive that holds a part (E14).
     pub async fn flush(&self) -> Result<(), EngineError> {
+        if let Some(mirror) = &self.mirror {
+            return Box::pin(mirror.flush()).await;
+        }
         self.follow((), async |form, ()| ((), form.flush().await)).await.1
     }
 
@@ -95,6 +117,7 @@ impl Volume {
         buf: Buf,
         fua: bool,
     ) -> Result<bool, EngineError> {
+        self.own("a compare and write")?;
         let act = async |form: &Form, (buf, _): (Buf, bool)| {
             let (buf, result) = form.compare_and_write(offset_bytes, expected, buf, fua).await;
             match result {
@@ -114,6 +137,14 @@ impl Volume {
     /// As the engine's `set_attachment`.
     pub async fn set_attachment(&self, bytes: &[u8]) -> Result<(), EngineError> {
         self.follow((), async |form, ()| ((), form.parts[0].part.set_attachment(bytes).await)).await.1
+    }
+
+    /// What replicas do not agree on yet.
+    fn own(&self, what: &str) -> Result<(), EngineError> {
+        if self.is_mirrored() {
+            return Err(EngineError::Invalid(format!("a replicated volume takes no {what}")));
+        }
+        Ok(())
     }
 
     /// Acts on the newest form, and again where a part has moved to another drive meanwhile.

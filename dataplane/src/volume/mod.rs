@@ -15,7 +15,7 @@ pub(crate) use self::{
     spread::{Room, share, spread},
     whole::Whole,
 };
-use crate::{engine, node::VolumeState};
+use crate::{engine, mirror::MirrorHandle, node::VolumeState};
 
 /// An open volume. Cheap to clone; its operations run on whichever core calls them, and must be polled to their end
 /// as the engine's must.
@@ -23,6 +23,8 @@ use crate::{engine, node::VolumeState};
 pub struct Volume {
     /// As it was when this handle was made. A list and not a lock: who looks for the newest form pays one load.
     form: Arc<Form>,
+    /// Set: operations go to its replica, and what it keeps for itself is not seen.
+    mirror: Option<MirrorHandle>,
 }
 
 #[derive(Debug)]
@@ -46,7 +48,17 @@ impl From<engine::Volume> for Volume {
 impl Volume {
     /// The parts in the order of what they hold. All but the last keep their size for good.
     pub(crate) fn of_parts(parts: Vec<engine::Volume>) -> Self {
-        Self { form: Form::of(parts) }
+        Self { form: Form::of(parts), mirror: None }
+    }
+
+    /// The same volume as hosts use it: through its replica.
+    pub(crate) fn through(&self, mirror: MirrorHandle) -> Self {
+        Self { form: self.form.clone(), mirror: Some(mirror) }
+    }
+
+    /// Whether other nodes hold replicas of it.
+    pub fn is_mirrored(&self) -> bool {
+        self.mirror.is_some()
     }
 
     /// Ascending.
@@ -85,7 +97,10 @@ impl Volume {
 
     /// May grow at any time, never shrinks.
     pub fn size_bytes(&self) -> u64 {
-        self.form().size_bytes()
+        match &self.mirror {
+            Some(mirror) => mirror.usable_bytes(),
+            None => self.form().size_bytes(),
+        }
     }
 
     /// False for a read-only snapshot volume, whatever state it is in.

@@ -44,6 +44,8 @@ pub struct Namespace {
     /// A write may be lost by a power cut before a Flush.
     pub volatile_cache: bool,
     pub ana_state: AnaState,
+    /// Reservations are supported.
+    pub has_reservations: bool,
     /// Its reservations persist through power loss.
     pub reservations_persist: bool,
 }

@@ -237,7 +237,7 @@ fn nvm_namespace(namespace: &Namespace) -> IdentifyNamespace {
     data.nsze = namespace.size_blocks.into();
     data.ncap = namespace.size_blocks.into();
     data.nmic = NMIC_SHARED;
-    data.rescap = RESCAP_ALL;
+    data.rescap = if namespace.has_reservations { RESCAP_ALL } else { 0 };
     data.dlfeat = DLFEAT_ZEROES;
     data.mssrl = ((limits::COPY_RANGE_BYTES_MAX / namespace.block_bytes) as u16).into();
     data.mcl = (limits::COPY_BYTES_MAX / namespace.block_bytes).into();
@@ -279,7 +279,7 @@ fn nvm_namespace(namespace: &Namespace) -> IdentifyNamespace {
 fn independent_namespace(namespace: &Namespace) -> IndependentNamespace {
     let mut data = IndependentNamespace::new_zeroed();
     data.nmic = NMIC_SHARED;
-    data.rescap = RESCAP_ALL;
+    data.rescap = if namespace.has_reservations { RESCAP_ALL } else { 0 };
     data.anagrpid = namespace.nsid.into();
     data.endgid = ENDURANCE_GROUP.into();
     data.nstat = NSTAT_READY;

@@ -45,6 +45,7 @@ fn namespace(nsid: u32) -> Namespace {
         atomic_4k: true,
         volatile_cache: true,
         ana_state: AnaState::Optimized,
+        has_reservations: nsid != 4,
         reservations_persist: nsid == 5,
     }
 }

@@ -174,6 +174,7 @@ fn namespace(nsid: u32) -> Namespace {
         atomic_4k: true,
         volatile_cache: true,
         ana_state: AnaState::Optimized,
+        has_reservations: true,
         reservations_persist: false,
     }
 }

@@ -262,6 +262,12 @@ async fn execute(queue: &Queue, slot: Slot, work: IoWork, data: Option<Buf>) -> 
 /// it; they are answered when they have become too old (H1).
 async fn hold(queue: &Queue, place: &Place, task: &mut Task) -> Option<Answer> {
     let (Task::Execute { work, .. } | Task::Solicit { work, .. }) = task;
+    if work.awaits_mail() {
+        return match held(queue, place, queue.association.mailbox.filled()).await {
+            Held::Aborted => Some(Answer::status(Status::ABORT_REQUESTED)),
+            Held::Stopping | Held::Over(()) => None,
+        };
+    }
     loop {
         let (lane, bytes) = work.next_lane(place.data.borrow().as_deref())?;
         let give_up = work.is_write().then(|| place.arrived.get().after(queue.shared.write_wait_max));

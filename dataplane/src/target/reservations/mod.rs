@@ -55,7 +55,9 @@ impl VolumeReservations {
                 "the reservations stored with volume {uuid} make no sense to this version"
             ))
         };
-        let state = stored::decode(&volume.attachment()).ok_or_else(unreadable)?;
+        // Of a replica the attachment says which one it is.
+        let document = if volume.is_mirrored() { Arc::default() } else { volume.attachment() };
+        let state = stored::decode(&document).ok_or_else(unreadable)?;
         Ok(Self {
             is_held: AtomicBool::new(state.held().is_some()),
             present: ArcSwap::from_pointee(state),
