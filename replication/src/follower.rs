@@ -178,7 +178,7 @@ impl Replica {
                     self.follower.flushes.insert(asked.id, number);
                 }
             }
-            Work::Read(_) => payload = Some(Payload::Work(id)),
+            Work::Read(_) => payload = (outcome == Outcome::Ok).then_some(Payload::Work(id)),
             Work::Persist(_) => {}
         }
         let message = Message::Done { session: asked.session, id: asked.id, outcome };

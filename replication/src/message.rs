@@ -26,7 +26,7 @@ pub enum Message {
     Refused { newer: Membership, of: Option<CommandId> },
     /// Primary: do this. Writes and copies carry their blocks.
     Command { session: Session, id: CommandId, command: Command },
-    /// Done, or the replica's drive failed. A fetch's answer carries its blocks.
+    /// Done, or the replica's drive failed. The answer to a fetch that is done carries its blocks.
     Done { session: Session, id: CommandId, outcome: Outcome },
     /// Primary: may I read without asking? `asked` is its own time, to be given back.
     GrantRequest { session: Session, asked: Duration },

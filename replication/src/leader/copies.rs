@@ -6,7 +6,7 @@ use crate::{
     event::{Payload, Work, WorkId},
     membership::{NodeId, Session},
     message::Command,
-    range::{Extent, Superset},
+    range::{BlockRange, Extent, Superset},
     replica::Replica,
 };
 
@@ -74,6 +74,9 @@ impl Leader {
                 self.all_copied(replica, peer);
                 continue;
             }
+            if replica.now < link.resume_at {
+                continue;
+            }
             let free = replica.config.copies_max.saturating_sub(link.copying.len());
             let waiting = todo.iter().filter(|extent| !link.copying.contains(extent));
             let claims = &mut self.ops.claims;
@@ -101,11 +104,34 @@ impl Leader {
         }
     }
 
-    /// This node's drive could not read it.
-    pub(super) fn copy_unread(&mut self, (peer, session): (NodeId, Session), extent: Extent) {
+    /// This node's drive could not write what peers write. Members will do without this drive; but those that are to join
+    /// would not be equal: they are sent what is here, again if they had everything else.
+    pub(super) fn write_failed(&mut self, replica: &Replica, range: BlockRange) {
+        let grain = replica.config.grain;
+        let joining = self.links.iter_mut().filter(|(peer, _)| !self.membership.in_sync.contains(peer));
+        for (peer, link) in joining {
+            if let Some(todo) = &mut link.todo {
+                todo.insert(&grain.extents(range), grain.runs_max);
+            }
+            if link.state > LinkState::Copying {
+                link.enter(LinkState::Copying, replica.now);
+                let last_step = |purpose| matches!(purpose, Purpose::JoinFlush | Purpose::Certify);
+                self.outstanding.retain(|_, (to, purpose)| to != peer || !last_step(*purpose));
+            }
+        }
+    }
+
+    /// This node's drive could not read it: tried again, but not at once, and for ever.
+    pub(super) fn copy_unread(
+        &mut self,
+        replica: &Replica,
+        (peer, session): (NodeId, Session),
+        extent: Extent,
+    ) {
         let Some(link) = self.links.get_mut(&peer).filter(|link| link.session == Some(session)) else {
             return;
         };
+        link.resume_at = replica.now + replica.config.patience;
         if link.copying.remove(&extent) {
             self.ops.claims.release_copy(extent);
         }

@@ -51,6 +51,8 @@ pub(super) struct Link {
     /// Extents that may differ. Known only once it was fenced by this leader.
     pub(super) todo: Option<Superset<Extent>>,
     pub(super) copying: BTreeSet<Extent>,
+    /// When copies go on after this node's drive could not read one.
+    pub(super) resume_at: Duration,
     /// It may not accept another primary before then (our time).
     pub(super) granted_until: Option<Duration>,
     /// A grant was asked for and not answered.
@@ -72,6 +74,7 @@ impl Link {
             standing: None,
             todo: None,
             copying: BTreeSet::new(),
+            resume_at: Duration::ZERO,
             granted_until: None,
             asked: None,
             bad: false,

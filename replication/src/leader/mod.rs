@@ -211,7 +211,8 @@ impl Leader {
         let patience = self.belonging().filter(|(_, link)| link.state <= LinkState::Fencing);
         let patience = patience.map(|(_, link)| link.overdue_at(&replica.config)).min();
         let renewal = self.belonging().filter_map(|(_, link)| link.grant_renewal(&replica.config)).min();
-        let deadlines = [patience, renewal].into_iter().flatten();
+        let copies = self.links.values().filter(|link| link.state == LinkState::Copying);
+        let deadlines = [patience, renewal].into_iter().flatten().chain(copies.map(|link| link.resume_at));
         // What is overdue waits for something else than time.
         deadlines.filter(|deadline| *deadline > replica.now).min()
     }
@@ -279,7 +280,7 @@ impl Leader {
             LeaderWork::CopyRead(peer, session, extent) if outcome == Outcome::Ok => {
                 self.copy_read(replica, (peer, session), extent, id);
             }
-            LeaderWork::CopyRead(peer, session, extent) => self.copy_unread((peer, session), extent),
+            LeaderWork::CopyRead(peer, session, extent) => self.copy_unread(replica, (peer, session), extent),
             LeaderWork::FetchMarked(from, session, command, extent) => {
                 self.write_fetched(replica, (from, session, command), extent);
             }

@@ -196,6 +196,9 @@ impl Leader {
     }
 
     pub(super) fn written(&mut self, replica: &mut Replica, id: OpId, range: BlockRange, outcome: Outcome) {
+        if outcome == Outcome::Failed {
+            self.write_failed(replica, range);
+        }
         if self.ops.done_here(id, outcome).is_none() {
             replica.tracker.write_ended(range, &replica.config.grain);
         }

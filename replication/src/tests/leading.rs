@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{Bench, EXTENTS, GRANT, ME, PEER, leading, led_by_other, named, obey};
 use crate::{
-    BlockRange, Boot, Durable, Event, HostAnswer, HostRequest, Membership, Message, OpId, Payload, Session,
-    Stored, Work,
+    BlockRange, Boot, Durable, Event, HostAnswer, HostRequest, LinkState, Membership, Message, OpId, Outcome,
+    Payload, Session, Standing, Stored, Superset, Work,
 };
 
 /// What a replica does that was named: who obeys it, and whether copies are intact.
@@ -182,4 +182,49 @@ fn every_operation_is_released_once_however_it_ends() {
     bench.write(5);
     assert_eq!(bench.released, [1, 2, 3, 4, 5].map(OpId));
     assert_eq!(bench.answers.len(), 5);
+}
+
+#[test]
+fn a_copy_that_cannot_be_read_is_tried_again_later() {
+    let mut bench = leading();
+    bench.hold = |work| matches!(work, Work::Read(_));
+    bench.on(Event::PeerDown(PEER));
+    bench.on(Event::PeerUp(PEER));
+    let session = super::fence_session(&mut bench);
+    let replica = Standing { intact: false, complete: true, record: Superset::default(), extents: EXTENTS };
+    bench.hear(PEER, Message::Fenced { session, replica });
+    let reads = bench.held.len();
+    assert_eq!(reads, 2, "the recorded region has two extents");
+    for (id, _) in std::mem::take(&mut bench.held) {
+        bench.on(Event::WorkDone { id, outcome: Outcome::Failed });
+    }
+    assert!(bench.held.is_empty());
+    while bench.held.is_empty() {
+        let next = bench.replica.next_deadline().expect("it is tried again");
+        bench.pass(next - bench.now);
+    }
+    assert_eq!(bench.held.len(), reads);
+}
+
+#[test]
+fn what_the_last_copy_could_not_write_is_copied_to_who_joins() {
+    let mut bench = alone_with_a_slow_drive();
+    bench.hold = |_| false;
+    bench.on(Event::PeerUp(PEER));
+    let session = super::fence_session(&mut bench);
+    let replica = Standing { intact: true, complete: false, record: Superset::default(), extents: EXTENTS };
+    bench.hear(PEER, Message::Fenced { session, replica });
+    obey(&mut bench);
+    assert_eq!(bench.store.len(), 1, "it has everything, and is to join");
+    bench.hold = |work| matches!(work, Work::Write { .. });
+    bench.write(1);
+    bench.reads.clear();
+    let (id, _) = bench.held[0].clone();
+    bench.on(Event::WorkDone { id, outcome: Outcome::Failed });
+    obey(&mut bench);
+    assert_eq!(bench.reads, [BlockRange { first: 0, count: 2 }]);
+    assert_eq!(bench.answers, [(OpId(1), HostAnswer::Media)]);
+    bench.stored(Stored::Ok);
+    obey(&mut bench);
+    assert_eq!(super::leadership(&bench).peers[&PEER].state, LinkState::Equal);
 }

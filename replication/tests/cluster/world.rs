@@ -562,6 +562,7 @@ impl World {
                 }
             }
             Work::Flush => node.disk.flush_ends(flush.unwrap()),
+            Work::Read(_) if fails => outcome = Outcome::Failed,
             Work::Read(range) => {
                 let values = range.blocks().map(|block| node.disk.read(block)).collect();
                 node.memory.insert(Payload::Work(work_id), values);
