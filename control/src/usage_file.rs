@@ -90,6 +90,7 @@ impl PastUsage {
             unclean_starts: self.unclean_starts + u64::from(self.running),
             powered_seconds: self.powered_seconds,
             subsystems: self.subsystems.into_iter().map(|(nqn, usage)| (nqn, usage.into())).collect(),
+            ..NodeUsage::default()
         }
     }
 }

@@ -9,6 +9,7 @@ use dataplane::{
     node::Node,
     rt::{Buf, CoreId, Runtime},
 };
+use hyper::Method;
 use nvmeof::{Nqn, Status, host::sqe, transport::ICRequest};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -104,6 +105,10 @@ async fn a_published_volume_is_there_and_an_unpublished_one_is_gone() {
     eventually(&client, "/basalt/v1/status", |s| s["hosts"][0]["connected"] == true).await;
     let written = |v: &Value| v[0]["usedBytes"].as_u64().is_some_and(|used| used > 0);
     eventually(&client, &format!("/volumes/{volume}"), written).await;
+    let (_, _, metrics) = client.raw(Method::GET, "/metrics", "").await;
+    let count = |line: &&str| line.starts_with("basalt_volume_write_seconds_count") && line.contains(&volume);
+    let line = metrics.lines().find(count).unwrap();
+    assert!(line.ends_with("alias=\"v\"} 1"), "{line}");
 
     assert_eq!(client.unpublish(&volume, "a").await["status"], "Success");
     is_gone.await.unwrap();

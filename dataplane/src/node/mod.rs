@@ -12,6 +12,7 @@ mod rate_limits;
 mod replicas;
 mod snapshots;
 mod usage;
+mod volume_io;
 mod volumes;
 
 use std::{
@@ -34,6 +35,7 @@ use self::drives::Drives;
 pub use self::{
     api::*,
     usage::{NodeUsage, SubsystemUsage},
+    volume_io::{LATENCY_BUCKETS, Latencies, VolumeIo},
 };
 pub use crate::engine::CheckReport;
 use crate::{

@@ -4,8 +4,9 @@
 use std::{collections::BTreeMap, ops::AddAssign};
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
-use super::Node;
+use super::{Node, VolumeIo};
 use crate::rt::CoreId;
 
 /// What the hosts of one subsystem did.
@@ -44,6 +45,8 @@ pub struct NodeUsage {
     pub powered_seconds: u64,
     /// By NQN.
     pub subsystems: BTreeMap<String, SubsystemUsage>,
+    /// Since this start, and of those only that hosts did something with.
+    pub volumes: BTreeMap<Uuid, VolumeIo>,
 }
 
 impl Node {

@@ -53,6 +53,8 @@ pub(super) struct Core {
     pub(super) executor: RefCell<Executor>,
     pub(super) timers: RefCell<Timers>,
     pub(super) driver: Driver,
+    /// The clock after the last turn.
+    turned: Cell<Nanos>,
     random: Cell<u64>,
 }
 
@@ -96,6 +98,7 @@ impl Core {
             peers,
             timers: RefCell::default(),
             driver,
+            turned: Cell::new(Nanos(0)),
             random: Cell::new(seed | 1),
         }
     }
@@ -103,6 +106,14 @@ impl Core {
     pub(super) fn now(&self) -> Nanos {
         match &self.driver {
             Driver::Uring(_) => since_boot(),
+            Driver::Sim(sim) => sim.now(),
+        }
+    }
+
+    /// See `rt::turned`.
+    pub(super) fn turned(&self) -> Nanos {
+        match &self.driver {
+            Driver::Uring(_) => self.turned.get(),
             Driver::Sim(sim) => sim.now(),
         }
     }
@@ -157,6 +168,7 @@ impl Core {
     /// Wakes every timer that is due.
     pub(super) fn fire_timers(&self) {
         let now = self.now();
+        self.turned.set(now);
         while let Some(waker) = self.timers.borrow_mut().pop_due(now) {
             waker.wake();
         }

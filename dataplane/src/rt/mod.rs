@@ -60,6 +60,12 @@ pub fn now() -> Nanos {
     core::with(core::Core::now)
 }
 
+/// The clock as it was read when this core had last collected what was ready: as a rule when whatever the caller is about
+/// became known here. Reads no clock.
+pub fn turned() -> Nanos {
+    core::with(core::Core::turned)
+}
+
 /// Waits for at least `duration`.
 pub fn sleep(duration: Duration) -> Sleep {
     Sleep::new(duration)

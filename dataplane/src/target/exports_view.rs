@@ -9,10 +9,12 @@ use super::{
     qos::Lane,
     subsystem::{Exports, TargetNamespace},
 };
+use crate::rt::{self, CoreId};
 
 /// A core's own snapshot of what its host may use.
 #[derive(Debug)]
 pub(super) struct ExportsView {
+    core: CoreId,
     generation: u64,
     exports: Arc<Exports>,
     allowed: bool,
@@ -26,7 +28,12 @@ impl ExportsView {
         let generation = association.subsystem.generation();
         let exports = association.subsystem.exports();
         let allowed = !exports.visible_to(&association.host.nqn).is_empty();
-        Self { generation, exports, allowed, lanes: RefCell::default() }
+        Self { core: rt::core_id(), generation, exports, allowed, lanes: RefCell::default() }
+    }
+
+    /// Whose it is.
+    pub(super) fn core(&self) -> CoreId {
+        self.core
     }
 
     /// The snapshot, renewed if something changed: one comparison per command.

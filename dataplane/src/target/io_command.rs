@@ -20,8 +20,13 @@ use super::{
     read::{compare, read, verify},
     replicas, reservations,
     subsystem::TargetNamespace,
+    volume_io::{Timed, UnderWay},
 };
-use crate::{engine::EngineError, rt::Buf, volume::Volume};
+use crate::{
+    engine::EngineError,
+    rt::{self, Buf, Nanos},
+    volume::Volume,
+};
 
 /// What to do with a command that came.
 #[derive(Debug)]
@@ -42,6 +47,8 @@ pub(super) struct IoWork {
     /// The namespace in `view`; not used by a Flush of all.
     namespace: usize,
     operation: Operation,
+    /// Of a Flush of all there is none.
+    under_way: Option<UnderWay>,
     /// Of a fused Compare and Write.
     half: Option<Half>,
     /// How many of its charges the limits of its volumes have let in, see `charge`.
@@ -99,7 +106,8 @@ impl IoWork {
         if half.is_some() {
             operation.check_atomic(volume)?;
         }
-        let work = Self { half, ..Self::new(view, index, operation) };
+        let under_way = Some(UnderWay::new(view, index));
+        let work = Self { half, under_way, ..Self::new(view, index, operation) };
         Ok(match data_len {
             0 => Prepared::Begin(work),
             len_bytes => Prepared::AfterData { work, len_bytes },
@@ -122,7 +130,7 @@ impl IoWork {
     }
 
     fn new(view: &Rc<ExportsView>, namespace: usize, operation: Operation) -> Self {
-        Self { view: view.clone(), namespace, operation, half: None, let_in: 0 }
+        Self { view: view.clone(), namespace, operation, under_way: None, half: None, let_in: 0 }
     }
 
     /// As [`Operation::is_write`].
@@ -188,8 +196,26 @@ impl IoWork {
         Some((self.namespace, bytes))
     }
 
-    /// Does it. `data` is what came from the host. Reservations are looked at now, not when the command came.
-    pub(super) async fn execute(mut self, caller: &Caller<'_>, data: Option<Buf>) -> Answer {
+    /// Does it, and notes how long it took since the command `came`. `data` is what came from the host.
+    pub(super) async fn execute(mut self, caller: &Caller<'_>, data: Option<Buf>, came: Nanos) -> Answer {
+        let (timed, under_way) = (self.timed(), self.under_way.take());
+        let answer = self.act(caller, data).await;
+        if let (Some(timed), Some(under_way)) = (timed, under_way) {
+            under_way.took(timed, rt::now().since(came));
+        }
+        answer
+    }
+
+    fn timed(&self) -> Option<Timed> {
+        match self.operation {
+            Operation::Read { .. } => Some(Timed::Read),
+            Operation::Write { .. } => Some(Timed::Write),
+            _ => None,
+        }
+    }
+
+    /// Reservations are looked at now, not when the command came.
+    async fn act(mut self, caller: &Caller<'_>, data: Option<Buf>) -> Answer {
         let counters = caller.counters;
         if let Operation::Replica { number, command } = self.operation {
             return replicas::execute(caller, number, command, data).await;

@@ -34,6 +34,7 @@ mod telemetry;
 #[cfg(test)]
 mod tests;
 mod usage;
+mod volume_io;
 mod wait;
 
 use std::{
@@ -158,7 +159,7 @@ impl Target {
             reservations: AllReservations::default(),
             requirements: Mutex::default(),
             usage: PastUsage::default(),
-            paths: AllPaths::default(),
+            paths: AllPaths::new(runtime.cores()),
             mirrors: Arc::new(Mirrors::new(&config.nqn_prefix)),
             controllers: Mutex::new(Controllers::new(config.controller_ids.clone())),
             controller_ended: Flag::default(),

@@ -14,18 +14,27 @@ use std::{
 use nvmeof::{Status, controller::AnaState};
 use uuid::Uuid;
 
-use super::{Shared, Target, association::Association};
-use crate::{engine::Turns, node::NodeError};
+use super::{Shared, Target, association::Association, volume_io::IoCounters};
+use crate::{
+    engine::Turns,
+    node::{NodeError, VolumeIo},
+};
 
 /// The path of one volume.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct VolumePath {
     /// Place of the state in [`AnaState::ALL`].
     state: AtomicU8,
     changes: Turns,
+    /// What hosts do with it here.
+    pub(super) io: IoCounters,
 }
 
 impl VolumePath {
+    fn new(cores: usize) -> Self {
+        Self { state: AtomicU8::default(), changes: Turns::default(), io: IoCounters::new(cores) }
+    }
+
     pub(super) fn state(&self) -> AnaState {
         AnaState::ALL[usize::from(self.state.load(Ordering::SeqCst))]
     }
@@ -43,12 +52,25 @@ impl VolumePath {
 }
 
 /// Of every volume that is or was exported, or whose state was set; by its UUID.
-#[derive(Debug, Default)]
-pub(super) struct AllPaths(Mutex<BTreeMap<Uuid, Arc<VolumePath>>>);
+#[derive(Debug)]
+pub(super) struct AllPaths {
+    cores: usize,
+    by_volume: Mutex<BTreeMap<Uuid, Arc<VolumePath>>>,
+}
 
 impl AllPaths {
+    /// Hosts' commands are executed on that many cores.
+    pub(super) fn new(cores: usize) -> Self {
+        Self { cores, by_volume: Mutex::default() }
+    }
+
     pub(super) fn of(&self, volume: Uuid) -> Arc<VolumePath> {
-        self.lock().entry(volume).or_default().clone()
+        self.lock().entry(volume).or_insert_with(|| Arc::new(VolumePath::new(self.cores))).clone()
+    }
+
+    /// What hosts did with each volume since this start, where they did anything.
+    pub(super) fn io(&self) -> BTreeMap<Uuid, VolumeIo> {
+        self.lock().iter().filter_map(|(&volume, path)| Some((volume, path.io.sum()?))).collect()
     }
 
     /// The volume is gone for good.
@@ -57,7 +79,7 @@ impl AllPaths {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Uuid, Arc<VolumePath>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_volume.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -76,6 +76,6 @@ impl Shared {
         for (nqn, subsystem) in &*self.subsystems() {
             subsystems.insert(nqn.to_string(), self.usage_of(subsystem));
         }
-        NodeUsage { starts, unclean_starts, powered_seconds, subsystems }
+        NodeUsage { starts, unclean_starts, powered_seconds, subsystems, volumes: self.paths.io() }
     }
 }

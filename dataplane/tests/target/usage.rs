@@ -1,8 +1,10 @@
-//! SMART counters: of a subsystem, whoever its hosts are, over their coming and going and over restarts.
+//! Counters of what hosts did: of a subsystem, over their coming and going and over restarts, as SMART data tells them;
+//! and of each volume.
 
 use dataplane::{
     host::{HostController, HostOptions, Payload},
-    node::{BlockSize, DriveConfig, DriveMedium, NodeUsage},
+    node::{BlockSize, DriveConfig, DriveMedium, Latencies, NodeUsage, RateLimits},
+    rt::{Buf, yield_now},
 };
 use nvmeof::{
     Status,
@@ -11,7 +13,7 @@ use nvmeof::{
 };
 use zerocopy::FromBytes;
 
-use crate::support::{Bench, MIB};
+use crate::support::{Bench, MIB, begin};
 
 /// Reads twice, fails once, and gives the SMART log.
 async fn work(options: HostOptions) -> Smart {
@@ -58,4 +60,58 @@ fn smart_counts_on_over_reconnects_and_restarts() {
     assert_eq!(counters(&smart), [2, 1, 6, 3]);
     assert_eq!((smart.critical_warning, smart.available_spare), (0, 100));
     assert_eq!(u128::from_le_bytes(smart.data_units_read), 1, "a few KiB are one started unit");
+}
+
+/// The sum lies between what the buckets leave possible.
+fn assert_sum(latencies: &Latencies) {
+    let bounds = Latencies::bounds_nanos();
+    let below: u64 = latencies.buckets.iter().skip(1).zip(bounds).map(|(count, bound)| count * bound).sum();
+    assert!(latencies.sum_nanos >= below, "{latencies:?}");
+    let above: u64 = latencies.buckets.iter().zip(bounds).map(|(count, bound)| count * bound).sum();
+    assert!(latencies.buckets[bounds.len()] > 0 || latencies.sum_nanos <= above, "{latencies:?}");
+}
+
+#[test]
+fn each_volume_counts_its_commands_by_how_long_they_took_and_those_under_way() {
+    let bench = Bench::new(2, BlockSize::B4096);
+    let (node, volume) = (bench.node.clone(), bench.volume);
+    assert!(bench.wait(node.usage()).volumes.is_empty(), "nobody has done anything");
+    bench.host(move |options| async move {
+        let controller = HostController::connect(options).await.unwrap();
+        // On both cores.
+        let queues = [controller.io_queue(1, 32).await.unwrap(), controller.io_queue(2, 32).await.unwrap()];
+        for (queue, rounds) in queues.iter().zip([7, 4]) {
+            for lba in 0..rounds {
+                let data = Payload::Out(Buf::alloc(4096).await);
+                let answer = queue.command(sqe::write(1, lba, 1, false), data).await.unwrap();
+                assert_eq!(answer.status(), Status::SUCCESS);
+                queue.command(sqe::read(1, lba, 1), Payload::In(4096)).await.unwrap();
+            }
+            queue.command(sqe::flush(1), Payload::None).await.unwrap();
+        }
+        let io = node.usage().await.volumes[&volume];
+        assert_eq!((io.reads.count(), io.writes.count(), io.under_way), (11, 11, 0));
+        assert_sum(&io.reads);
+        assert_sum(&io.writes);
+
+        // What waits for its volume's limit is under way.
+        node.set_limits(volume, RateLimits { max_iops: 1, ..RateLimits::default() }).await.unwrap();
+        let read = |lba| begin(&queues[0], sqe::read(1, lba, 1), Payload::In(4096));
+        let answers: Vec<_> = (0..20).map(read).collect();
+        loop {
+            let io = node.usage().await.volumes[&volume];
+            if io.reads.count() + io.under_way == 11 + 20 {
+                assert!(io.under_way > 10, "{io:?}");
+                break;
+            }
+            yield_now().await;
+        }
+        node.set_limits(volume, RateLimits::default()).await.unwrap();
+        for answer in answers {
+            assert_eq!(answer.await.unwrap().status(), Status::SUCCESS);
+        }
+        let io = node.usage().await.volumes[&volume];
+        assert_eq!((io.reads.count(), io.writes.count(), io.under_way), (31, 11, 0));
+        assert_sum(&io.reads);
+    });
 }

@@ -1,6 +1,9 @@
 //! What the contract does not measure: drives, volumes, hosts and this server itself.
 
-use dataplane::node::{DriveState, SubsystemUsage};
+use std::collections::HashMap;
+
+use dataplane::node::{DriveState, Latencies, NodeUsage, SubsystemUsage};
+use uuid::Uuid;
 
 use super::{Scrape, text::Family};
 use crate::syslog::Sender;
@@ -8,7 +11,9 @@ use crate::syslog::Sender;
 pub(super) async fn families(scrape: &Scrape<'_>) -> Vec<Family> {
     let mut families = drives(scrape);
     families.extend(volumes(scrape));
-    families.extend(node(scrape).await);
+    let usages = usages(scrape).await;
+    families.extend(volume_io(scrape, &usages));
+    families.extend(node(scrape, &usages).await);
     families.extend(syslog(scrape.app.syslog.servers()));
     families
 }
@@ -98,20 +103,55 @@ const COUNTED: [Counted; 7] = [
     },
 ];
 
-async fn node(scrape: &Scrape<'_>) -> Vec<Family> {
+/// What the nodes did, by persistentID.
+async fn usages(scrape: &Scrape<'_>) -> Vec<(String, NodeUsage)> {
+    let mut usages = Vec::new();
+    for member in scrape.app.nodes.all() {
+        // One that does not answer has nothing to say, and must not hold up the scrape a second time.
+        if scrape.observed.is_available(&member.persistent_id)
+            && let Ok(usage) = member.handle.usage().await
+        {
+            usages.push((member.persistent_id.clone(), usage));
+        }
+    }
+    usages
+}
+
+/// Of volumes that hosts did anything with; each copy is on another node.
+fn volume_io(scrape: &Scrape<'_>, usages: &[(String, NodeUsage)]) -> Vec<Family> {
+    let mut reads = Family::histogram("basalt_volume_read_seconds", "How long reads of a volume took.");
+    let mut writes = Family::histogram("basalt_volume_write_seconds", "How long writes of a volume took.");
+    let mut depth =
+        Family::new("basalt_volume_queue_depth", "Commands of a volume that are not answered yet.");
+    let bounds = Latencies::bounds_nanos().map(|nanos| nanos as f64 / 1e9);
+    let copies = scrape.volumes.iter().flat_map(|v| v.shown_replicas().map(move |r| (r.uuid, v)));
+    let copies: HashMap<Uuid, _> = copies.collect();
+    for (node, usage) in usages {
+        for (copy, io) in &usage.volumes {
+            let Some(volume) = copies.get(copy) else { continue };
+            let labels = vec![
+                ("node", node.clone()),
+                ("uuid", volume.uuid.to_string()),
+                ("alias", volume.alias.clone()),
+            ];
+            for (family, took) in [(&mut reads, &io.reads), (&mut writes, &io.writes)] {
+                family.sample_buckets(&labels, &bounds, &took.buckets, took.sum_nanos as f64 / 1e9);
+            }
+            depth.sample(labels, io.under_way);
+        }
+    }
+    vec![reads, writes, depth]
+}
+
+async fn node(scrape: &Scrape<'_>, usages: &[(String, NodeUsage)]) -> Vec<Family> {
     let mut counted = COUNTED.map(|Counted { name, help, .. }| Family::counter(name, help));
     let mut starts = Family::counter("basalt_node_starts_total", "Starts of a node since its first one.");
     let mut unclean = Family::counter(
         "basalt_node_unclean_starts_total",
         "Starts of a node that followed an end which was not a clean stop.",
     );
-    for member in scrape.app.nodes.all() {
-        // One that does not answer has nothing to say, and must not hold up the scrape a second time.
-        if !scrape.observed.is_available(&member.persistent_id) {
-            continue;
-        }
-        let Ok(usage) = member.handle.usage().await else { continue };
-        let node = ("node", member.persistent_id.clone());
+    for (node, usage) in usages {
+        let node = ("node", node.clone());
         for (nqn, used) in &usage.subsystems {
             for (family, Counted { of, .. }) in counted.iter_mut().zip(COUNTED) {
                 family.sample_real(vec![node.clone(), ("nqn", nqn.clone())], of(used));

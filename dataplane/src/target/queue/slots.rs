@@ -62,7 +62,10 @@ pub(super) enum Task {
 struct Place {
     pending: Cell<Option<Pending>>,
     data: RefCell<Option<Buf>>,
+    /// Not before (H1).
     arrived: Cell<Nanos>,
+    /// When it was seen here.
+    came: Cell<Nanos>,
     subject: Cell<Subject>,
     task: Cell<Option<Task>>,
     /// Its volume's limits, or the memory for its data, keep the command from beginning.
@@ -102,6 +105,7 @@ impl Slots {
     pub(super) fn arrive(&self, slot: Slot, sqe: &Sqe, since: Nanos) {
         let place = &self.0[slot.index()];
         place.arrived.set(since);
+        place.came.set(rt::turned());
         let rw: RwSqe = zerocopy::transmute!(*sqe);
         place.subject.set(Subject { opcode: rw.opcode, nsid: rw.nsid.get(), lba: rw.slba.get() });
     }
@@ -234,7 +238,7 @@ async fn slot_task(queue: Rc<Queue>, slot: Slot) {
         let answer = if place.is_too_late(&queue, &work) {
             too_late()
         } else {
-            execute(&queue, slot, work, data).await
+            execute(&queue, slot, work, data, place.came.get()).await
         };
         if let (Some(charge), Some(data)) = (charge, &answer.data) {
             data.charge(charge);
@@ -245,14 +249,14 @@ async fn slot_task(queue: Rc<Queue>, slot: Slot) {
     }
 }
 
-async fn execute(queue: &Queue, slot: Slot, work: IoWork, data: Option<Buf>) -> Answer {
+async fn execute(queue: &Queue, slot: Slot, work: IoWork, data: Option<Buf>, came: Nanos) -> Answer {
     let (shared, association) = (&*queue.shared, &*queue.association);
     let caller = Caller { shared, association, counters: &queue.handle.counters };
     if !work.is_fenced() {
-        return work.execute(&caller, data).await;
+        return work.execute(&caller, data, came).await;
     }
     queue.fences.begin(slot);
-    let answer = work.execute(&caller, data).await;
+    let answer = work.execute(&caller, data, came).await;
     queue.fences.end(slot);
     answer
 }
