@@ -5,6 +5,7 @@ mod compare;
 mod engine;
 mod measured;
 mod pin;
+mod replicas;
 mod run;
 mod size;
 mod statistics;
@@ -22,6 +23,8 @@ enum Command {
     Ceiling(ceiling::Options),
     /// Ceiling, ours, and any other target given, in turns; prints the ratios. Overwrites the others' volumes.
     Compare(Box<compare::Options>),
+    /// What copies on other nodes cost, and how fast one that was away is made equal.
+    Replicas(replicas::Options),
     /// Reads and writes over NVMe/TCP, against any target.
     Run(Box<run::Options>),
     /// What snapshots, clones and size cost, on the engine itself without network.
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         Command::Ceiling(options) => ceiling::run(&options),
         Command::Compare(options) => compare::run(&options),
         Command::Engine(options) => engine::run(&options),
+        Command::Replicas(options) => replicas::run(&options),
         Command::Run(options) => run::run(&options),
         Command::Target(options) => target::run(&options),
     };
