@@ -44,6 +44,11 @@ impl Disk {
         self.blocks[block as usize].log.push(value);
     }
 
+    /// Everything that was ever written there and was not lost, in order.
+    pub(crate) fn values(&self, block: u64) -> &[Value] {
+        &self.blocks[block as usize].log
+    }
+
     pub(crate) fn has(&self, block: u64, value: Value) -> bool {
         self.blocks[block as usize].log.contains(&value)
     }

@@ -27,8 +27,11 @@ impl World {
                 HostRequest::Write(range) => {
                     let (here, there) =
                         (&self.nodes[usize::from(id.0)].disk, &self.nodes[usize::from(member.0)].disk);
-                    let has =
-                        |block| there.has(block, op.0) || here.is_as_new(block, there.read(block), op.0);
+                    // Or something newer, perhaps under another write that is not here yet.
+                    let has = |block| {
+                        let newer = |value: &u64| here.is_as_new(block, *value, op.0);
+                        there.has(block, op.0) || there.values(block).iter().any(newer)
+                    };
                     let lacks = range.blocks().find(|block| !has(*block));
                     if let Some(block) = lacks {
                         self.error = Some(format!(
