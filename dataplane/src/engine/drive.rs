@@ -14,6 +14,7 @@ use std::{
 use uuid::Uuid;
 
 use super::{
+    activity::Activity,
     attachment::Attachment,
     backing::Backing,
     catalogue::{LayerRecord, Standing, VolumeKind, VolumeRecord},
@@ -134,6 +135,7 @@ pub(super) struct DriveShared {
     pub(super) superblock: Mutex<Superblock>,
     /// What the next checkpoint makes the drive's geometry.
     pub(super) growing: Mutex<Option<Geometry>>,
+    pub(super) activity: Activity,
     pub(super) metadata: Mutex<MetadataSpace>,
     pub(super) catalogue_pages: Mutex<Vec<u64>>,
 
@@ -366,6 +368,7 @@ impl DriveShared {
             writing: Mutex::default(),
             superblock: Mutex::new(superblock),
             growing: Mutex::default(),
+            activity: Activity::default(),
             metadata: Mutex::new(metadata),
             catalogue_pages: Mutex::new(recovered.catalogue_pages),
             volumes: Mutex::new(volumes),

@@ -125,6 +125,12 @@ impl Frames {
         pool.total - pool.reserved
     }
 
+    /// Frames that hold something, or are about to.
+    pub(super) fn in_use(&self) -> usize {
+        let pool = lock(&self.pool);
+        pool.total - pool.free.len()
+    }
+
     /// Up to `count` owned frames that were not used since the hand passed them last.
     pub(super) fn candidates(&self, count: usize) -> Vec<(u32, Owner)> {
         let mut pool = lock(&self.pool);

@@ -111,6 +111,7 @@ impl DriveShared {
         if copies > 0 {
             merge.forget(leaf).await;
         }
+        self.activity.merged(ready.len());
         for logical in ready {
             while merge.step(logical, Extents::Go).await? == Outcome::Copied {
                 // A write came in between.

@@ -17,6 +17,7 @@
 //! a volume can move to another drive (`moving`).
 #![forbid(unsafe_code)]
 
+mod activity;
 mod allocate;
 mod attachment;
 mod backing;
@@ -70,6 +71,7 @@ mod write;
 
 pub(crate) use self::format::crc32c;
 pub use self::{
+    activity::DriveActivity,
     attachment::ATTACHMENT_BYTES_MAX,
     check::{CheckReport, check},
     clone::NewClone,

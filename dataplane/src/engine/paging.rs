@@ -220,6 +220,7 @@ impl DriveShared {
         if address_bytes + PAGE_BYTES as u64 > self.geometry().size_bytes {
             return Err(corrupt(id));
         }
+        self.activity.page_read();
         let buf = Buf::alloc(PAGE_BYTES).await;
         let (buf, result) = self.disk.read(buf, address_bytes).await;
         result?;

@@ -37,7 +37,7 @@ pub use self::{
     usage::{NodeUsage, SubsystemUsage},
     volume_io::{LATENCY_BUCKETS, Latencies, VolumeIo},
 };
-pub use crate::engine::CheckReport;
+pub use crate::engine::{CheckReport, DriveActivity};
 use crate::{
     engine::Turns,
     limits,

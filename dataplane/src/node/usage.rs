@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Node, VolumeIo};
-use crate::rt::CoreId;
+use crate::{engine::DriveActivity, rt::CoreId};
 
 /// What the hosts of one subsystem did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +47,9 @@ pub struct NodeUsage {
     pub subsystems: BTreeMap<String, SubsystemUsage>,
     /// Since this start, and of those only that hosts did something with.
     pub volumes: BTreeMap<Uuid, VolumeIo>,
+    /// Of the drives that are open.
+    #[serde(default)]
+    pub drives: BTreeMap<Uuid, DriveActivity>,
 }
 
 impl Node {
@@ -59,6 +62,9 @@ impl Node {
     pub async fn usage(&self) -> NodeUsage {
         let target = self.inner.target.clone();
         let now = self.inner.handle.call_on(CoreId(0), move || async move { target.usage() }).await;
-        now.or_else(|| self.inner.last_usage.get().cloned()).unwrap_or_default()
+        let usage = now.or_else(|| self.inner.last_usage.get().cloned()).unwrap_or_default();
+        let open = self.inner.drives.all();
+        let drives = open.iter().map(|open| (open.drive.uuid(), open.drive.activity())).collect();
+        NodeUsage { drives, ..usage }
     }
 }

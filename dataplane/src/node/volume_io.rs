@@ -41,6 +41,11 @@ pub struct VolumeIo {
     pub reads: Latencies,
     /// Write commands.
     pub writes: Latencies,
+    /// Of the commands in `reads`, and in `writes`.
+    #[serde(default)]
+    pub bytes_read: u64,
+    #[serde(default)]
+    pub bytes_written: u64,
     /// Commands of any kind that were not answered yet, now.
     pub under_way: u64,
 }

@@ -200,16 +200,17 @@ impl IoWork {
     pub(super) async fn execute(mut self, caller: &Caller<'_>, data: Option<Buf>, came: Nanos) -> Answer {
         let (timed, under_way) = (self.timed(), self.under_way.take());
         let answer = self.act(caller, data).await;
-        if let (Some(timed), Some(under_way)) = (timed, under_way) {
-            under_way.took(timed, rt::now().since(came));
+        if let (Some((timed, bytes)), Some(under_way)) = (timed, under_way) {
+            under_way.took(timed, bytes, rt::now().since(came));
         }
         answer
     }
 
-    fn timed(&self) -> Option<Timed> {
+    /// What is told of it, with its bytes.
+    fn timed(&self) -> Option<(Timed, u64)> {
         match self.operation {
-            Operation::Read { .. } => Some(Timed::Read),
-            Operation::Write { .. } => Some(Timed::Write),
+            Operation::Read { len_bytes, .. } => Some((Timed::Read, len_bytes.into())),
+            Operation::Write { len_bytes, .. } => Some((Timed::Write, len_bytes)),
             _ => None,
         }
     }

@@ -76,6 +76,8 @@ impl Shared {
         for (nqn, subsystem) in &*self.subsystems() {
             subsystems.insert(nqn.to_string(), self.usage_of(subsystem));
         }
-        NodeUsage { starts, unclean_starts, powered_seconds, subsystems, volumes: self.paths.io() }
+        let volumes = self.paths.io();
+        // Its drives are not the target's to know.
+        NodeUsage { starts, unclean_starts, powered_seconds, subsystems, volumes, drives: BTreeMap::new() }
     }
 }

@@ -35,13 +35,15 @@ struct OfCore {
 struct Histogram {
     buckets: [Counter; LATENCY_BUCKETS],
     sum_nanos: Counter,
+    bytes: Counter,
 }
 
 impl Histogram {
-    fn add(&self, latency: Duration) {
+    fn add(&self, bytes: u64, latency: Duration) {
         let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
         self.buckets[Latencies::bucket(nanos)].add(1);
         self.sum_nanos.add(nanos);
+        self.bytes.add(bytes);
     }
 
     fn add_to(&self, sum: &mut Latencies) {
@@ -66,6 +68,8 @@ impl IoCounters {
             let sum = sum.get_or_insert_default();
             core.reads.add_to(&mut sum.reads);
             core.writes.add_to(&mut sum.writes);
+            sum.bytes_read += core.reads.bytes.get();
+            sum.bytes_written += core.writes.bytes.get();
             // In this order: what ends in between is counted as under way, never as less than nothing.
             let ended = core.ended.get();
             sum.under_way += core.begun.get().saturating_sub(ended);
@@ -89,11 +93,11 @@ impl UnderWay {
         this
     }
 
-    /// It was executed and took so long.
-    pub(super) fn took(&self, timed: Timed, latency: Duration) {
+    /// It was about so many bytes, was executed, and took so long.
+    pub(super) fn took(&self, timed: Timed, bytes: u64, latency: Duration) {
         match timed {
-            Timed::Read => self.counters().reads.add(latency),
-            Timed::Write => self.counters().writes.add(latency),
+            Timed::Read => self.counters().reads.add(bytes, latency),
+            Timed::Write => self.counters().writes.add(bytes, latency),
         }
     }
 

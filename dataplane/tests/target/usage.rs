@@ -3,7 +3,7 @@
 
 use dataplane::{
     host::{HostController, HostOptions, Payload},
-    node::{BlockSize, DriveConfig, DriveMedium, Latencies, NodeUsage, RateLimits},
+    node::{BlockSize, DriveConfig, DriveMedium, Latencies, Node, NodeUsage, RateLimits, SnapshotSpec},
     rt::{Buf, yield_now},
 };
 use nvmeof::{
@@ -11,6 +11,7 @@ use nvmeof::{
     host::sqe,
     wire::{log_page::Smart, opcode::LogPageId},
 };
+use uuid::Uuid;
 use zerocopy::FromBytes;
 
 use crate::support::{Bench, MIB, begin};
@@ -91,6 +92,7 @@ fn each_volume_counts_its_commands_by_how_long_they_took_and_those_under_way() {
         }
         let io = node.usage().await.volumes[&volume];
         assert_eq!((io.reads.count(), io.writes.count(), io.under_way), (11, 11, 0));
+        assert_eq!((io.bytes_read, io.bytes_written), (11 * 4096, 11 * 4096));
         assert_sum(&io.reads);
         assert_sum(&io.writes);
 
@@ -114,4 +116,34 @@ fn each_volume_counts_its_commands_by_how_long_they_took_and_those_under_way() {
         assert_eq!((io.reads.count(), io.writes.count(), io.under_way), (31, 11, 0));
         assert_sum(&io.reads);
     });
+}
+
+#[test]
+fn a_drive_tells_what_its_journal_its_map_and_its_merges_do() {
+    let bench = Bench::new(1, BlockSize::B4096);
+    let (node, volume) = (bench.node.clone(), bench.volume);
+    let activity = |node: &Node| *bench.wait(node.usage()).drives.values().next().unwrap();
+    let before = activity(&node);
+    assert!(before.journal_used_bytes < before.journal_bytes, "{before:?}");
+    assert_eq!((before.map_memory_bytes, before.merged_extents), (8 << 20, 0));
+    let write = || {
+        bench.host(|options| async move {
+            let controller = HostController::connect(options).await.unwrap();
+            let queue = controller.io_queue(1, 8).await.unwrap();
+            let data = Payload::Out(Buf::alloc(4096).await);
+            let answer = queue.command(sqe::write(1, 0, 1, false), data).await.unwrap();
+            assert_eq!(answer.status(), Status::SUCCESS);
+        });
+    };
+    write();
+    let written = activity(&node);
+    assert!(written.journal_groups > before.journal_groups, "{written:?}");
+    assert!(written.map_resident_bytes > 0 && written.map_resident_bytes <= written.map_memory_bytes);
+    let snapshot = Uuid::new_v4();
+    bench.wait(node.create_snapshots(vec![SnapshotSpec { volume, snapshot }])).unwrap();
+    write();
+    bench.wait(node.delete_snapshot(snapshot)).unwrap();
+    while activity(&node).merged_extents == 0 {
+        std::thread::yield_now();
+    }
 }

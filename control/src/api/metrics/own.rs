@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use dataplane::node::{DriveState, Latencies, NodeUsage, SubsystemUsage};
+use dataplane::node::{DriveActivity, DriveState, Latencies, NodeUsage, SubsystemUsage};
 use uuid::Uuid;
 
 use super::{Scrape, text::Family};
@@ -13,6 +13,7 @@ pub(super) async fn families(scrape: &Scrape<'_>) -> Vec<Family> {
     families.extend(volumes(scrape));
     let usages = usages(scrape).await;
     families.extend(volume_io(scrape, &usages));
+    families.extend(drive_activity(&usages));
     families.extend(node(scrape, &usages).await);
     families.extend(syslog(scrape.app.syslog.servers()));
     families
@@ -52,10 +53,11 @@ fn volumes(scrape: &Scrape<'_>) -> Vec<Family> {
     for volume in &scrape.volumes {
         let labels = || vec![("uuid", volume.uuid.to_string()), ("alias", volume.alias.clone())];
         let copies = || volume.shown_replicas().filter_map(|r| scrape.observed.volumes.get(&r.uuid));
-        // Of several, the first that is there: they are alike.
-        let Some(seen) = copies().next() else { continue };
-        used.sample(labels(), seen.used_bytes);
-        shared.sample(labels(), seen.shared_bytes);
+        if copies().next().is_none() {
+            continue;
+        }
+        used.sample(labels(), copies().map(|copy| copy.used_bytes).sum());
+        shared.sample(labels(), copies().map(|copy| copy.shared_bytes).sum());
         let is_healthy = copies().all(|copy| copy.complete && copy.state.trouble().is_none());
         healthy.sample(labels(), u64::from(is_healthy));
     }
@@ -123,6 +125,10 @@ fn volume_io(scrape: &Scrape<'_>, usages: &[(String, NodeUsage)]) -> Vec<Family>
     let mut writes = Family::histogram("basalt_volume_write_seconds", "How long writes of a volume took.");
     let mut depth =
         Family::new("basalt_volume_queue_depth", "Commands of a volume that are not answered yet.");
+    let mut bytes_read =
+        Family::counter("basalt_volume_read_bytes_total", "Bytes that were read from a volume.");
+    let mut bytes_written =
+        Family::counter("basalt_volume_written_bytes_total", "Bytes that were written to a volume.");
     let bounds = Latencies::bounds_nanos().map(|nanos| nanos as f64 / 1e9);
     let copies = scrape.volumes.iter().flat_map(|v| v.shown_replicas().map(move |r| (r.uuid, v)));
     let copies: HashMap<Uuid, _> = copies.collect();
@@ -137,10 +143,84 @@ fn volume_io(scrape: &Scrape<'_>, usages: &[(String, NodeUsage)]) -> Vec<Family>
             for (family, took) in [(&mut reads, &io.reads), (&mut writes, &io.writes)] {
                 family.sample_buckets(&labels, &bounds, &took.buckets, took.sum_nanos as f64 / 1e9);
             }
+            bytes_read.sample(labels.clone(), io.bytes_read);
+            bytes_written.sample(labels.clone(), io.bytes_written);
             depth.sample(labels, io.under_way);
         }
     }
-    vec![reads, writes, depth]
+    vec![reads, writes, bytes_read, bytes_written, depth]
+}
+
+/// One figure of a drive's machinery.
+struct Figure {
+    family: fn(&'static str, &'static str) -> Family,
+    name: &'static str,
+    help: &'static str,
+    of: fn(&DriveActivity) -> u64,
+}
+
+const FIGURES: [Figure; 8] = [
+    Figure {
+        family: Family::new,
+        name: "basalt_drive_journal_bytes",
+        help: "Size of a drive's journal.",
+        of: |a| a.journal_bytes,
+    },
+    Figure {
+        family: Family::new,
+        name: "basalt_drive_journal_used_bytes",
+        help: "Bytes of the journal that a start would replay.",
+        of: |a| a.journal_used_bytes,
+    },
+    Figure {
+        family: Family::counter,
+        name: "basalt_drive_journal_groups_total",
+        help: "Groups of changes that were written to the journal.",
+        of: |a| a.journal_groups,
+    },
+    Figure {
+        family: Family::counter,
+        name: "basalt_drive_checkpoints_total",
+        help: "Checkpoints that were written.",
+        of: |a| a.checkpoints,
+    },
+    Figure {
+        family: Family::new,
+        name: "basalt_drive_map_memory_bytes",
+        help: "Memory for map pages.",
+        of: |a| a.map_memory_bytes,
+    },
+    Figure {
+        family: Family::new,
+        name: "basalt_drive_map_resident_bytes",
+        help: "Memory that holds map pages.",
+        of: |a| a.map_resident_bytes,
+    },
+    Figure {
+        family: Family::counter,
+        name: "basalt_drive_map_page_reads_total",
+        help: "Metadata pages that were read because they were not in memory.",
+        of: |a| a.map_page_reads,
+    },
+    Figure {
+        family: Family::counter,
+        name: "basalt_drive_merged_extents_total",
+        help: "Extents that deleted snapshots left to the layer above.",
+        of: |a| a.merged_extents,
+    },
+];
+
+/// Of drives of nodes that answer.
+fn drive_activity(usages: &[(String, NodeUsage)]) -> Vec<Family> {
+    let mut families = FIGURES.map(|Figure { family, name, help, .. }| family(name, help));
+    for (node, usage) in usages {
+        for (drive, activity) in &usage.drives {
+            for (family, Figure { of, .. }) in families.iter_mut().zip(FIGURES) {
+                family.sample(vec![("node", node.clone()), ("drive", drive.to_string())], of(activity));
+            }
+        }
+    }
+    families.into()
 }
 
 async fn node(scrape: &Scrape<'_>, usages: &[(String, NodeUsage)]) -> Vec<Family> {

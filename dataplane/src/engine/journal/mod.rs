@@ -232,8 +232,14 @@ impl Journal {
 
     /// How full the ring is, in sixteenths.
     pub(super) fn fill_sixteenths(&self) -> u64 {
+        let (used_bytes, size_bytes) = self.fill_bytes();
+        used_bytes * 16 / size_bytes
+    }
+
+    /// What of the ring is in use, and all of it.
+    pub(super) fn fill_bytes(&self) -> (u64, u64) {
         let ring = lock(&self.ring);
-        (ring.next.position_bytes - ring.cut.position_bytes) * 16 / ring.size_bytes
+        (ring.next.position_bytes - ring.cut.position_bytes, ring.size_bytes)
     }
 
     /// Leave for one change, if the ring is filled to less than so many sixteenths. What is admitted always fits, so
