@@ -23,7 +23,7 @@ pub mod sim;
 mod uring;
 
 use std::{
-    future::{Future, poll_fn},
+    future::{Future, pending, poll_fn},
     pin::Pin,
     task::Poll,
     time::Duration,
@@ -108,10 +108,8 @@ where
     core::with(|c| c.peers[usize::from(core.0)].clone()).send_spawn(make);
 }
 
-/// Runs a future on another core and brings its answer back.
-///
-/// # Panics
-/// If that core shut down first: cores of one runtime end together, after their users.
+/// Runs a future on another core and brings its answer back. If that core ends first nothing comes any more: all cores of
+/// a runtime end together.
 pub async fn call_on<T, F>(core: CoreId, make: impl FnOnce() -> F + Send + 'static) -> T
 where
     T: Send + 'static,
@@ -125,7 +123,11 @@ where
         // The asker may be gone; its answer then has no reader.
         let _ = answer.send(make().await);
     });
-    wait.await.expect("cores of one runtime end together")
+    match wait.await {
+        Ok(value) => value,
+        // That core has ended, so this one is about to end, too: its tasks end at their last await.
+        Err(oneshot::Canceled) => pending().await,
+    }
 }
 
 /// Runs futures of one kind side by side; their answers come in the same order.

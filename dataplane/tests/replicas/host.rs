@@ -1,6 +1,6 @@
 //! A host with a path to each node: a command that one path refuses is sent on the next.
 
-use std::{net::SocketAddr, rc::Rc, sync::mpsc, time::Duration};
+use std::{future::poll_fn, net::SocketAddr, pin::pin, rc::Rc, sync::mpsc, task::Poll, time::Duration};
 
 use dataplane::{
     host::{HostController, HostOptions, HostQueue, Payload},
@@ -14,6 +14,12 @@ use crate::cluster::{HOST, SUBSYSTEM};
 const BLOCK_BYTES: usize = 4096;
 /// A path that refused is asked again after this long.
 const PAUSE: Duration = Duration::from_millis(20);
+/// However the nodes fail, some path serves long before this, as Linux would give a command up.
+const LIMIT: Duration = Duration::from_secs(30);
+/// A connection that stands later is not waited for.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// Refusals that are remembered, to be told if none of them is the last.
+const HEARD_MAX: usize = 6;
 
 /// Runs a host's program on a runtime of its own.
 pub(crate) fn run<T: Send + 'static, F: Future<Output = T> + 'static>(
@@ -70,23 +76,35 @@ impl MultipathHost {
 
     /// Any answer but one of the path.
     async fn command(&mut self, sqe: Sqe, data: &[u8], len: u32) -> (Status, Vec<u8>) {
+        let begin = rt::now();
+        let mut heard = Vec::new();
         loop {
+            assert!(rt::now().since(begin) < LIMIT, "no path serves: {heard:?}");
             let path = &mut self.paths[self.at];
-            if let Some(queue) = path.queue().await {
+            let address = path.address;
+            if let Some(queue) = within(CONNECT_MAX, path.queue()).await.flatten() {
                 let payload = match (data, len) {
                     ([], 0) => Payload::None,
                     ([], len) => Payload::In(len),
                     (data, _) => Payload::Out(buf(data).await),
                 };
-                match queue.command(sqe, payload).await {
+                let answer = within(LIMIT, queue.command(sqe, payload)).await;
+                match answer.unwrap_or_else(|| panic!("{address} neither answers nor breaks")) {
                     Ok(answer) if answer.status().code() & 0x700 != 0x300 => {
                         let status = answer.status();
                         return (status, answer.data.map(|data| data.to_vec()).unwrap_or_default());
                     }
-                    Ok(_) => {}
-                    Err(_) => path.connection = None,
+                    Ok(answer) => heard.push(format!("{address}: {:?}", answer.status())),
+                    Err(error) => {
+                        heard.push(format!("{address}: {error}"));
+                        path.connection = None;
+                    }
                 }
+            } else {
+                heard.push(format!("{address}: no connection"));
             }
+            let old = heard.len().saturating_sub(HEARD_MAX);
+            heard.drain(..old);
             self.at = (self.at + 1) % self.paths.len();
             rt::sleep(PAUSE).await;
         }
@@ -119,6 +137,18 @@ pub(crate) fn block(lba: u64, version: u8) -> Vec<u8> {
     let mut block = vec![version; BLOCK_BYTES];
     block[..8].copy_from_slice(&lba.to_le_bytes());
     block
+}
+
+/// What a future gives within a time.
+async fn within<T>(time: Duration, future: impl Future<Output = T>) -> Option<T> {
+    let (mut future, mut limit) = (pin!(future), pin!(rt::sleep(time)));
+    poll_fn(|cx| {
+        if let Poll::Ready(value) = future.as_mut().poll(cx) {
+            return Poll::Ready(Some(value));
+        }
+        limit.as_mut().poll(cx).map(|()| None)
+    })
+    .await
 }
 
 /// The bytes in memory to send from.
