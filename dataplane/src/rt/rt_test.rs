@@ -324,3 +324,22 @@ fn a_power_cut_keeps_flushed_writes_and_some_of_the_others() {
     let lost = lost.into_inner();
     assert!((100..300).contains(&lost), "about half of 400 sectors: {lost}");
 }
+
+#[test]
+fn a_connection_that_nobody_waits_for_any_more_is_closed() {
+    run(1, || async {
+        let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr();
+        let mut accept = Box::pin(listener.accept());
+        poll_fn(|cx| {
+            assert!(accept.as_mut().poll(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        // The kernel keeps what was abandoned, and accepts the next connection all the same.
+        drop(accept);
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (_, received) = stream.recv(Buf::alloc(1).await, 0..1).await;
+        assert!(matches!(received, Ok(0) | Err(_)), "{received:?}");
+    });
+}

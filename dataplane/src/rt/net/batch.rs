@@ -3,7 +3,7 @@
 
 use std::{
     net::SocketAddr,
-    os::fd::{FromRawFd, OwnedFd},
+    os::fd::{FromRawFd, OwnedFd, RawFd},
 };
 
 use rustix::net::{SocketAddrAny, addr::SocketAddrArg};
@@ -195,8 +195,8 @@ impl SocketAddress {
 }
 
 /// Takes over a descriptor that accept returned.
-pub(super) fn owned_fd(descriptor: usize) -> OwnedFd {
-    let raw = i32::try_from(descriptor).expect("descriptors are ints");
+pub(in crate::rt) fn owned_fd(raw: RawFd) -> OwnedFd {
+    assert!(raw >= 0, "an error is no descriptor");
     // SAFETY: the kernel has just made it for us and nobody else knows it.
     unsafe { OwnedFd::from_raw_fd(raw) }
 }

@@ -18,7 +18,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use self::arrival::{Arrival, Later};
 pub use self::batch::SendBatch;
-pub(super) use self::batch::SocketAddress;
+pub(super) use self::batch::{SocketAddress, owned_fd};
 pub use self::stream::Stream;
 use super::{
     Buf, Nanos, now,
@@ -56,8 +56,10 @@ impl TcpListener {
     }
 
     pub async fn accept(&self) -> io::Result<TcpStream> {
-        let (_, result) = Op::accept(self.fd.as_fd()).await;
-        TcpStream::new(batch::owned_fd(check(result)?))
+        let (resource, result) = Op::accept(self.fd.as_fd()).await;
+        check(result)?;
+        let Resource::Accepted(fd) = resource else { unreachable!("success gives a connection") };
+        TcpStream::new(fd)
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     future::Future,
     marker::PhantomData,
     ops::Range,
-    os::fd::{AsRawFd, BorrowedFd, RawFd},
+    os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd},
     pin::Pin,
     task::{Context, Poll, Waker},
 };
@@ -16,7 +16,7 @@ use super::{Turns, Uring};
 use crate::rt::{
     Buf, Nanos,
     core::{self, Driver},
-    net::{SendBatch, SocketAddress},
+    net::{SendBatch, SocketAddress, owned_fd},
 };
 
 /// What an operation lends to the kernel.
@@ -26,14 +26,30 @@ pub(in crate::rt) enum Resource {
     Buf(Buf),
     Batch(Box<SendBatch>),
     Bytes(Box<[u8]>),
-    Address { _held: Box<SocketAddress> },
+    Address {
+        _held: Box<SocketAddress>,
+    },
+    /// The kernel is to give a connection: [`complete`] makes it [`Accepted`](Self::Accepted).
+    Accepting,
+    /// Closed when nobody takes it.
+    Accepted(OwnedFd),
+}
+
+impl Resource {
+    /// With what the kernel gave, so that it is owned whoever waits for it.
+    fn with(self, result: i32) -> Self {
+        match self {
+            Self::Accepting if result >= 0 => Self::Accepted(owned_fd(result)),
+            other => other,
+        }
+    }
 }
 
 pub(super) enum OpState {
     /// Submitted; the resource is the kernel's.
     InFlight { resource: Resource, waker: Option<Waker> },
     /// Submitted, and nobody waits any more: the resource is dropped when the kernel is done.
-    Abandoned { _resource: Resource },
+    Abandoned { resource: Resource },
     /// The kernel is done; the future takes both.
     Done { resource: Resource, result: i32, turns: Turns },
 }
@@ -63,12 +79,15 @@ pub(super) fn complete(ops: &mut Slab<OpState>, key: usize, result: i32, turns: 
     let state = ops.get_mut(key).expect("a completion has its operation");
     match std::mem::replace(state, OpState::Done { resource: Resource::Nothing, result, turns }) {
         OpState::InFlight { resource, waker } => {
-            *state = OpState::Done { resource, result, turns };
+            *state = OpState::Done { resource: resource.with(result), result, turns };
             if let Some(waker) = waker {
                 waker.wake();
             }
         }
-        OpState::Abandoned { .. } => drop(ops.remove(key)),
+        OpState::Abandoned { resource } => {
+            drop(resource.with(result));
+            ops.remove(key);
+        }
         OpState::Done { .. } => unreachable!("an operation completes once"),
     }
 }
@@ -127,12 +146,12 @@ impl<'fd> Op<'fd> {
         Self::start(entry, Resource::Batch(batch))
     }
 
-    /// Accepts a connection; resolves to its descriptor.
+    /// Accepts a connection; resolves to [`Resource::Accepted`], or an error.
     pub(in crate::rt) fn accept(fd: BorrowedFd<'fd>) -> Self {
         let flags = libc::SOCK_CLOEXEC;
         let entry =
             opcode::Accept::new(raw(fd), std::ptr::null_mut(), std::ptr::null_mut()).flags(flags).build();
-        Self::start(entry, Resource::Nothing)
+        Self::start(entry, Resource::Accepting)
     }
 
     pub(in crate::rt) fn connect(fd: BorrowedFd<'fd>, address: Box<SocketAddress>) -> Self {
@@ -189,10 +208,10 @@ impl Drop for Op<'_> {
         with_uring(|uring| {
             match std::mem::replace(
                 &mut uring.ops[self.key],
-                OpState::Abandoned { _resource: Resource::Nothing },
+                OpState::Abandoned { resource: Resource::Nothing },
             ) {
                 OpState::InFlight { resource, .. } => {
-                    uring.ops[self.key] = OpState::Abandoned { _resource: resource };
+                    uring.ops[self.key] = OpState::Abandoned { resource };
                     // The descriptor may be closed, and its number reused, as soon as this returns.
                     uring.submit();
                 }
