@@ -50,7 +50,12 @@ pub(super) async fn run(client: &mut Client, node: &StorageNode, migrate: bool) 
 fn text(node: &StorageNode, rows: Vec<(Left, String)>) -> String {
     let name = &node.name;
     if rows.is_empty() {
-        return format!("node {name} gets no new volumes, and has none\nnext: basalt node remove {name}");
+        // The server's own node cannot be removed from it.
+        let next = match node.address {
+            Some(_) => format!("node remove {name}"),
+            None => format!("node set {name} --takes-volumes true"),
+        };
+        return format!("node {name} gets no new volumes, and has none\nnext: basalt {next}");
     }
     let count = rows.len();
     let is_any_movable = rows.iter().any(|(left, _)| left.step() == Step::Migrate);
@@ -163,8 +168,10 @@ mod tests {
     }
 
     fn node() -> StorageNode {
-        let node =
-            json!({"persistentID": "n", "name": "n1", "available": true, "directed": true, "inUse": false});
+        let node = json!({
+            "persistentID": "n", "name": "n1", "address": "198.18.0.1:30101",
+            "available": true, "directed": true, "inUse": false,
+        });
         serde_json::from_value(node).expect("a node")
     }
 
@@ -189,6 +196,8 @@ mod tests {
     #[test]
     fn an_empty_node_can_be_removed_and_a_full_one_says_what_is_left() {
         assert!(text(&node(), Vec::new()).ends_with("next: basalt node remove n1"));
+        let own = StorageNode { address: None, ..node() };
+        assert!(text(&own, Vec::new()).ends_with("next: basalt node set n1 --takes-volumes true"));
         let movable = left("c", "Unknown", &["web"]);
         let step = movable.command();
         let shown = text(&node(), vec![(movable, step)]);
