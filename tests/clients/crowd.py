@@ -43,7 +43,7 @@ class Client:
 
     def create(self, name):
         volume = str(uuid.uuid4())
-        body = {"uuid": volume, "alias": name, "capacity": 1, "provisioningType": "THIN", "reservedSpacePercentage": 0}
+        body = {"uuid": volume, "alias": name, "capacity": 1, "provisioningType": "THIN", "reservedSpacePercentage": 1}
         answer = self.call("POST", "/volumes", body)
         expect(answer["status"] == "Success", (name, answer))
         return volume
