@@ -175,8 +175,7 @@ async fn payload_for(transfer: HostTransfer, bytes: &[u8]) -> Payload {
         HostTransfer::None => Payload::None,
         HostTransfer::In(len) => Payload::In(len),
         HostTransfer::InCapsule(_) | HostTransfer::Out(_) => {
-            let mut data = Buf::alloc(bytes.len()).await;
-            data.copy_from_slice(bytes);
+            let data = Buf::copy_of(bytes).await;
             Payload::Out(data)
         }
     }

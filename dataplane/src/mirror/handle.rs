@@ -247,8 +247,7 @@ impl MirrorHandle {
         }
         let bytes = buf.to_vec();
         let write = self.at_home(move |mirror| async move {
-            let mut buf = Buf::alloc(bytes.len()).await;
-            buf.copy_from_slice(&bytes);
+            let buf = Buf::copy_of(&bytes).await;
             mirror.write(offset_bytes, buf, fua).await
         });
         (buf, write.await.unwrap_or(Err(EngineError::Elsewhere)))

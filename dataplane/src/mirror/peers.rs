@@ -202,8 +202,7 @@ impl PeerLink {
         envelope: &Envelope,
     ) -> Result<Option<T>, Gone> {
         let bytes = encoding::encode(envelope);
-        let mut buf = Buf::alloc(bytes.len()).await;
-        buf.copy_from_slice(&bytes);
+        let buf = Buf::copy_of(&bytes).await;
         let status = connection.status(sqe::replica_send(number), host::Payload::Out(buf)).await?;
         if status.is_success() { Ok(None) } else { Err(Gone::Connection) }
     }

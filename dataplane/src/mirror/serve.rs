@@ -12,7 +12,7 @@ use std::{
 use futures_channel::oneshot;
 use nvmeof::{
     Status,
-    command::{ReplicaCommand, ReplicaTag},
+    command::{ReplicaBlocks, ReplicaCommand, ReplicaTag},
 };
 use replication::{BlockRange, Command, CommandId, Event, Message, NodeId, Outcome, Payload, Session};
 use serde::{Deserialize, Serialize};
@@ -117,12 +117,10 @@ pub(crate) async fn execute(
         }
         ReplicaCommand::Write { tag, range, .. } => {
             let content = Content::Data(data.expect("a write begins when its data has come"));
-            let range = BlockRange { first: range.lba, count: u64::from(range.blocks) };
-            write(&handle, from, tag, range, content).await
+            write(&handle, from, tag, block_range(range), content).await
         }
         ReplicaCommand::WriteZeroes { tag, range, zeroing } => {
-            let range = BlockRange { first: range.lba, count: u64::from(range.blocks) };
-            write(&handle, from, tag, range, Content::Zeros(zeroing)).await
+            write(&handle, from, tag, block_range(range), Content::Zeros(zeroing)).await
         }
         ReplicaCommand::Flush { tag } => {
             let outcome = handle
@@ -131,11 +129,14 @@ pub(crate) async fn execute(
             PeerAnswer::status(outcome.unwrap_or(Status::INVALID_NAMESPACE_OR_FORMAT))
         }
         ReplicaCommand::Fetch { tag, range, len_bytes } => {
-            let range = BlockRange { first: range.lba, count: u64::from(range.blocks) };
-            fetch(&handle, from, tag, range, len_bytes).await
+            fetch(&handle, from, tag, block_range(range), len_bytes).await
         }
         ReplicaCommand::Receive { .. } => unreachable!("handled above"),
     }
+}
+
+fn block_range(range: ReplicaBlocks) -> BlockRange {
+    BlockRange { first: range.lba, count: range.blocks.into() }
 }
 
 async fn receive(mailbox: &Mailbox, len_bytes: u32) -> PeerAnswer {
@@ -143,8 +144,7 @@ async fn receive(mailbox: &Mailbox, len_bytes: u32) -> PeerAnswer {
     if mail.len() > len_bytes as usize {
         return PeerAnswer::status(Status::DATA_SGL_LENGTH_INVALID);
     }
-    let mut data = Buf::alloc(mail.len()).await;
-    data.copy_from_slice(&mail);
+    let data = Buf::copy_of(&mail).await;
     PeerAnswer { status: Status::SUCCESS, data: Some(data) }
 }
 
@@ -179,8 +179,7 @@ async fn write(
         Content::Data(buf) if !handle.is_home() => {
             let bytes = buf.to_vec();
             let obeyed = handle.at_home(move |mirror| async move {
-                let mut buf = Buf::alloc(bytes.len()).await;
-                buf.copy_from_slice(&bytes);
+                let buf = Buf::copy_of(&bytes).await;
                 mirror.obey(from, tag, command, Some(Content::Data(buf))).await.0
             });
             obeyed.await
@@ -216,8 +215,7 @@ async fn fetch(
     });
     match fetched.await {
         Some((Status::SUCCESS, blocks)) if blocks.len() == len_bytes as usize => {
-            let mut data = Buf::alloc(blocks.len()).await;
-            data.copy_from_slice(&blocks);
+            let data = Buf::copy_of(&blocks).await;
             PeerAnswer { status: Status::SUCCESS, data: Some(data) }
         }
         Some((Status::SUCCESS, _)) => PeerAnswer::status(Status::DATA_SGL_LENGTH_INVALID),

@@ -107,16 +107,12 @@ impl Node {
 
     /// The store has this membership of the volume.
     pub async fn learn_membership(&self, volume: Uuid, membership: Membership) -> Result<(), NodeError> {
-        let handle = self.replica(volume)?;
-        let told = self.at_home(&handle, move |mirror| async move { mirror.learned(membership) }).await;
-        told.ok_or(NodeError::NotFound(NodeObject::Volume))
+        self.tell(volume, move |mirror| mirror.learned(membership)).await
     }
 
     /// Lets another replica lead, once it may, without an error at any host.
     pub async fn hand_over(&self, volume: Uuid, to: NodeId) -> Result<(), NodeError> {
-        let handle = self.replica(volume)?;
-        let told = self.at_home(&handle, move |mirror| async move { mirror.hand_over(to) }).await;
-        told.ok_or(NodeError::NotFound(NodeObject::Volume))
+        self.tell(volume, move |mirror| mirror.hand_over(to)).await
     }
 
     /// Waits until replicas ask the store for something after question `seen`: all that they ask for then, and the
@@ -132,9 +128,7 @@ impl Node {
         target: Membership,
         stored: Stored,
     ) -> Result<(), NodeError> {
-        let handle = self.replica(volume)?;
-        let told = self.at_home(&handle, move |mirror| async move { mirror.stored(target, stored) }).await;
-        told.ok_or(NodeError::NotFound(NodeObject::Volume))
+        self.tell(volume, move |mirror| mirror.stored(target, stored)).await
     }
 
     /// Does something where a replica lives; `None` if it takes no part any more.
@@ -152,7 +146,14 @@ impl Node {
         self.inner.handle.call_on(handle.home(), at).await.flatten()
     }
 
-    fn replica(&self, volume: Uuid) -> Result<MirrorHandle, NodeError> {
-        self.inner.target.mirrors().get(volume).ok_or(NodeError::NotFound(NodeObject::Volume))
+    /// Tells a replica something.
+    async fn tell(
+        &self,
+        volume: Uuid,
+        say: impl FnOnce(Rc<Mirror>) + Send + 'static,
+    ) -> Result<(), NodeError> {
+        let none = NodeError::NotFound(NodeObject::Volume);
+        let Some(handle) = self.inner.target.mirrors().get(volume) else { return Err(none) };
+        self.at_home(&handle, |mirror| async move { say(mirror) }).await.ok_or(none)
     }
 }

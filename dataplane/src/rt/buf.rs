@@ -82,6 +82,13 @@ impl Buf {
         poll_fn(|cx| POOL.with_borrow_mut(|pool| pool.poll_take(len, cx.waker()))).await
     }
 
+    /// As [`alloc`](Self::alloc), holding these bytes.
+    pub async fn copy_of(bytes: &[u8]) -> Self {
+        let mut buf = Self::alloc(bytes.len()).await;
+        buf.copy_from_slice(bytes);
+        buf
+    }
+
     /// As [`alloc`](Self::alloc), filled with zeros.
     pub async fn zeroed(len: usize) -> Self {
         let mut buf = Self::alloc(len).await;

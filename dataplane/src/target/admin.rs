@@ -123,7 +123,7 @@ pub(super) async fn execute(
     }
     let flow = match reply {
         AdminReply::Complete { status, result } => {
-            let data = if data.is_empty() { None } else { Some(to_buf(&data).await) };
+            let data = if data.is_empty() { None } else { Some(Buf::copy_of(&data).await) };
             queue.answer(slot, Answer { status, result, data }).await;
             Flow::Continue
         }
@@ -254,12 +254,6 @@ async fn act(queue: Rc<Queue>, effect: LifecycleEffect) {
     let mut controller = admin.controller.borrow_mut();
     controller.finish(effect);
     mirror(&controller, association);
-}
-
-async fn to_buf(bytes: &[u8]) -> Buf {
-    let mut buf = Buf::alloc(bytes.len()).await;
-    buf.copy_from_slice(bytes);
-    buf
 }
 
 async fn answer_events(queue: &Queue, admin: &AdminQueue) {

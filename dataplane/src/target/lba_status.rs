@@ -54,8 +54,7 @@ async fn list(queue: &Queue, volume: &Volume, query: GetLbaStatus) -> Answer {
             };
             let ranges: Vec<_> = survey.ranges().iter().map(in_blocks).collect();
             let bytes = query.encode(&ranges, survey.is_complete());
-            let mut data = Buf::alloc(bytes.len()).await;
-            data.copy_from_slice(&bytes);
+            let data = Buf::copy_of(&bytes).await;
             Answer { status: Status::SUCCESS, result: 0, data: Some(data) }
         }
         Err(error) => status_of(Err(error), Direction::Read, &queue.handle.counters),

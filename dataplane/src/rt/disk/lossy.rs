@@ -129,8 +129,7 @@ impl LossyDisk {
     }
 
     async fn write_sector(&self, at: u64, data: &[u8]) -> Result<(), DiskError> {
-        let mut buf = Buf::alloc(data.len()).await;
-        buf.copy_from_slice(data);
+        let buf = Buf::copy_of(data).await;
         self.file.write(buf, at * SECTOR_BYTES, Durability::Cached).await.1
     }
 }

@@ -79,8 +79,7 @@ impl VolumeReservations {
     pub(super) async fn report(&self, len_bytes: u32) -> Answer {
         let mut report = self.present.load().report();
         report.resize(len_bytes as usize, 0);
-        let mut data = Buf::alloc(report.len()).await;
-        data.copy_from_slice(&report);
+        let data = Buf::copy_of(&report).await;
         Answer { status: Status::SUCCESS, result: 0, data: Some(data) }
     }
 
